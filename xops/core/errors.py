@@ -1,0 +1,112 @@
+"""The error tree. Every error says what was attempted, what was found and what to do next.
+
+    XopsError
+    +-- InputError        what a person wrote is wrong; nothing was started       exit code 2
+    +-- PermanentError    trying again will not help until something is changed   exit code 1
+    |   +-- ApprovalRequired   the plan waits for a person                        exit code 4
+    +-- TemporaryError    trying again later is right                             exit code 5
+
+Steps subclass these where a caller must tell causes apart. Only `TemporaryError` is retried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class XopsError(Exception):
+    """Base of all errors that xOps raises on purpose.
+
+    Args:
+        attempted: what was being done, as a clause ("reading deployments/environments/prod.yaml").
+        found: what was found instead of what was needed.
+        remedy: what the reader can do next, as an instruction; a command where there is one.
+    """
+
+    exit_code = 1
+
+    def __init__(self, attempted: str, found: str, remedy: str) -> None:
+        self.attempted = attempted
+        self.found = found
+        self.remedy = remedy
+        super().__init__(attempted, found, remedy)
+
+    def __str__(self) -> str:
+        return f"{self.attempted}: {self.found}\n  -> {self.remedy}"
+
+    def to_json(self) -> dict[str, object]:
+        """The error for machines: kind, the three parts, and whether trying again can help."""
+        return {
+            "error": type(self).__name__,
+            "attempted": self.attempted,
+            "found": self.found,
+            "remedy": self.remedy,
+            "temporary": isinstance(self, TemporaryError),
+        }
+
+
+class PermanentError(XopsError):
+    """Trying again gives the same answer until a person changes something."""
+
+
+class TemporaryError(XopsError):
+    """Trying again later is right.
+
+    Args:
+        retry_after: seconds to wait before the next attempt.
+    """
+
+    exit_code = 5
+
+    def __init__(
+        self, attempted: str, found: str, remedy: str, *, retry_after: float = 10.0
+    ) -> None:
+        super().__init__(attempted, found, remedy)
+        self.retry_after = retry_after
+
+
+class ApprovalRequired(PermanentError):  # noqa: N818 - it reports a state, not a fault
+    """The plan needs a person's approval of its digest, and none was given."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing wrong with an input: where it stands and what is wrong with it.
+
+    `line` counts from 1 and is None where the input has no lines (an environment variable,
+    a command-line argument); `source` then names it.
+    """
+
+    source: str
+    path: str
+    message: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        where = self.source if self.line is None else f"{self.source}:{self.line}"
+        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
+
+
+class InputError(XopsError):
+    """What a person wrote is wrong. Carries every finding at once, so one round mends all."""
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        attempted: str,
+        findings: Sequence[Finding],
+        remedy: str = "Correct each line above and run it again; nothing was started.",
+    ) -> None:
+        self.findings = tuple(findings)
+        count = "1 error" if len(self.findings) == 1 else f"{len(self.findings)} errors"
+        listed = "".join(f"\n  {finding}" for finding in self.findings)
+        super().__init__(attempted, f"{count}{listed}", remedy)
+
+    def to_json(self) -> dict[str, object]:
+        """As `XopsError.to_json`, with the findings as a list."""
+        rows = [vars(finding) for finding in self.findings]
+        return {**super().to_json(), "findings": rows}

@@ -1,0 +1,275 @@
+"""The one module that starts processes.
+
+Tools run with an argument list (never a shell), a deadline and streamed output. Their output goes
+to a file that is followed, not to a pipe: a tool whose reader dies must not die of a broken pipe
+in the middle of writing state. On any interruption the tool gets one SIGINT, is drained and
+waited for, and is then left to itself in its own session; it is never killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from xops.core.errors import PermanentError, TemporaryError
+
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS = 25.0
+"""How long an interrupted tool is waited for: Prefect kills a cancelled run after 30 s."""
+
+_POLL_SECONDS = 0.05
+REDACTED = "***"
+
+LineHandler = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to run.
+
+    Attributes:
+        argv: the program and its arguments; argv[0] must exist.
+        cwd: folder to run in.
+        env: the whole environment of the process (nothing is inherited unless it is in here).
+        deadline: seconds after which the tool is interrupted.
+        log: file that receives stdout and stderr as they come, mode 0600; a temporary file
+            that is removed afterwards if None.
+        secrets: values that must not appear in lines handed on, nor in errors.
+    """
+
+    argv: Sequence[str]
+    cwd: Path
+    env: Mapping[str, str]
+    deadline: float
+    log: Path | None = None
+    secrets: Sequence[str] = field(default=(), repr=False)
+
+    def __str__(self) -> str:
+        return redact(shlex.join(self.argv), self.secrets)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended: its exit code, its output lines (redacted) and seconds taken."""
+
+    command: Command
+    returncode: int
+    lines: tuple[str, ...]
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """All output as one string."""
+        return "\n".join(self.lines)
+
+
+class DeadlineError(TemporaryError):
+    """The tool did not end within its deadline; it was interrupted once."""
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """`text` with every non-empty secret replaced, longest first."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, REDACTED)
+    return text
+
+
+def run(command: Command, on_line: LineHandler | None = None) -> Finished:
+    """Run a tool to its end, handing on each line of its output as it appears.
+
+    Must be called on the main thread where cancelling matters: only there do Ctrl-C and Prefect's
+    TerminationSignal arrive. Any exception that interrupts the wait, `on_line`'s own included,
+    sends one SIGINT, waits `GRACE_SECONDS` and is raised again.
+
+    Raises:
+        PermanentError: the program cannot be started.
+        DeadlineError: the deadline passed.
+    """
+    with _log_file(command) as log:
+        started = time.monotonic()
+        process = _start(command, log)
+        follower = _Follower(log, command.secrets, on_line)
+        try:
+            _follow_to_end(process, follower, started + command.deadline)
+        except subprocess.TimeoutExpired:
+            ended = _interrupt(process, follower)
+            raise _deadline_error(command, process, ended) from None
+        except BaseException:
+            _interrupt(process, follower)
+            raise
+        return Finished(
+            command, process.returncode, tuple(follower.lines), time.monotonic() - started
+        )
+
+
+def _start(command: Command, log: Path) -> subprocess.Popen[bytes]:
+    logger.debug("running %s", command)
+    with log.open("ab") as output:
+        try:
+            return subprocess.Popen(
+                list(command.argv),
+                cwd=command.cwd,
+                env=dict(command.env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise PermanentError(
+                f"starting {command.argv[0]}",
+                error.strerror or str(error),
+                "Install it, or correct the setting that names it; `xops doctor` checks both.",
+            ) from error
+
+
+@contextmanager
+def _log_file(command: Command) -> Iterator[Path]:
+    if command.log is not None:
+        command.log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        command.log.touch(mode=0o600)
+        yield command.log
+        return
+    handle, name = tempfile.mkstemp(prefix="xops-output-")
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink()
+
+
+class _Follower:
+    """Reads what a growing log has gained since the last look, in whole lines."""
+
+    def __init__(self, log: Path, secrets: Sequence[str], on_line: LineHandler | None) -> None:
+        self.lines: list[str] = []
+        self._secrets = secrets
+        self._on_line = on_line
+        self._rest = b""
+        self._file = log.open("rb")
+        self._file.seek(0, os.SEEK_END)
+
+    def read(self, *, last: bool = False) -> None:
+        """Hand on the new whole lines; with `last`, an unfinished one as well."""
+        *whole, self._rest = (self._rest + self._file.read()).split(b"\n")
+        if last and self._rest:
+            whole, self._rest = [*whole, self._rest], b""
+        for raw in whole:
+            line = redact(raw.decode(errors="replace").rstrip("\r"), self._secrets)
+            self.lines.append(line)
+            if self._on_line is not None:
+                self._on_line(line)
+
+    def drain(self) -> None:
+        """Read on without a handler: its own failure may be why the tool is being stopped."""
+        self._on_line = None
+        self.read()
+
+    def close(self) -> None:
+        """Stop following."""
+        self._file.close()
+
+
+def _follow_to_end(process: subprocess.Popen[bytes], follower: _Follower, deadline: float) -> None:
+    while process.poll() is None:
+        follower.read()
+        if time.monotonic() > deadline:
+            raise subprocess.TimeoutExpired(process.args, deadline)
+        try:
+            process.wait(_POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+    follower.read(last=True)
+    follower.close()
+
+
+def _interrupt(process: subprocess.Popen[bytes], follower: _Follower) -> bool:
+    """Send SIGINT once and wait; whether the tool ended in time."""
+    if process.poll() is None:
+        logger.warning("interrupting %s (process %d)", process.args, process.pid)
+        process.send_signal(signal.SIGINT)
+    give_up = time.monotonic() + GRACE_SECONDS
+    try:
+        while process.poll() is None and time.monotonic() < give_up:
+            follower.drain()
+            time.sleep(_POLL_SECONDS)
+        follower.drain()
+    finally:
+        follower.close()
+    if process.poll() is None:
+        logger.warning("process %d is still finishing; it was left to end by itself", process.pid)
+    return process.poll() is not None
+
+
+def _deadline_error(
+    command: Command, process: subprocess.Popen[bytes], ended: bool
+) -> DeadlineError:
+    after = "and ended" if ended else f"and is still finishing as process {process.pid}"
+    return DeadlineError(
+        f"running {command}",
+        f"it did not end within {command.deadline:.0f} s; it was interrupted {after}",
+        "Look at what it was waiting for in its output, then run it again.",
+        retry_after=60.0,
+    )
+
+
+@dataclass(frozen=True)
+class ServiceProcess:
+    """A background process, known by its id and the moment it was started (ids are reused)."""
+
+    pid: int
+    created: float
+
+    def alive(self) -> bool:
+        """Whether exactly this process still runs (a zombie does not)."""
+        try:
+            found = psutil.Process(self.pid)
+            return found.create_time() == self.created and found.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def stop(self, patience: float = 10.0) -> None:
+        """End it and its children: SIGTERM, and SIGKILL for what is left after `patience` seconds.
+
+        For our own servers only; a tool that holds a lock is never stopped this way.
+        """
+        if not self.alive():
+            return
+        top = psutil.Process(self.pid)
+        family = [top, *top.children(recursive=True)]
+        for member in family:
+            _signal_quietly(member, signal.SIGTERM)
+        _, left = psutil.wait_procs(family, timeout=patience)
+        for member in left:
+            _signal_quietly(member, signal.SIGKILL)
+        psutil.wait_procs(left, timeout=patience)
+
+
+def _signal_quietly(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        logger.debug("process %d had already ended", process.pid)
+
+
+def start_service(command: Command) -> ServiceProcess:
+    """Start a server in the background, in its own session, its output appended to `command.log`.
+
+    Raises:
+        PermanentError: the program cannot be started.
+    """
+    with _log_file(command) as log:
+        process = _start(command, log)
+    return ServiceProcess(process.pid, psutil.Process(process.pid).create_time())

@@ -1,0 +1,393 @@
+"""An environment of Stream 1: one file in `deployments/environments/`.
+
+The model is the file's schema: `deployments/environments/schema.json` is generated from it, and
+the variables of `terraform/stacks/stream1` are its fields by the same names.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from xops.core import settings
+from xops.core.errors import Finding, InputError
+from xops.core.money import Amount
+from xops.core.plan import Action, Plan
+
+FOLDER = settings.ROOT / "deployments" / "environments"
+VARIABLE_PREFIX = "XOPS_ENVIRONMENT__"
+PROTECTED = ("prod", "peak")
+"""The stages whose data must survive a mistake."""
+
+# Memory (MiB) that Fargate accepts for each CPU size (units of 1/1024 vCPU): minimum, maximum,
+# step. Source: Amazon ECS developer guide, "Task CPU and memory".
+_FARGATE_MEMORY = {
+    256: (512, 2048, 512),
+    512: (1024, 4096, 1024),
+    1024: (2048, 8192, 1024),
+    2048: (4096, 16384, 1024),
+    4096: (8192, 30720, 1024),
+    8192: (16384, 61440, 4096),
+    16384: (32768, 122880, 8192),
+}
+
+# What CloudWatch Logs accepts. Source: PutRetentionPolicy, API reference.
+_LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)
+
+
+class Target(StrEnum):
+    """Where an environment runs."""
+
+    EMBEDDED = "embedded"
+    LOCALSTACK = "localstack"
+    AWS = "aws"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Budget(_Model):
+    """The month's budget; notifications go out at 50, 80 and 100 % and on the forecast."""
+
+    amount: Annotated[Amount, Field(ge=0, description="A month, as a quoted decimal.")]
+    currency: Literal["USD"] = "USD"
+    notify: Annotated[list[str], Field(description="E-mail addresses.")] = []
+
+    @field_validator("notify")
+    @classmethod
+    def _somebody_is_told(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        if info.data.get("amount") and not value:
+            raise ValueError("a budget above 0 needs at least one address to notify")
+        wrong = [address for address in value if not re.fullmatch(r"[^@\s]+@[^@\s]+\.\w+", address)]
+        if wrong:
+            raise ValueError(f"not an e-mail address: {', '.join(wrong)}")
+        return value
+
+
+class Network(_Model):
+    """The VPC: its addresses, how many zones it spans and how its tasks reach outside."""
+
+    cidr: str
+    zones: Annotated[int, Field(ge=2, le=3)] = 2
+    egress: Annotated[
+        Literal["public_ip", "nat", "endpoints"],
+        Field(description="public_ip costs least; nat and endpoints keep tasks private."),
+    ] = "public_ip"
+
+    @field_validator("cidr")
+    @classmethod
+    def _holds_the_subnets(cls, value: str) -> str:
+        network = ipaddress.IPv4Network(value)
+        if not 16 <= network.prefixlen <= 22 or not network.is_private:
+            raise ValueError("must be a private block between /16 and /22")
+        return value
+
+
+class Domain(_Model):
+    """The public name; without one CloudFront's own name is used."""
+
+    name: Annotated[str, Field(pattern=r"^([a-z0-9-]+\.)+[a-z]{2,}$")]
+    zone: Annotated[str, Field(pattern=r"^([a-z0-9-]+\.)+[a-z]{2,}$")]
+    create_zone: bool = False
+
+    @field_validator("zone")
+    @classmethod
+    def _contains_the_name(cls, value: str, info: ValidationInfo) -> str:
+        name = info.data.get("name", value)
+        if name != value and not name.endswith(f".{value}"):
+            raise ValueError(f"{name} does not lie within this zone")
+        return value
+
+
+class Replicas(_Model):
+    """Bounds of the number of tasks."""
+
+    min: Annotated[int, Field(ge=0, le=100)]
+    max: Annotated[int, Field(ge=1, le=100)]
+
+    @field_validator("max")
+    @classmethod
+    def _not_below_min(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("min", 0):
+            raise ValueError(f"lies below min ({info.data['min']})")
+        return value
+
+
+class Capacity(_Model):
+    """How tasks divide over FARGATE (on demand) and FARGATE_SPOT: a base, then weights."""
+
+    on_demand_base: Annotated[int, Field(ge=0, le=100)] = 1
+    on_demand_weight: Annotated[int, Field(ge=0, le=1000)] = 1
+    spot_weight: Annotated[int, Field(ge=0, le=1000)] = 0
+
+    @field_validator("spot_weight")
+    @classmethod
+    def _some_weight(cls, value: int, info: ValidationInfo) -> int:
+        if value == 0 and info.data.get("on_demand_weight") == 0:
+            raise ValueError("one of on_demand_weight and spot_weight must be above 0")
+        return value
+
+
+class BusinessHours(_Model):
+    """A weekly schedule of replica bounds: `min`-`max` inside the hours, `off_hours_*` outside."""
+
+    timezone: str
+    start: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "07:00"
+    end: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "19:00"
+    days: Annotated[str, Field(pattern=r"^[A-Z]{3}(-[A-Z]{3})?$")] = "MON-FRI"
+    min: Annotated[int, Field(ge=0, le=100)]
+    max: Annotated[int, Field(ge=1, le=100)]
+    off_hours_min: Annotated[int, Field(ge=0, le=100)]
+    off_hours_max: Annotated[int, Field(ge=1, le=100)]
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("must be an IANA time zone, for example Australia/Sydney")
+        return value
+
+
+class Service(_Model):
+    """One ECS service on ARM64 Fargate."""
+
+    image: Annotated[str, Field(min_length=1, pattern=r"^\S+:\S+$", description="With its tag.")]
+    cpu: Annotated[int, Field(description="1024 units are one vCPU.")]
+    memory: Annotated[int, Field(description="MiB.")]
+    port: Annotated[int, Field(ge=1, le=65535)]
+    health_path: Annotated[str, Field(pattern="^/")] = "/health"
+    replicas: Replicas
+    cpu_target_percent: Annotated[int, Field(ge=10, le=95)]
+    capacity: Capacity = Capacity()
+    business_hours: BusinessHours | None = None
+    environment: dict[str, str] = {}
+    secrets: Annotated[
+        dict[str, str], Field(description="Variable name to the secret's ARN, or to its name.")
+    ] = {}
+
+    @field_validator("image")
+    @classmethod
+    def _pinned(cls, value: str) -> str:
+        if value.endswith(":latest"):
+            raise ValueError("name a version: 'latest' changes without a plan")
+        return value
+
+    @field_validator("cpu")
+    @classmethod
+    def _fargate_cpu(cls, value: int) -> int:
+        if value not in _FARGATE_MEMORY:
+            raise ValueError(f"Fargate has {', '.join(map(str, _FARGATE_MEMORY))} CPU units")
+        return value
+
+    @field_validator("memory")
+    @classmethod
+    def _fargate_memory(cls, value: int, info: ValidationInfo) -> int:
+        if (cpu := info.data.get("cpu")) is None:
+            return value
+        low, high, step = _FARGATE_MEMORY[cpu]
+        if value not in range(low, high + 1, step):
+            raise ValueError(f"{cpu} CPU units go with {low} to {high} MiB in steps of {step}")
+        return value
+
+
+class Services(_Model):
+    """The two services of Stream 1."""
+
+    open_webui: Service
+    crew: Service
+
+
+class Backup(_Model):
+    """The AWS Backup plan of the data."""
+
+    schedule: Annotated[str, Field(pattern=r"^cron\(.+\)$")] = "cron(0 15 * * ? *)"
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = 35
+
+
+class Groups(_Model):
+    """Names of groups in Identity Center's identity store."""
+
+    operator: str = "xops-operators"
+    finops: str = "xops-finops"
+    administrator: str = "xops-administrators"
+
+
+class IdentityCenter(_Model):
+    """Whether permission sets and their assignments are managed here, and for whom."""
+
+    enabled: bool = True
+    groups: Groups = Groups()
+
+
+class GitHub(_Model):
+    """The repository whose workflows may assume the CI roles."""
+
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    plan_branches: list[str] = ["main"]
+    apply_environment: str = "production"
+
+
+class State(_Model):
+    """Where Terraform's state lives."""
+
+    bucket: Annotated[
+        str | None, Field(description="Default: <name>-state-<account>-<region>.")
+    ] = None
+    key: str = "stream1/terraform.tfstate"
+
+
+class Evidence(_Model):
+    """Where records are kept: a folder here, or the state's bucket, which outlives the stack."""
+
+    store: Literal["folder", "bucket"] = "folder"
+
+
+class Approval(_Model):
+    """Which changes wait for a person. Anything that destroys always does."""
+
+    required_for: set[Literal["create", "update", "destroy"]] = {"create", "update", "destroy"}
+
+    @field_validator("required_for")
+    @classmethod
+    def _destroy_always(cls, value: set[str]) -> set[str]:
+        if "destroy" not in value:
+            raise ValueError("'destroy' cannot be left out: what is lost is always approved first")
+        return value
+
+    def needed(self, plan: Plan) -> bool:
+        """Whether this plan waits for a person."""
+        if plan.destroys:
+            return True
+        kinds = {"create" if c.action is Action.CREATE else "update" for c in plan.changes}
+        return bool(kinds & self.required_for)
+
+
+class Environment(_Model):
+    """One environment: a golden-path stage with its budget, shape and policies."""
+
+    api_version: Annotated[Literal["xops/v1"], Field(alias="apiVersion")]
+    name: Annotated[str, Field(pattern="^(local|test|sit|prod|peak)$")]
+    target: Target = Target.EMBEDDED
+    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] = "ap-southeast-2"
+    budget: Budget
+    network: Network
+    domain: Domain | None = None
+    services: Services
+    deletion_protection: bool = False
+    log_retention_days: int = 30
+    backup: Backup = Backup()
+    identity_center: IdentityCenter = IdentityCenter()
+    github: GitHub | None = None
+    state: State = State()
+    evidence: Evidence = Evidence()
+    approval: Approval = Approval()
+    tags: Annotated[
+        dict[str, str], Field(description="On every resource; FOCUS reports group by them.")
+    ] = {}
+
+    @field_validator("deletion_protection")
+    @classmethod
+    def _protected_stages(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and info.data.get("name") in PROTECTED:
+            raise ValueError(f"must be true in {info.data['name']}")
+        return value
+
+    @field_validator("services")
+    @classmethod
+    def _redundant_stages(cls, value: Services, info: ValidationInfo) -> Services:
+        if info.data.get("name") not in PROTECTED:
+            return value
+        for name in Services.model_fields:
+            service: Service = getattr(value, name)
+            if service.replicas.min < 2 or service.capacity.on_demand_base < 1:
+                raise ValueError(
+                    f"{name} needs replicas.min >= 2 and capacity.on_demand_base >= 1"
+                    f" in {info.data['name']}"
+                )
+        return value
+
+    @field_validator("log_retention_days")
+    @classmethod
+    def _cloudwatch_retention(cls, value: int) -> int:
+        if value not in _LOG_RETENTION_DAYS:
+            raise ValueError(f"CloudWatch keeps logs {', '.join(map(str, _LOG_RETENTION_DAYS))}")
+        return value
+
+    @field_validator("tags")
+    @classmethod
+    def _cost_tags(cls, value: dict[str, str]) -> dict[str, str]:
+        missing = {"owner", "cost_centre"} - value.keys()
+        if missing:
+            raise ValueError(f"cost reports need the tags {', '.join(sorted(missing))} as well")
+        return value
+
+    @property
+    def prefix(self) -> str:
+        """What the names of this environment's resources start with."""
+        return f"xops-{self.name}"
+
+    @property
+    def subject(self) -> str:
+        """The name of this environment's stack in plans, evidence and lock names."""
+        return f"ecs/{self.name}"
+
+    def terraform_variables(self) -> dict[str, Any]:
+        """The input of `terraform/stacks/stream1`, ready to be written as tfvars.json."""
+        fields = {
+            "target", "region", "budget", "network", "domain", "services", "deletion_protection",
+            "log_retention_days", "backup", "identity_center", "github",
+        }  # fmt: skip
+        values = self.model_dump(mode="json", include=fields)
+        tags = {**self.tags, "environment": self.name, "managed_by": "xops"}
+        return {**values, "environment": self.name, "name": self.prefix, "tags": tags}
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        *,
+        folder: Path = FOLDER,
+        environ: Mapping[str, str] | None = None,
+        **arguments: Any,
+    ) -> Self:
+        """Read `<folder>/<name>.yaml`, overlaid by XOPS_ENVIRONMENT__* and by `arguments`.
+
+        Raises:
+            InputError: no such environment, or everything that is wrong with it.
+        """
+        file = folder / f"{name}.yaml"
+        if not file.is_file():
+            raise _unknown(name, folder)
+        environment = settings.load(
+            cls,
+            file,
+            prefix=VARIABLE_PREFIX,
+            environ=os.environ if environ is None else environ,
+            arguments=arguments,
+        )
+        if environment.name != name:
+            finding = Finding(
+                file.name, "name", f"is {environment.name!r}, but the file says {name!r}"
+            )
+            raise InputError(f"reading environment {name}", [finding])
+        return environment
+
+
+def names(folder: Path = FOLDER) -> list[str]:
+    """The environments that have a file, in alphabetical order."""
+    return sorted(file.stem for file in folder.glob("*.yaml"))
+
+
+def _unknown(name: str, folder: Path) -> InputError:
+    known = ", ".join(names(folder)) or "none"
+    finding = Finding("argument environment", "", f"no environment {name!r}; there are: {known}")
+    return InputError("reading the environment", [finding], "Name one of them, or add its file.")
