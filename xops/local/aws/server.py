@@ -1,0 +1,184 @@
+"""The embedded AWS as a server: moto behind a door with a health endpoint and faults.
+
+`GET /xops/health` says which process answers. `POST /xops/faults` takes a list of faults (see
+`xops.local.aws.faults`), `GET` lists those that remain, `DELETE` forgets them. Anything else is
+AWS. State lives in this process and ends with it.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from moto.core.request import Request
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from pydantic import TypeAdapter, ValidationError
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Response
+
+from xops.local.aws import faults
+from xops.local.aws.install import install
+
+log = logging.getLogger(__name__)
+
+SERVICE = "xops-embedded-aws"
+FAULTS = TypeAdapter(list[faults.Fault])
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+
+
+class QuietRequestHandler(MotoRequestHandler):
+    """Log requests for those who ask for debug output; a Terraform run makes thousands."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log one line a request at debug level."""
+        log.debug("%s %s", self.requestline, code)
+
+
+class EmbeddedAws:
+    """The WSGI application.
+
+    moto's backends are plain dictionaries without locks, while Terraform sends ten requests at a
+    time and the ECS scheduler changes tasks in between: `lock` lets one of them in at a time.
+    """
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._faults = faults.FaultBox()
+        self._started_at = datetime.now(UTC).isoformat()
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        if environ["PATH_INFO"].startswith("/xops/"):
+            return self._control(Request(environ))(environ, start_response)
+        if response := self._fault(environ):
+            return response(environ, start_response)
+        with self._lock:
+            return self._aws(environ, start_response)
+
+    def _aws(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            answer: Iterable[bytes] = self._moto(environ, start_response)
+        except NotImplementedError as error:
+            return _not_implemented(environ, error)(environ, start_response)
+        return answer
+
+    def _fault(self, environ: Environ) -> Response | None:
+        if not self._faults.remaining():
+            return None
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(length)
+        request = Request({**environ, "wsgi.input": io.BytesIO(body)})
+        environ["wsgi.input"] = io.BytesIO(body)
+        taken = self._faults.take(request)
+        return faults.apply(*taken, request) if taken else None
+
+    def _control(self, request: Request) -> Response:
+        match request.method, request.path:
+            case "GET", "/xops/health":
+                return _json(self._health())
+            case "GET", "/xops/faults":
+                return _json(self._faults.remaining())
+            case "DELETE", "/xops/faults":
+                self._faults.clear()
+                return _json([])
+            case "POST", "/xops/faults":
+                return self._add_faults(request.get_data())
+        return _json({"error": f"there is no {request.method} {request.path}"}, status=404)
+
+    def _health(self) -> dict[str, Any]:
+        return {
+            "service": SERVICE,
+            "pid": os.getpid(),
+            "version": metadata.version("xops"),
+            "moto": metadata.version("moto"),
+            "started_at": self._started_at,
+        }
+
+    def _add_faults(self, body: bytes) -> Response:
+        try:
+            self._faults.add(FAULTS.validate_json(body))
+        except ValidationError as error:
+            return _json({"error": str(error)}, status=400)
+        return _json(self._faults.remaining())
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(json.dumps(value), status=status, content_type="application/json")
+
+
+def _not_implemented(environ: Environ, error: NotImplementedError) -> Response:
+    """Answer a call that moto lacks with a client error.
+
+    moto would answer 500, which SDKs take for a passing fault and retry for minutes.
+    """
+    message = f"The embedded AWS lacks this call: {error}"
+    log.warning("%s (%s)", message, environ["PATH_INFO"])
+    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        body = f"<ErrorResponse><Error><Code>NotImplemented</Code><Message>{message}</Message>"
+        body += "</Error></ErrorResponse>"
+        return Response(body, status=400, content_type="text/xml")
+    response = _json({"__type": "NotImplemented", "message": message}, status=400)
+    response.headers["x-amzn-errortype"] = "NotImplemented"
+    return response
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the server's socket; an OSError says that the port is taken or not allowed."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    listener.listen(128)
+    return listener
+
+
+def serve(listener: socket.socket) -> None:
+    """Answer requests on a bound socket until SIGTERM or SIGINT."""
+    os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
+    install()
+    lock = threading.RLock()
+    host, port = listener.getsockname()
+    os.environ["MOTO_PORT"] = str(port)
+    server = make_server(
+        host,
+        port,
+        EmbeddedAws(lock),
+        threaded=True,
+        request_handler=QuietRequestHandler,
+        fd=listener.fileno(),
+    )
+    with _interrupted_by(signal.SIGTERM, signal.SIGINT):
+        server.serve_forever()
+
+
+@contextlib.contextmanager
+def _interrupted_by(*signals: signal.Signals) -> Iterator[None]:
+    """Turn signals into the KeyboardInterrupt on which werkzeug closes the server."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, interrupt) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
