@@ -1,0 +1,110 @@
+"""How AWS is reached for an environment's target, for boto3 and for Terraform alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from xops.ecs.environment import Target
+from xops.ecs.terraform_errors import Diagnostic, classify
+
+EMBEDDED_ENDPOINT = "http://127.0.0.1:4577"
+LOCALSTACK_ENDPOINT = "http://127.0.0.1:4566"
+ENDPOINT_VARIABLE = "XOPS_AWS_ENDPOINT"
+
+# An emulator checks no signature, but every client insists on having something to sign with.
+_EMULATOR_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "emulator", "AWS_SECRET_ACCESS_KEY": "emulator"}
+
+# The credential chain of the AWS tools: what a person or a task role sets is handed on.
+_CREDENTIAL_VARIABLES = (
+    "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CA_BUNDLE",
+)  # fmt: skip
+
+
+def endpoint(target: Target, environ: Mapping[str, str]) -> str | None:
+    """Where the target's API is; None means AWS's own endpoints."""
+    if target is Target.AWS:
+        return None
+    default = EMBEDDED_ENDPOINT if target is Target.EMBEDDED else LOCALSTACK_ENDPOINT
+    return environ.get(ENDPOINT_VARIABLE, default)
+
+
+@dataclass(frozen=True)
+class Aws:
+    """Access to one region of one target.
+
+    Attributes:
+        target: embedded, localstack or aws.
+        region: for example ap-southeast-2.
+        environ: where credentials and the endpoint are looked up.
+    """
+
+    target: Target
+    region: str
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client; a fresh session each time, so that assumed roles are refreshed."""
+        session = boto3.session.Session(region_name=self.region)
+        credentials = {}
+        if self.target is not Target.AWS:
+            credentials = {
+                "aws_access_key_id": _EMULATOR_CREDENTIALS["AWS_ACCESS_KEY_ID"],
+                "aws_secret_access_key": _EMULATOR_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+            }
+        return session.client(
+            service,
+            endpoint_url=endpoint(self.target, self.environ),
+            config=Config(
+                connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 5}
+            ),
+            **credentials,
+        )
+
+    def terraform_environ(self) -> dict[str, str]:
+        """The variables Terraform's provider and backend need to reach the same place."""
+        common = {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
+        address = endpoint(self.target, self.environ)
+        if address is not None:
+            emulator = {"AWS_ENDPOINT_URL": address, "AWS_EC2_METADATA_DISABLED": "true"}
+            return {**common, **_EMULATOR_CREDENTIALS, **emulator}
+        given = {name: self.environ[name] for name in _CREDENTIAL_VARIABLES if name in self.environ}
+        return {**common, **given}
+
+    def identity(self) -> tuple[str, str]:
+        """Account id and the caller's ARN; also the first proof that credentials work.
+
+        Raises:
+            CredentialsError: AWS did not accept them.
+            UnreachableError: the endpoint does not answer.
+        """
+        with translated(f"asking {self.target} who we are"):
+            answer = self.client("sts").get_caller_identity()
+        return answer["Account"], answer["Arn"]
+
+
+@contextmanager
+def translated(attempted: str) -> Iterator[None]:
+    """Turn boto3's exceptions into xOps errors with a cause and a remedy."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        found = str(error)
+        if isinstance(error, BotoCoreError) and "connect" in found.lower():
+            found = f"{found} (connection refused or unreachable)"
+        if "NoCredentials" in type(error).__name__:
+            found = f"{found} (no valid credential sources)"
+        diagnostic = Diagnostic("error", found)
+        raise classify(attempted, [diagnostic], datetime.now(UTC)) from error

@@ -1,0 +1,415 @@
+"""The lifecycle of one environment's Stream 1: facts -> plan -> gate -> apply -> verify -> record.
+
+`Stream1` holds the steps. `carry_out` is their order, the same for the Prefect flows and for the
+shell; who approves, and how progress is shown, is the caller's.
+
+Everything is read live, so running it again is how it resumes: what was done is found done.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from xops.core import evidence, settings
+from xops.core.errors import PermanentError, TemporaryError, XopsError
+from xops.core.plan import Change, Plan
+from xops.ecs import changes as terraform_changes
+from xops.ecs import terraform_discovery
+from xops.ecs.aws import Aws
+from xops.ecs.environment import Environment, Target
+from xops.ecs.services import HealthCheck, Services, ServiceState, check_health
+from xops.ecs.state_bucket import StateBucket
+from xops.ecs.terraform import SavedPlan, Terraform
+from xops.ecs.terraform_errors import StalePlanError
+from xops.ecs.terraform_events import Progress, ProgressHandler
+
+SOURCE = settings.ROOT / "terraform"
+ATTEMPTS = 3
+"""How often a change is planned anew after a temporary error before it is given up."""
+
+_KEPT_RUNS = 20
+
+
+class Status(StrEnum):
+    """How a request ended."""
+
+    PLANNED = "planned"
+    UNCHANGED = "unchanged"
+    APPLIED = "applied"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class Approval:
+    """Who let a plan pass: `by` names a person or the policy, `digest` the plan they saw."""
+
+    by: str
+    how: str
+    digest: str
+    approved: bool = True
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with the file Terraform will apply; `bucket` is what comes before Terraform."""
+
+    plan: Plan
+    saved: SavedPlan
+    bucket: tuple[Change, ...] = ()
+
+    @property
+    def terraform_only(self) -> Plan:
+        """What is left of the plan once the state's bucket is as it should be."""
+        left = tuple(change for change in self.plan.changes if change not in self.bucket)
+        return self.plan.model_copy(update={"changes": left})
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was seen from outside after the apply."""
+
+    services: tuple[ServiceState, ...]
+    health: HealthCheck
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a request ended, for people and for `--json`."""
+
+    status: Status
+    environment: str
+    target: str
+    plan: Plan
+    approval: Approval | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    verification: Verification | None = None
+    evidence: str | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values only; the plan carries its digest."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values["plan"] = self.plan.model_dump(mode="json")
+        for name in ("approval", "verification"):
+            values[name] = asdict(values[name]) if values[name] else None
+        values["seconds"] = {step: round(taken, 2) for step, taken in self.seconds.items()}
+        return {**values, "outputs": dict(self.outputs)}
+
+
+class Watcher(Protocol):
+    """Who is shown what happens while it happens."""
+
+    def plan_ready(self, plan: Plan) -> None:
+        """A plan was made; nothing was changed yet."""
+
+    def progress(self, progress: Progress) -> None:
+        """Terraform has started or finished something."""
+
+    def services(self, states: Sequence[ServiceState]) -> None:
+        """The services were looked at."""
+
+    def note(self, message: str) -> None:
+        """Something worth a line happened."""
+
+
+Approver = Callable[[Plan], Approval]
+
+
+class Steps(Protocol):
+    """The steps that `carry_out` puts in order; `Stream1`, or tasks around it."""
+
+    @property
+    def environment(self) -> Environment:
+        """Whose stack."""
+        ...
+
+    def plan(self, *, destroy: bool, on_progress: ProgressHandler) -> Planned:
+        """Read the facts and plan."""
+        ...
+
+    def apply(self, planned: Planned, on_progress: ProgressHandler) -> dict[str, Any]:
+        """Apply exactly this plan; the outputs."""
+        ...
+
+    def verify(
+        self,
+        outputs: Mapping[str, Any],
+        on_progress: Callable[[Sequence[ServiceState]], None],
+    ) -> Verification:
+        """Look at the outcome from outside."""
+        ...
+
+    def outputs(self) -> dict[str, Any]:
+        """The outputs as they are now."""
+        ...
+
+    def record(self, kind: str, digest: str, facts: Mapping[str, Any]) -> str:
+        """Keep the evidence; its address."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stream1:
+    """One environment's stack on its target, with a working folder for one run."""
+
+    environment: Environment
+    aws: Aws
+    terraform: Terraform
+    account: str
+    caller: str
+
+    @classmethod
+    def open(cls, environment: Environment, environ: Mapping[str, str] | None = None) -> Stream1:
+        """Read the facts that every step needs; changes nothing but a working folder.
+
+        Raises:
+            CredentialsError, UnreachableError: the target does not let us in.
+            PermanentError: no usable Terraform or provider.
+        """
+        environ = os.environ if environ is None else environ
+        aws = Aws(environment.target, environment.region, dict(environ))
+        account, caller = aws.identity()
+        work = _working_folder(environment)
+        shutil.copytree(
+            SOURCE, work / "terraform", ignore=shutil.ignore_patterns(".terraform", "*.tfstate*")
+        )
+        terraform = Terraform(
+            binary=terraform_discovery.find_binary(environ),
+            stack=work / "terraform" / "stacks" / "stream1",
+            work=work,
+            environ=aws.terraform_environ(),
+            mirror=terraform_discovery.find_mirror(environ),
+            lock_timeout=int(environ.get("XOPS_LOCK_TIMEOUT", "60")),
+        )
+        return cls(environment, aws, terraform, account, caller)
+
+    @property
+    def bucket(self) -> StateBucket:
+        """Where Terraform's state lives."""
+        region = self.environment.region
+        name = self.environment.state.bucket
+        name = name or f"{self.environment.prefix}-state-{self.account}-{region}"
+        return StateBucket(name, region, self.aws.client("s3"))
+
+    def plan(
+        self, *, destroy: bool = False, on_progress: ProgressHandler = lambda progress: None
+    ) -> Planned:
+        """Plan against the live facts. Nothing is written but the plan file."""
+        bucket = [] if destroy and not self.bucket.exists() else self.bucket.changes()
+        self.initialise()
+        saved = self.terraform.plan(self._variables(), destroy=destroy, on_progress=on_progress)
+        document = self.terraform.show(saved)
+        plan = terraform_changes.from_terraform(
+            document, self.environment.subject, str(self.environment.target), bucket
+        )
+        return Planned(plan, saved, tuple(bucket))
+
+    def initialise(self) -> None:
+        """`terraform init` on the state's bucket; without one there can be no state yet."""
+        override = self.terraform.stack / "backend_override.tf"
+        if self.bucket.exists():
+            override.unlink(missing_ok=True)
+            self.terraform.init(self._backend())
+        else:
+            override.write_text('terraform {\n  backend "local" {}\n}\n', encoding="utf-8")
+            self.terraform.init({})
+
+    def apply(
+        self, planned: Planned, on_progress: ProgressHandler = lambda progress: None
+    ) -> dict[str, Any]:
+        """Apply exactly the plan that was approved and return the stack's outputs.
+
+        Where the state's bucket had to be made first, Terraform's part is planned again on it
+        and must come out the same.
+
+        Raises:
+            StalePlanError: the facts have changed since the plan was made.
+        """
+        saved = planned.saved
+        if planned.bucket:
+            self.bucket.apply(list(planned.bucket))
+            again = self.plan(destroy=saved.destroy)
+            if again.plan.digest != planned.terraform_only.digest:
+                raise StalePlanError(
+                    f"applying plan {planned.plan.label}",
+                    "the facts changed while the state's bucket was made",
+                    "Look at the new plan and approve it.",
+                    retry_after=0,
+                )
+            saved = again.saved
+        self.terraform.apply(saved, on_progress)
+        saved.path.unlink()
+        return self.terraform.output()
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs as they are now."""
+        return self.terraform.output()
+
+    def verify(
+        self,
+        outputs: Mapping[str, Any],
+        on_progress: Callable[[Sequence[ServiceState]], None] = lambda states: None,
+    ) -> Verification:
+        """Services steady on the planned revision, targets healthy, health address answered."""
+        states = Services.of(self.aws, outputs).wait_until_steady(on_progress=on_progress)
+        reachable = self.environment.target is Target.AWS
+        health = check_health(outputs["health_url"], reachable=reachable)
+        return Verification(tuple(states), health)
+
+    def record(self, kind: str, digest: str, facts: Mapping[str, Any]) -> str:
+        """Keep one record in the environment's evidence store; its address."""
+        store: evidence.EvidenceStore = evidence.FolderStore(settings.home() / "evidence")
+        if self.environment.evidence.store == "bucket":
+            bucket = self.bucket
+            store = evidence.S3Store(bucket.client, bucket.name, "evidence")
+        known = {"account": self.account, "caller": self.caller, "who": _who()}
+        return evidence.record(store, self.environment.subject, kind, digest, {**known, **facts})
+
+    def _backend(self) -> dict[str, str]:
+        options = {
+            "bucket": self.bucket.name,
+            "key": self.environment.state.key,
+            "region": self.environment.region,
+            "use_lockfile": "true",
+            "encrypt": "true",
+        }
+        if self.environment.target is Target.AWS:
+            return options
+        emulator = (
+            "use_path_style", "skip_credentials_validation", "skip_metadata_api_check",
+            "skip_requesting_account_id", "skip_region_validation",
+        )  # fmt: skip
+        return {**options, **dict.fromkeys(emulator, "true")}
+
+    def _variables(self) -> Path:
+        path = self.terraform.work / "environment.tfvars.json"
+        values = self.environment.terraform_variables()
+        path.write_text(json.dumps(values, indent=2), encoding="utf-8")
+        return path
+
+
+def carry_out(
+    steps: Steps,
+    approve: Approver,
+    watcher: Watcher,
+    *,
+    apply: bool,
+    destroy: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Outcome:
+    """Plan, and with `apply` bring it about: gate, apply, verify, record.
+
+    A temporary error is waited out and everything is planned again from live facts, `ATTEMPTS`
+    times in all; a plan that comes out differently is approved anew.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _attempt(steps, approve, watcher, apply=apply, destroy=destroy)
+        except TemporaryError as error:
+            if attempt == ATTEMPTS:
+                raise
+            watcher.note(f"{error}\n  trying again in {error.retry_after:.0f} s")
+            sleep(error.retry_after)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _attempt(
+    steps: Steps, approve: Approver, watcher: Watcher, *, apply: bool, destroy: bool
+) -> Outcome:
+    seconds: dict[str, float] = {}
+    environment = steps.environment
+    if destroy:
+        _refuse_protected(environment)
+    with _timed(seconds, "plan"):
+        planned = steps.plan(destroy=destroy, on_progress=watcher.progress)
+    plan = planned.plan
+    watcher.plan_ready(plan)
+    outcome = Outcome(
+        Status.PLANNED, environment.name, str(environment.target), plan, seconds=seconds
+    )
+    if not apply:
+        return outcome
+    if not plan.is_empty:
+        outcome = replace(outcome, approval=_gate(environment, plan, approve))
+        if outcome.approval and not outcome.approval.approved:
+            return replace(outcome, status=Status.REJECTED)
+    kind = "destroy" if destroy else "apply"
+    try:
+        outcome = _bring_about(steps, planned, outcome, watcher, destroy=destroy)
+    except XopsError as error:
+        facts = {**outcome.to_json(), "status": "failed", "error": error.to_json()}
+        watcher.note(f"evidence of the failure: {steps.record(kind, plan.digest, facts)}")
+        raise
+    return replace(outcome, evidence=steps.record(kind, plan.digest, outcome.to_json()))
+
+
+def _bring_about(
+    steps: Steps, planned: Planned, outcome: Outcome, watcher: Watcher, *, destroy: bool
+) -> Outcome:
+    seconds: dict[str, float] = dict(outcome.seconds)
+    nothing = planned.plan.is_empty
+    with _timed(seconds, "apply"):
+        outputs = steps.outputs() if nothing else steps.apply(planned, watcher.progress)
+    verification = None
+    if not destroy:
+        with _timed(seconds, "verify"):
+            verification = steps.verify(outputs, watcher.services)
+    return replace(
+        outcome,
+        status=Status.UNCHANGED if nothing else Status.APPLIED,
+        outputs=outputs,
+        verification=verification,
+        seconds=seconds,
+    )
+
+
+def _gate(environment: Environment, plan: Plan, approve: Approver) -> Approval:
+    if not environment.approval.needed(plan):
+        by = f"policy of deployments/environments/{environment.name}.yaml"
+        return Approval(by, "approval.required_for does not name these changes", plan.digest)
+    return approve(plan)
+
+
+def _refuse_protected(environment: Environment) -> None:
+    if environment.deletion_protection:
+        raise PermanentError(
+            f"destroying {environment.subject}",
+            "deletion_protection is true in its environment file",
+            "If its data may really go, set it to false there, apply that, then destroy;"
+            " in prod and peak it cannot be set to false: see docs/runbooks/destroy-protected.md.",
+        )
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    seconds[step] = time.monotonic() - started
+
+
+def _working_folder(environment: Environment) -> Path:
+    """A new folder of mode 0700 for this run; the oldest beyond `_KEPT_RUNS` are removed."""
+    parent = settings.home() / "runs" / environment.name
+    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for old in sorted(parent.iterdir())[: -_KEPT_RUNS + 1]:
+        shutil.rmtree(old)
+    folder = parent / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def _who() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -1,0 +1,243 @@
+"""The one adapter to Terraform: typed verbs over its command line.
+
+`python-terraform` builds the argument lists; the processes are run by `xops.core.process`,
+because that library cannot stream, gives no process its own environment, turns the exit code 2
+of `plan` into an exception and leaves variable files behind when killed (ADR-0003).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import python_terraform
+from python_terraform import IsFlagged
+
+from xops.core import process, settings
+from xops.ecs.terraform_discovery import AWS_PROVIDER, Binary, base_environment
+from xops.ecs.terraform_errors import Diagnostic, StalePlanError, classify
+from xops.ecs.terraform_events import EventStream, ProgressHandler, diagnostic
+
+_SHORT = 120.0
+_PLAN = 900.0
+_APPLY = 3600.0
+
+
+@dataclass(frozen=True)
+class SavedPlan:
+    """A plan file with the SHA-256 it had when it was made.
+
+    `has_changes` is Terraform's word; `steps` is how many resource operations an apply will do.
+    """
+
+    path: Path
+    sha256: str
+    has_changes: bool
+    destroy: bool
+    steps: int
+
+
+@dataclass(frozen=True)
+class Terraform:
+    """Terraform's verbs on one stack in one working folder.
+
+    Attributes:
+        binary: which Terraform.
+        stack: the folder with the root module.
+        work: a folder of this environment's own, mode 0700: data, plan files, logs.
+        environ: variables for the tool beyond the base set: credentials, endpoint, region.
+        mirror: a provider mirror, or None to use the registry.
+        lock_timeout: seconds to wait for the state's lock.
+        secrets: values kept out of every line.
+    """
+
+    binary: Binary
+    stack: Path
+    work: Path
+    environ: Mapping[str, str]
+    mirror: Path | None = None
+    lock_timeout: int = 60
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def init(self, backend: Mapping[str, str]) -> None:
+        """Prepare providers and backend; the lock file must already fit (`-lockfile=readonly`)."""
+        self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._write_configuration()
+        argv = self._argv(
+            "init",
+            input=False,
+            no_color=IsFlagged,
+            reconfigure=IsFlagged,
+            lockfile="readonly",
+            backend_config=dict(backend),
+        )
+        finished = self._run(argv, "init", _PLAN)
+        if finished.returncode != 0:
+            raise classify("terraform init", [_plain(finished.text)], datetime.now(UTC))
+
+    def validate(self) -> None:
+        """Check the configuration without touching state or cloud."""
+        argv = self._argv("validate", json=IsFlagged)
+        finished = self._run(argv, "validate", _SHORT)
+        report = _json_in(finished.text)
+        errors = [diagnostic(row) for row in report.get("diagnostics", [])]
+        if not report.get("valid"):
+            raise classify("terraform validate", errors, datetime.now(UTC))
+
+    def plan(
+        self, variables: Path, *, destroy: bool = False, on_progress: ProgressHandler | None = None
+    ) -> SavedPlan:
+        """Plan into a file of mode 0600; exit code 2 (changes) is a result, not an error."""
+        path = self.work / ("destroy.tfplan" if destroy else "apply.tfplan")
+        argv = self._argv(
+            "plan",
+            json=IsFlagged,
+            input=False,
+            lock_timeout=f"{self.lock_timeout}s",
+            detailed_exitcode=IsFlagged,
+            destroy=IsFlagged if destroy else None,
+            var_file=str(variables),
+            out=str(path),
+        )
+        stream = EventStream(on_progress)
+        code = self._stream(argv, "plan", _PLAN, (0, 2), stream)
+        path.chmod(0o600)
+        return SavedPlan(path, _sha256(path), code == 2, destroy, stream.total or 0)
+
+    def show(self, plan: SavedPlan) -> dict[str, Any]:
+        """The plan as Terraform's JSON (format version 1.x). Holds secrets: never log it."""
+        argv = self._argv("show", str(plan.path), json=IsFlagged, no_color=IsFlagged)
+        finished = self._run(argv, "show", _SHORT, keep_log=False)
+        if finished.returncode != 0:
+            raise classify("terraform show", [_plain(finished.text)], datetime.now(UTC))
+        return _json_in(finished.text)
+
+    def apply(self, plan: SavedPlan, on_progress: ProgressHandler | None = None) -> None:
+        """Apply exactly this plan file.
+
+        Raises:
+            StalePlanError: the file is not the one that was planned, or the state has moved.
+        """
+        if _sha256(plan.path) != plan.sha256:
+            raise StalePlanError(
+                f"applying {plan.path.name}",
+                "the plan file is not the one that was made and approved (its SHA-256 differs)",
+                "Plan again.",
+            )
+        argv = self._argv(
+            "apply",
+            str(plan.path),
+            json=IsFlagged,
+            input=False,
+            lock_timeout=f"{self.lock_timeout}s",
+        )
+        stream = EventStream(on_progress, plan.steps)
+        self._stream(argv, "destroy" if plan.destroy else "apply", _APPLY, (0,), stream)
+
+    def output(self) -> dict[str, Any]:
+        """The stack's outputs by name; empty where nothing was applied yet."""
+        argv = self._argv("output", json=IsFlagged, no_color=IsFlagged)
+        finished = self._run(argv, "output", _SHORT, keep_log=False)
+        if finished.returncode != 0:
+            raise classify("terraform output", [_plain(finished.text)], datetime.now(UTC))
+        return {name: row["value"] for name, row in _json_in(finished.text).items()}
+
+    def state_list(self) -> list[str]:
+        """The addresses in the state; empty where there is no state yet."""
+        finished = self._run(self._argv("state list"), "state", _SHORT)
+        if finished.returncode != 0 and "No state file was found" not in finished.text:
+            raise classify("terraform state list", [_plain(finished.text)], datetime.now(UTC))
+        return [line for line in finished.lines if finished.returncode == 0 and line]
+
+    def force_unlock(self, lock_id: str) -> None:
+        """Clear one lock that a person has named; xOps never calls this by itself."""
+        argv = self._argv("force-unlock", lock_id, force=IsFlagged, no_color=IsFlagged)
+        finished = self._run(argv, "force-unlock", _SHORT)
+        if finished.returncode != 0:
+            raise classify("terraform force-unlock", [_plain(finished.text)], datetime.now(UTC))
+
+    def _argv(self, verb: str, *arguments: str, **options: object) -> list[str]:
+        builder = python_terraform.Terraform(str(self.work), terraform_bin_path="terraform")
+        built: list[str] = builder.generate_cmd_string(verb, *arguments, **options)
+        return [*self.binary.argv, *built[1:]]
+
+    def _environment(self) -> dict[str, str]:
+        return base_environment(
+            {
+                **self.environ,
+                "TF_DATA_DIR": str(self.work / "data"),
+                "TF_CLI_CONFIG_FILE": str(self.work / "terraform.rc"),
+            }
+        )
+
+    def _run(
+        self,
+        argv: list[str],
+        name: str,
+        deadline: float,
+        *,
+        on_line: process.LineHandler | None = None,
+        keep_log: bool = True,
+    ) -> process.Finished:
+        command = process.Command(
+            argv,
+            cwd=self.stack,
+            env=self._environment(),
+            deadline=deadline,
+            log=self.work / "logs" / f"{name}.log" if keep_log else None,
+            secrets=self.secrets,
+        )
+        return process.run(command, on_line)
+
+    def _stream(
+        self,
+        argv: list[str],
+        name: str,
+        deadline: float,
+        accepted: tuple[int, ...],
+        stream: EventStream,
+    ) -> int:
+        finished = self._run(argv, name, deadline, on_line=stream.feed)
+        if finished.returncode in accepted and not stream.errors:
+            return finished.returncode
+        errors = stream.errors or [_plain(finished.text or f"exit code {finished.returncode}")]
+        raise classify(f"terraform {name}", errors, datetime.now(UTC))
+
+    def _write_configuration(self) -> None:
+        cache = settings.home() / "terraform-plugins"
+        cache.mkdir(parents=True, exist_ok=True)
+        lines = ["disable_checkpoint = true", f'plugin_cache_dir = "{cache}"']
+        if self.mirror is not None:
+            lines += [
+                "provider_installation {",
+                f'  filesystem_mirror {{ path = "{self.mirror}"\n include = ["{AWS_PROVIDER}"] }}',
+                f'  direct {{ exclude = ["{AWS_PROVIDER}"] }}',
+                "}",
+            ]
+        (self.work / "terraform.rc").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _plain(text: str) -> Diagnostic:
+    """Terraform's box-drawn text of a command without -json, as one diagnostic."""
+    lines = [line.strip("│╷╵ \t") for line in text.splitlines()]
+    kept = [line for line in lines if line]
+    return Diagnostic("error", "\n".join(kept) or "no output")
+
+
+def _json_in(text: str) -> dict[str, Any]:
+    """The JSON object in an output that may have warnings around it."""
+    for line in text.splitlines():
+        if line.startswith("{") and line.endswith("}"):
+            found: dict[str, Any] = json.loads(line)
+            return found
+    whole: dict[str, Any] = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    return whole
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,185 @@
+"""Terraform's diagnostics as xOps errors: what a person can do about each cause.
+
+Pure: text in, error out. The texts are Terraform's and the AWS provider's own (Terraform 1.11 to
+1.15, provider 5.100); the tests hold samples that these tools really printed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from xops.core.errors import PermanentError, TemporaryError, XopsError
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One of Terraform's messages: severity, summary, detail and the resource it is about."""
+
+    severity: str
+    summary: str
+    detail: str = ""
+    address: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.address}: " if self.address else ""
+        return f"{where}{self.summary}" + (f": {self.detail}" if self.detail else "")
+
+
+@dataclass(frozen=True)
+class LockInfo:
+    """Who holds a state lock, as Terraform wrote it into the lock itself."""
+
+    id: str
+    path: str
+    operation: str
+    who: str
+    created: datetime | None
+
+    def age(self, now: datetime) -> str:
+        """How long the lock has been held, for people; "an unknown time" if it does not say."""
+        if self.created is None:
+            return "an unknown time"
+        seconds = max(0, int((now - self.created).total_seconds()))
+        hours, minutes = divmod(seconds // 60, 60)
+        return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds % 60} s"
+
+
+class TerraformError(PermanentError):
+    """Terraform reported errors that trying again will not mend."""
+
+
+class StateLockedError(TemporaryError):
+    """Somebody else holds the state's lock. It is named, and never broken by xOps."""
+
+    def __init__(self, attempted: str, lock: LockInfo, now: datetime) -> None:
+        self.lock = lock
+        super().__init__(
+            attempted,
+            f"the state {lock.path} is locked by {lock.who} ({lock.operation})"
+            f" for {lock.age(now)}; lock id {lock.id}",
+            "Wait for that run to end. If it is certain that it has died, clear the lock by hand:"
+            f" `xops ecs unlock --environment NAME --lock-id {lock.id}`, then run this again.",
+            retry_after=60.0,
+        )
+
+
+class StalePlanError(TemporaryError):
+    """The state moved after the plan was made; a new plan is needed."""
+
+
+class CredentialsError(PermanentError):
+    """AWS did not accept the credentials."""
+
+
+class ThrottledError(TemporaryError):
+    """AWS asked for fewer requests, and the provider's own retries were not enough."""
+
+
+class UnreachableError(TemporaryError):
+    """An endpoint could not be reached over the network."""
+
+
+class ProviderMissingError(PermanentError):
+    """A provider plugin could not be had from the mirror or the registry."""
+
+
+class DiskFullError(PermanentError):
+    """A write failed because the disk is full."""
+
+
+@dataclass(frozen=True)
+class _Cause:
+    pattern: re.Pattern[str]
+    error: type[PermanentError] | type[TemporaryError]
+    remedy: str
+
+
+def _cause(pattern: str, error: type[PermanentError] | type[TemporaryError], remedy: str) -> _Cause:
+    return _Cause(re.compile(pattern, re.IGNORECASE), error, remedy)
+
+
+# In order: the first that matches is the cause, since one cause brings others in its train.
+_CAUSES = (
+    _cause(
+        r"no space left on device",
+        DiskFullError,
+        "Free disk space, then run it again. If the output above names `errored.tfstate`, keep"
+        " that file: it is the newest state, and `terraform state push` puts it back.",
+    ),
+    _cause(
+        r"saved plan is stale",
+        StalePlanError,
+        "Plan again: somebody changed the state after this plan was made.",
+    ),
+    _cause(
+        r"ExpiredToken|RequestExpired|security token .* (is )?expired|token has expired"
+        r"|InvalidClientTokenId|UnrecognizedClient|SignatureDoesNotMatch|AuthFailure"
+        r"|no valid credential sources|failed to refresh cached credentials|AccessDenied",
+        CredentialsError,
+        "Log in again (for example `aws sso login`) or mend the role's rights, then run it again;"
+        " what was done so far is in the state and is not done twice.",
+    ),
+    _cause(
+        r"Failed to (query available provider|install provider)|provider registry"
+        r"|no available releases match|Inconsistent dependency lock|Required plugins are not",
+        ProviderMissingError,
+        "Put the provider into a filesystem mirror and name its folder in XOPS_TERRAFORM_MIRROR,"
+        " or allow access to the registry; `xops doctor` shows which of them is used.",
+    ),
+    _cause(
+        r"Throttl|Rate exceeded|RequestLimitExceeded|TooManyRequests|SlowDown",
+        ThrottledError,
+        "It is tried again after a pause; if it persists, look for other tools using this account.",
+    ),
+    _cause(
+        r"connection refused|no such host|i/o timeout|network is unreachable|connection reset"
+        r"|dial tcp|TLS handshake timeout|context deadline exceeded",
+        UnreachableError,
+        "Check the network and, for the embedded AWS, that it runs (`xops doctor`).",
+    ),
+)
+
+_LOCK_FIELD = re.compile(r"^\s*(ID|Path|Operation|Who|Created):\s*(.*?)\s*$", re.MULTILINE)
+_GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.\d+)? \+0000")
+
+
+def lock_info(text: str) -> LockInfo | None:
+    """The lock that Terraform's message describes, or None if it describes none."""
+    found = dict(_LOCK_FIELD.findall(text))
+    if "ID" not in found:
+        return None
+    created = _GO_TIME.search(found.get("Created", ""))
+    moment = datetime.fromisoformat("T".join(created.groups())) if created else None
+    return LockInfo(
+        id=found["ID"],
+        path=found.get("Path", "(unknown path)"),
+        operation=found.get("Operation", "unknown operation"),
+        who=found.get("Who", "(unknown)"),
+        created=moment.replace(tzinfo=UTC) if moment else None,
+    )
+
+
+def classify(attempted: str, diagnostics: Sequence[Diagnostic], now: datetime) -> XopsError:
+    """The error that a caller should see for a failed Terraform command.
+
+    Args:
+        attempted: what was being done.
+        diagnostics: all of severity error, at least one.
+        now: for the age of a lock.
+    """
+    text = "\n".join(str(diagnostic) for diagnostic in diagnostics)
+    lock = lock_info(text)
+    if lock is not None and "lock" in text.lower():
+        return StateLockedError(attempted, lock, now)
+    found = "\n    ".join(text.splitlines())
+    for cause in _CAUSES:
+        if cause.pattern.search(text):
+            return cause.error(attempted, found, cause.remedy)
+    return TerraformError(
+        attempted,
+        found,
+        "Mend what Terraform names above, then run it again; resources that are done stay done.",
+    )
