@@ -1,0 +1,1 @@
+"""One module a lifecycle step: parameters, order of steps, gate, artifacts. No logic."""

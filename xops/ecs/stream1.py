@@ -301,6 +301,46 @@ class Stream1:
         return path
 
 
+class DriftStatus(StrEnum):
+    """How the environment compares with its configuration."""
+
+    IN_SYNC = "in_sync"
+    DRIFTED = "drifted"
+    NOT_PROVISIONED = "not_provisioned"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What an apply would change now. Nothing is compared where nothing was ever applied."""
+
+    status: DriftStatus
+    environment: str
+    target: str
+    plan: Plan
+    evidence: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values only."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**values, "plan": self.plan.model_dump(mode="json")}
+
+
+def detect_drift(stream: Stream1, watcher: Watcher) -> Drift:
+    """Plan only, and keep a record of what differs."""
+    planned = stream.plan(on_progress=watcher.progress)
+    if not stream.terraform.state_list():
+        status = DriftStatus.NOT_PROVISIONED
+    else:
+        status = DriftStatus.IN_SYNC if planned.plan.is_empty else DriftStatus.DRIFTED
+    planned.saved.path.unlink()
+    environment = stream.environment
+    drift = Drift(status, environment.name, str(environment.target), planned.plan)
+    if status is DriftStatus.NOT_PROVISIONED:
+        return drift
+    watcher.plan_ready(planned.plan)
+    return replace(drift, evidence=stream.record("drift", planned.plan.digest, drift.to_json()))
+
+
 def carry_out(
     steps: Steps,
     approve: Approver,

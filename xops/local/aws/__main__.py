@@ -5,6 +5,7 @@ import errno
 import logging
 import sys
 
+from xops.local.aws.ecs.task import Pace
 from xops.local.aws.server import listen, serve
 
 PORT_TAKEN = 2
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(_port_taken(options.host, options.port))
         return PORT_TAKEN
     with listener:
-        serve(listener)
+        serve(listener, options.step_seconds)
     return 0
 
 
@@ -30,6 +31,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m xops.local.aws", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to bind")
     parser.add_argument("--port", type=int, default=4566, help="port to bind; 0 takes a free one")
+    parser.add_argument(
+        "--step-seconds",
+        type=float,
+        default=Pace.step,
+        help="how long an ECS task stays in each passing state (default: %(default)s)",
+    )
     parser.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING"])
     return parser
 

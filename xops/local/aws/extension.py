@@ -21,12 +21,14 @@ def substitute(
     backends: BackendDict[Any],
     urls: ModuleType,
     backend: type[BaseBackend],
-    response: type[BaseResponse],
+    response: type[BaseResponse] | None = None,
 ) -> None:
     """Make moto build `backend` and answer through `response` for the service of `backends`.
 
-    Doing it again changes nothing. Raises ExtensionTooLateError when the service is in use, since
-    state kept by the original backend would be lost without a word.
+    Without a response class the service keeps its own, as does a path whose handler is not a
+    `dispatch` (one that chooses between two services, for instance). Doing it again changes
+    nothing. Raises ExtensionTooLateError when the service is in use, since state kept by the
+    original backend would be lost without a word.
     """
     if backends.backend is backend:
         return
@@ -37,5 +39,8 @@ def substitute(
     backends.backend = backend
     # moto derives the urls module from the backend's own module, which is ours for a subclass.
     backend._url_module = property(lambda _: urls)  # type: ignore[method-assign,assignment]
-    for path in urls.url_paths:
-        urls.url_paths[path] = response.dispatch
+    if response is None:
+        return
+    for path, handler in urls.url_paths.items():
+        if handler.__name__ == "dispatch":
+            urls.url_paths[path] = response.dispatch

@@ -29,6 +29,7 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
 from xops.local.aws import faults
+from xops.local.aws.ecs.driver import Driver
 from xops.local.aws.install import install
 
 log = logging.getLogger(__name__)
@@ -127,7 +128,8 @@ def _not_implemented(environ: Environ, error: NotImplementedError) -> Response:
     moto would answer 500, which SDKs take for a passing fault and retry for minutes.
     """
     message = f"The embedded AWS lacks this call: {error}"
-    log.warning("%s (%s)", message, environ["PATH_INFO"])
+    target = environ.get("HTTP_X_AMZ_TARGET") or environ["PATH_INFO"]
+    log.warning("%s (%s %s)", message, environ["REQUEST_METHOD"], target)
     if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
         body = f"<ErrorResponse><Error><Code>NotImplemented</Code><Message>{message}</Message>"
         body += "</Error></ErrorResponse>"
@@ -150,10 +152,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(listener: socket.socket) -> None:
-    """Answer requests on a bound socket until SIGTERM or SIGINT."""
+def serve(listener: socket.socket, step: float) -> None:
+    """Answer requests on a bound socket until SIGTERM or SIGINT.
+
+    `step` is the pace of the ECS scheduler: the seconds a task stays in each passing state.
+    """
     os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
-    install()
+    install(step)
     lock = threading.RLock()
     host, port = listener.getsockname()
     os.environ["MOTO_PORT"] = str(port)
@@ -165,8 +170,11 @@ def serve(listener: socket.socket) -> None:
         request_handler=QuietRequestHandler,
         fd=listener.fileno(),
     )
+    driver = Driver(lock)
+    driver.start()
     with _interrupted_by(signal.SIGTERM, signal.SIGINT):
         server.serve_forever()
+    driver.stop()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,25 @@
+"""Destroy Stream 1 of one environment: always through the gate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.stream1 import EcsRequest, carry_out
+
+
+@flow(
+    name="destroy-ecs",
+    flow_run_name="destroy-ecs-{request.environment}",
+    description="Remove one environment of Stream 1. Always waits for an approval.",
+    persist_result=False,
+)
+def destroy_ecs(request: EcsRequest = EcsRequest(), apply: bool = False) -> Any:  # noqa: B008
+    """Remove one environment of Stream 1; its state's bucket and evidence stay.
+
+    Args:
+        request: which environment, and where.
+        apply: False shows what would be destroyed and stops there.
+    """
+    return carry_out(request, apply=apply, destroy=True)

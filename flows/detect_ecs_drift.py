@@ -1,0 +1,30 @@
+"""Compare Stream 1 of one environment with its configuration; changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.reporting import RunWatcher, emit
+from flows.stream1 import EcsRequest, read_facts
+from xops.ecs.stream1 import DriftStatus, detect_drift
+
+
+@flow(
+    name="detect-ecs-drift",
+    flow_run_name="detect-ecs-drift-{request.environment}",
+    description="Plan only; an artifact and the event xops.ecs.drifted if anything differs.",
+    persist_result=False,
+)
+def detect_ecs_drift(request: EcsRequest = EcsRequest()) -> dict[str, Any]:  # noqa: B008
+    """Plan, and say what an apply would change now.
+
+    Args:
+        request: which environment, and where.
+    """
+    environment = request.load()
+    drift = detect_drift(read_facts(environment), RunWatcher(environment.subject))
+    if drift.status is DriftStatus.DRIFTED:
+        emit(environment.subject, "drifted", {"digest": drift.plan.digest})
+    return drift.to_json()

@@ -1,0 +1,169 @@
+"""Servers in the background: each is started once, found again later, and stopped by name.
+
+What runs is told by the process itself (its id and start time, kept in a small file) and by its
+health address, never by the file alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+
+from xops.core import process, settings
+from xops.core.errors import PermanentError
+
+START_DEADLINE = 180.0
+"""Seconds. A busy machine with two cores took 53 s to bring up the Prefect server."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One server of the embedded stack.
+
+    Attributes:
+        name: its name in commands and files.
+        argv: how it is started.
+        environ: its environment beyond what is inherited.
+        port: the port it listens on; None for one that only calls out.
+        healthy: asks it whether it is up; must not raise.
+        port_setting: the variable that moves it to another port.
+    """
+
+    name: str
+    argv: Sequence[str]
+    environ: Mapping[str, str]
+    healthy: Callable[[], bool]
+    port: int | None = None
+    port_setting: str = ""
+    folder: Path = field(default_factory=lambda: settings.home() / "services")
+
+    @property
+    def log(self) -> Path:
+        """Where its output goes."""
+        return self.folder / f"{self.name}.log"
+
+    @property
+    def _record(self) -> Path:
+        return self.folder / f"{self.name}.json"
+
+    def process(self) -> process.ServiceProcess | None:
+        """The running process, or None."""
+        try:
+            found = process.ServiceProcess(**json.loads(self._record.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+        return found if found.alive() else None
+
+    def ensure(self, on_wait: Callable[[float], None] = lambda seconds: None) -> bool:
+        """Start it unless it runs; whether it was started now.
+
+        Raises:
+            PermanentError: its port is taken by another program, it ended, or never got healthy.
+        """
+        running = self.process()
+        if running is None:
+            self._refuse_taken_port()
+            running = self._start()
+            started = True
+        else:
+            started = False
+        self._wait_until_healthy(running, on_wait)
+        return started
+
+    def stop(self) -> bool:
+        """End it; whether it was running."""
+        running = self.process()
+        if running is not None:
+            running.stop()
+        self._record.unlink(missing_ok=True)
+        return running is not None
+
+    def _start(self) -> process.ServiceProcess:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        command = process.Command(
+            self.argv,
+            cwd=settings.ROOT,
+            env={**os.environ, **self.environ},
+            deadline=0,
+            log=self.log,
+        )
+        running = process.start_service(command)
+        self._record.write_text(json.dumps(vars(running)), encoding="utf-8")
+        return running
+
+    def _wait_until_healthy(
+        self, running: process.ServiceProcess, on_wait: Callable[[float], None]
+    ) -> None:
+        started = time.monotonic()
+        while not self.healthy():
+            waited = time.monotonic() - started
+            on_wait(waited)
+            if not running.alive():
+                raise self._failed("it ended right after its start")
+            if waited > START_DEADLINE:
+                raise self._failed(f"it did not become healthy within {START_DEADLINE:.0f} s")
+            time.sleep(0.2)
+
+    def _failed(self, found: str) -> PermanentError:
+        tail = "\n    ".join(self.log.read_text(errors="replace").splitlines()[-8:])
+        return PermanentError(
+            f"starting {self.name}",
+            f"{found}; the end of its log:\n    {tail}",
+            f"Mend what the log names (all of it: {self.log}), then run it again.",
+        )
+
+    def _refuse_taken_port(self) -> None:
+        if self.port is None or port_is_free(self.port):
+            return
+        raise PermanentError(
+            f"starting {self.name}",
+            f"port {self.port} is in use by {port_holder(self.port)}",
+            f"End that program, or choose another port: {self.port_setting}=<port>.",
+        )
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a server could listen on this port of the loopback address now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def port_holder(port: int) -> str:
+    """The program that listens on this port, as far as we may know it."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied:
+        return "another program (whose name this user may not see)"
+    for connection in connections:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+            if connection.pid is None:
+                break
+            return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    return "another program"
+
+
+def answers(url: str, seconds: float = 5.0) -> bool:
+    """Whether a GET of this address gives a 2xx."""
+    try:
+        return httpx.get(url, timeout=seconds).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def python(*module_and_arguments: str) -> list[str]:
+    """The argument list that runs a module with this very Python."""
+    return [sys.executable, "-m", *module_and_arguments]
