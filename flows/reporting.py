@@ -21,7 +21,9 @@ from xops.ecs.services import ServiceState
 from xops.ecs.stream1 import Outcome
 from xops.ecs.terraform_events import Progress
 
-logger = logging.getLogger("xops.flows")
+# Two loggers: `xops up` repeats the first to the person, and shows the second as progress.
+lifecycle = logging.getLogger("xops.lifecycle")
+terraform = logging.getLogger("xops.terraform")
 
 _UPDATE_SECONDS = 2.0
 
@@ -38,7 +40,7 @@ class RunWatcher:
 
     def plan_ready(self, plan: Plan) -> None:
         """The plan as an artifact, before anything is changed."""
-        logger.info("plan: %s", plan.summary())
+        lifecycle.info("plan: %s", plan.summary())
         create_markdown_artifact(
             markdown(plan), key=f"plan-{self._key}", description=plan.summary()
         )
@@ -49,7 +51,7 @@ class RunWatcher:
         if not progress.event.startswith("apply_") or not progress.total:
             return
         if progress.event != "apply_progress":
-            logger.info("%d/%d %s", progress.done, progress.total, progress.message)
+            terraform.info("%d/%d %s", progress.done, progress.total, progress.message)
         now = time.monotonic()
         last = progress.done == progress.total
         if last or now - self._updated >= _UPDATE_SECONDS:
@@ -71,11 +73,11 @@ class RunWatcher:
         seen = "; ".join(map(str, states))
         if seen != self._services:
             self._services = seen
-            logger.info("services: %s", seen)
+            lifecycle.info("services: %s", seen)
 
     def note(self, message: str) -> None:
         """A warning in the log."""
-        logger.warning("%s", message)
+        lifecycle.warning("%s", message)
 
 
 def show_outcome(subject: str, outcome: Outcome) -> None:

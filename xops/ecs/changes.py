@@ -38,7 +38,9 @@ def from_terraform(
     """
     drifted = {row["address"] for row in document.get("resource_drift", [])}
     rows = document.get("resource_changes", [])
-    changes = [*before, *_resources(rows, drifted), *_outputs(document)]
+    resources = list(_resources(rows, drifted))
+    # Outputs follow the resources; only where they change alone does a person need to see them.
+    changes = [*before, *(resources or _outputs(document))]
     return Plan(subject=subject, target=target, changes=tuple(changes))
 
 
@@ -52,7 +54,7 @@ def _resources(rows: Iterable[Mapping[str, Any]], drifted: set[str]) -> Iterator
 def _resource(row: Mapping[str, Any], action: Action, drifted: bool) -> Change:
     change = row["change"]
     before = _masked(change["before"], change.get("before_sensitive"), {})
-    after = _masked(change["after"], change.get("after_sensitive"), change.get("after_unknown"))
+    after = _masked(change.get("after"), change.get("after_sensitive"), change.get("after_unknown"))
     if action in (Action.UPDATE, Action.REPLACE):
         before, after = _differing(before, after)
     return Change(
@@ -132,8 +134,8 @@ def _outputs(document: Mapping[str, Any]) -> Iterator[Change]:
                 # An output is a view of the state: when it goes, nothing is lost.
                 action=Action.UPDATE if action is Action.DELETE else action,
                 target=f"output.{name}",
-                before=_masked(change["before"], change.get("before_sensitive"), False),
+                before=_masked(change.get("before"), change.get("before_sensitive"), False),
                 after=_masked(
-                    change["after"], change.get("after_sensitive"), change.get("after_unknown")
+                    change.get("after"), change.get("after_sensitive"), change.get("after_unknown")
                 ),
             )

@@ -183,12 +183,10 @@ class Stream1:
         aws = Aws(environment.target, environment.region, dict(environ))
         account, caller = aws.identity()
         work = _working_folder(environment)
-        shutil.copytree(
-            SOURCE, work / "terraform", ignore=shutil.ignore_patterns(".terraform", "*.tfstate*")
-        )
+        source = copy_source(work)
         terraform = Terraform(
             binary=terraform_discovery.find_binary(environ),
-            stack=work / "terraform" / "stacks" / "stream1",
+            stack=source / "stacks" / "stream1",
             work=work,
             environ=aws.terraform_environ(),
             mirror=terraform_discovery.find_mirror(environ),
@@ -275,7 +273,7 @@ class Stream1:
         if self.environment.evidence.store == "bucket":
             bucket = self.bucket
             store = evidence.S3Store(bucket.client, bucket.name, "evidence")
-        known = {"account": self.account, "caller": self.caller, "who": _who()}
+        known = {"account": self.account, "caller": self.caller, "who": who()}
         return evidence.record(store, self.environment.subject, kind, digest, {**known, **facts})
 
     def _backend(self) -> dict[str, str]:
@@ -440,6 +438,12 @@ def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
     seconds[step] = time.monotonic() - started
 
 
+def copy_source(work: Path) -> Path:
+    """A copy of terraform/ for one run, so that nobody changes it half-way; the copy's folder."""
+    ignored = shutil.ignore_patterns(".terraform", "*.tfstate*", "tests")
+    return Path(shutil.copytree(SOURCE, work / "terraform", ignore=ignored))
+
+
 def _working_folder(environment: Environment) -> Path:
     """A new folder of mode 0700 for this run; the oldest beyond `_KEPT_RUNS` are removed."""
     parent = settings.home() / "runs" / environment.name
@@ -451,5 +455,6 @@ def _working_folder(environment: Environment) -> Path:
     return folder
 
 
-def _who() -> str:
+def who() -> str:
+    """The person or service account at this machine, for the evidence."""
     return f"{getpass.getuser()}@{socket.gethostname()}"

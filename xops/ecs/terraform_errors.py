@@ -117,7 +117,7 @@ _CAUSES = (
     _cause(
         r"ExpiredToken|RequestExpired|security token .* (is )?expired|token has expired"
         r"|InvalidClientTokenId|UnrecognizedClient|SignatureDoesNotMatch|AuthFailure"
-        r"|no valid credential sources|failed to refresh cached credentials|AccessDenied",
+        r"|no valid credential sources|failed to refresh cached credentials|AccessDenied|Forbidden",
         CredentialsError,
         "Log in again (for example `aws sso login`) or mend the role's rights, then run it again;"
         " what was done so far is in the state and is not done twice.",

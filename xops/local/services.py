@@ -18,8 +18,9 @@ from pathlib import Path
 import httpx
 import psutil
 
-from xops.core import process, settings
+from xops.core import settings
 from xops.core.errors import PermanentError
+from xops.core.process import Command, ServiceProcess, start_service
 
 START_DEADLINE = 180.0
 """Seconds. A busy machine with two cores took 53 s to bring up the Prefect server."""
@@ -53,31 +54,39 @@ class Service:
 
     @property
     def _record(self) -> Path:
-        return self.folder / f"{self.name}.json"
+        return _record_file(self.folder, self.name)
 
-    def process(self) -> process.ServiceProcess | None:
+    def process(self) -> ServiceProcess | None:
         """The running process, or None."""
-        try:
-            found = process.ServiceProcess(**json.loads(self._record.read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
-            return None
-        return found if found.alive() else None
+        record = read_record(self.folder, self.name)
+        return record.process if record is not None else None
 
-    def ensure(self, on_wait: Callable[[float], None] = lambda seconds: None) -> bool:
-        """Start it unless it runs; whether it was started now.
+    def launch(self) -> bool:
+        """Start it unless it runs, without waiting for its health; whether it was started now.
 
         Raises:
-            PermanentError: its port is taken by another program, it ended, or never got healthy.
+            PermanentError: its port is taken by another program.
         """
-        running = self.process()
-        if running is None:
-            self._refuse_taken_port()
-            running = self._start()
-            started = True
-        else:
-            started = False
-        self._wait_until_healthy(running, on_wait)
-        return started
+        if self.process() is not None:
+            return False
+        self._refuse_taken_port()
+        self._start()
+        return True
+
+    def wait(self) -> None:
+        """Wait until it is healthy.
+
+        Raises:
+            PermanentError: it is not running, ended, or never got healthy.
+        """
+        started = time.monotonic()
+        while not self.healthy():
+            waited = time.monotonic() - started
+            if self.process() is None:
+                raise self._failed("it has ended")
+            if waited > START_DEADLINE:
+                raise self._failed(f"it did not become healthy within {START_DEADLINE:.0f} s")
+            time.sleep(0.2)
 
     def stop(self) -> bool:
         """End it; whether it was running."""
@@ -87,31 +96,17 @@ class Service:
         self._record.unlink(missing_ok=True)
         return running is not None
 
-    def _start(self) -> process.ServiceProcess:
+    def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        command = process.Command(
+        command = Command(
             self.argv,
             cwd=settings.ROOT,
             env={**os.environ, **self.environ},
             deadline=0,
             log=self.log,
         )
-        running = process.start_service(command)
-        self._record.write_text(json.dumps(vars(running)), encoding="utf-8")
-        return running
-
-    def _wait_until_healthy(
-        self, running: process.ServiceProcess, on_wait: Callable[[float], None]
-    ) -> None:
-        started = time.monotonic()
-        while not self.healthy():
-            waited = time.monotonic() - started
-            on_wait(waited)
-            if not running.alive():
-                raise self._failed("it ended right after its start")
-            if waited > START_DEADLINE:
-                raise self._failed(f"it did not become healthy within {START_DEADLINE:.0f} s")
-            time.sleep(0.2)
+        running = start_service(command)
+        self._record.write_text(json.dumps({**vars(running), "port": self.port}))
 
     def _failed(self, found: str) -> PermanentError:
         tail = "\n    ".join(self.log.read_text(errors="replace").splitlines()[-8:])
@@ -129,6 +124,28 @@ class Service:
             f"port {self.port} is in use by {port_holder(self.port)}",
             f"End that program, or choose another port: {self.port_setting}=<port>.",
         )
+
+
+@dataclass(frozen=True)
+class Record:
+    """A service that runs: its process and the port it was given."""
+
+    process: ServiceProcess
+    port: int | None
+
+
+def _record_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.json"
+
+
+def read_record(folder: Path, name: str) -> Record | None:
+    """What runs under this name, or None. A record cut short by a full disk counts as none."""
+    try:
+        row = json.loads(_record_file(folder, name).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    process = ServiceProcess(row["pid"], row["created"])
+    return Record(process, row["port"]) if process.alive() else None
 
 
 def port_is_free(port: int) -> bool:
@@ -149,7 +166,8 @@ def port_holder(port: int) -> str:
     except psutil.AccessDenied:
         return "another program (whose name this user may not see)"
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+        address = connection.laddr
+        if connection.status == psutil.CONN_LISTEN and address and address.port == port:
             if connection.pid is None:
                 break
             return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"

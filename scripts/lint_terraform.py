@@ -1,0 +1,51 @@
+"""`terraform fmt -check` over everything, and `terraform validate` for every stack."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from xops.core import process
+from xops.core.errors import XopsError
+from xops.ecs import terraform_discovery
+from xops.ecs.stream1 import SOURCE, copy_source
+from xops.ecs.terraform import Terraform
+
+
+def main() -> int:
+    """0 when all is well; Terraform's own words otherwise."""
+    binary = terraform_discovery.find_binary(os.environ)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        source = copy_source(work)
+        if not _formatted(binary, SOURCE):
+            return 1
+        for stack in sorted(path for path in (source / "stacks").iterdir() if path.is_dir()):
+            (stack / "backend_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
+            mirror = terraform_discovery.find_mirror(os.environ)
+            terraform = Terraform(binary, stack, work / f"work-{stack.name}", {}, mirror)
+            terraform.init({})
+            terraform.validate()
+    return 0
+
+
+def _formatted(binary: terraform_discovery.Binary, folder: Path) -> bool:
+    command = process.Command(
+        [*binary.argv, "fmt", "-check", "-recursive", "-diff"],
+        cwd=folder,
+        env=terraform_discovery.base_environment({}),
+        deadline=60,
+    )
+    finished = process.run(command)
+    if finished.returncode != 0:
+        sys.stderr.write(f"terraform fmt would change:\n{finished.text}\n")
+    return finished.returncode == 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except XopsError as error:
+        sys.exit(f"error {error}")

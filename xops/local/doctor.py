@@ -1,0 +1,128 @@
+"""What this machine has, and for each thing that is missing what to do about it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version
+
+from xops.core import settings
+from xops.core.errors import XopsError
+from xops.ecs import terraform_discovery
+from xops.ecs.environment import Environment, names
+from xops.local.services import Service, port_holder, port_is_free
+from xops.local.stack import stack
+
+NEEDED_BYTES = 2 * 1024**3
+"""Free disk for the virtual environment, the provider (0.7 GB unpacked) and the databases."""
+
+
+class Verdict(StrEnum):
+    """What a check found."""
+
+    OK = "ok"
+    NOTE = "note"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at; `remedy` is empty where nothing is to be done."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    remedy: str = ""
+
+
+def examine(environ: Mapping[str, str]) -> list[Check]:
+    """Look at everything; nothing is started or changed."""
+    return [
+        _python(),
+        _disk(),
+        _guarded("terraform", lambda: _terraform(environ)),
+        _guarded("aws provider", lambda: _provider(environ)),
+        *(_environment(name) for name in names()),
+        *(_service(service) for service in stack(environ).services),
+        *_optional(),
+    ]
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except XopsError as error:
+        return Check(name, Verdict.PROBLEM, error.found, error.remedy)
+
+
+def _python() -> Check:
+    found = f"Python {platform.python_version()}, prefect {version('prefect')}"
+    if (3, 12) <= sys.version_info < (3, 14):
+        return Check("python", Verdict.OK, found)
+    return Check("python", Verdict.PROBLEM, found, "Use Python 3.12 or 3.13: `make install`.")
+
+
+def _disk() -> Check:
+    folder = settings.home()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 1024**3:.1f} GiB free at {folder}"
+    if free >= NEEDED_BYTES:
+        return Check("disk", Verdict.OK, found)
+    return Check("disk", Verdict.PROBLEM, found, "Free some space, or set XOPS_HOME elsewhere.")
+
+
+def _terraform(environ: Mapping[str, str]) -> Check:
+    binary = terraform_discovery.find_binary(environ)
+    return Check("terraform", Verdict.OK, f"{binary.version} from {binary.source}")
+
+
+def _provider(environ: Mapping[str, str]) -> Check:
+    mirror = terraform_discovery.find_mirror(environ)
+    if mirror is not None:
+        return Check("aws provider", Verdict.OK, f"mirror {mirror}")
+    remedy = "Without a network, name a mirror's folder in XOPS_TERRAFORM_MIRROR."
+    return Check("aws provider", Verdict.NOTE, "no mirror: it comes from the registry", remedy)
+
+
+def _environment(name: str) -> Check:
+    title = f"environment {name}"
+
+    def load() -> Check:
+        environment = Environment.load(name)
+        return Check(title, Verdict.OK, f"target {environment.target}, {environment.region}")
+
+    return _guarded(title, load)
+
+
+def _service(service: Service) -> Check:
+    title = f"service {service.name}"
+    if service.process() is not None:
+        if service.healthy():
+            return Check(title, Verdict.OK, f"running{_at(service)}")
+        remedy = f"Look at {service.log}, then `xops down` and `xops up`."
+        return Check(title, Verdict.PROBLEM, "running, but not healthy", remedy)
+    if service.port is not None and not port_is_free(service.port):
+        found = f"port {service.port} is in use by {port_holder(service.port)}"
+        remedy = f"End that program, or set {service.port_setting} to a free port."
+        return Check(title, Verdict.PROBLEM, found, remedy)
+    return Check(title, Verdict.NOTE, "not running", "`xops up` starts it.")
+
+
+def _at(service: Service) -> str:
+    return f" on port {service.port}" if service.port else ""
+
+
+def _optional() -> Iterator[Check]:
+    uses = {"git": "cloning and updating xOps", "docker": "LocalStack and K3D"}
+    for program, use in uses.items():
+        path = shutil.which(program)
+        if path:
+            yield Check(program, Verdict.OK, path)
+        else:
+            yield Check(program, Verdict.NOTE, "not found", f"Only needed for {use}.")

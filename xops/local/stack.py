@@ -1,0 +1,120 @@
+"""The three servers of the embedded stack, and where each is found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from xops.core import settings
+from xops.local.services import Service, answers, python, read_record
+
+POOL = "xops-local"
+_PORTS = {"aws": ("XOPS_AWS_PORT", 4577), "prefect": ("XOPS_PREFECT_PORT", 4200)}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The servers by role, in the order in which they come up."""
+
+    aws: Service
+    server: Service
+    worker: Service
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """In starting order."""
+        return self.aws, self.server, self.worker
+
+    def stop(self) -> list[str]:
+        """Stop everything that runs, the last started first; the names of what was stopped."""
+        return [service.name for service in reversed(self.services) if service.stop()]
+
+    @property
+    def aws_endpoint(self) -> str:
+        """Where the embedded AWS answers."""
+        return f"http://127.0.0.1:{self.aws.port}"
+
+    @property
+    def ui(self) -> str:
+        """Where a person finds the Prefect UI."""
+        return f"http://127.0.0.1:{self.server.port}"
+
+    @property
+    def api(self) -> str:
+        """Prefect's API."""
+        return f"{self.ui}/api"
+
+
+def port(name: str, environ: Mapping[str, str]) -> int:
+    """The port of a server: where it already runs, else as the variable says, else the default."""
+    variable, default = _PORTS[name]
+    record = read_record(settings.home() / "services", name)
+    if record is not None and record.port is not None:
+        return record.port
+    return int(environ.get(variable, default))
+
+
+def stack(environ: Mapping[str, str] | None = None) -> Stack:
+    """The stack as this machine's environment describes it."""
+    environ = os.environ if environ is None else environ
+    aws_port, prefect_port = port("aws", environ), port("prefect", environ)
+    ui = f"http://127.0.0.1:{prefect_port}"
+    endpoint = f"http://127.0.0.1:{aws_port}"
+    common = prefect_environment(f"{ui}/api")
+    return Stack(
+        aws=Service(
+            name="aws",
+            argv=python("xops.local.aws", "--port", str(aws_port)),
+            environ={},
+            healthy=lambda: answers(f"{endpoint}/xops/health"),
+            port=aws_port,
+            port_setting=_PORTS["aws"][0],
+        ),
+        server=Service(
+            name="prefect",
+            argv=python(
+                "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(prefect_port)
+            ),
+            environ={**common, "PREFECT_SERVER_UI_API_URL": f"{ui}/api"},
+            healthy=lambda: answers(f"{ui}/api/ready"),
+            port=prefect_port,
+            port_setting=_PORTS["prefect"][0],
+        ),
+        worker=Service(
+            name="worker",
+            argv=python(
+                "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", POOL
+            ),
+            environ={**common, "XOPS_AWS_ENDPOINT": endpoint},
+            healthy=lambda: _worker_is_online(f"{ui}/api"),
+        ),
+    )
+
+
+def prefect_environment(api: str) -> dict[str, str]:
+    """The settings that server, worker and runs of the embedded profile share."""
+    return {
+        "XOPS_HOME": str(settings.home()),
+        "PREFECT_HOME": str(settings.home() / "prefect"),
+        "PREFECT_API_URL": api,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "xops",
+        # The default of 10 s leaves a person waiting for a run on their own machine.
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_WORKER_ENABLE_CANCELLATION": "true",
+        "PREFECT_RUNNER_CRASH_ON_CANCELLATION_FAILURE": "true",
+        "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
+        # Pickle would tie a stored result to this version of the code.
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+    }
+
+
+def _worker_is_online(api: str) -> bool:
+    try:
+        answer = httpx.post(f"{api}/work_pools/{POOL}/workers/filter", json={}, timeout=5)
+    except httpx.HTTPError:
+        return False
+    return answer.is_success and any(row["status"] == "ONLINE" for row in answer.json())

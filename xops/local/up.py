@@ -1,0 +1,71 @@
+"""`xops up`: the embedded stack from nothing to a provisioned Stream 1."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from xops.ecs.environment import Environment
+from xops.local import prefect_setup, runs
+from xops.local.stack import Stack
+
+PROVISION = "provision-ecs/ecs"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Provisioned:
+    """What the first provisioning came to."""
+
+    run_id: UUID
+    outcome: Mapping[str, Any]
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was applied."""
+        return bool(self.outcome["status"] == "applied")
+
+    def created(self) -> Counter[str]:
+        """How many resources of each Terraform type were made."""
+        made = (c["target"] for c in self.outcome["plan"]["changes"] if c["action"] == "create")
+        return Counter(_type(target) for target in made if "output." not in target)
+
+
+def bring_up(stack: Stack, say: Say) -> list[str]:
+    """Start what does not run yet, deploy everything; the names of what was started now.
+
+    Raises:
+        PermanentError: a port is taken, a server does not start, a deployment is wrong.
+        InputError: an environment file is wrong; nothing was started.
+    """
+    Environment.load("local")
+    started = [service.name for service in (stack.aws, stack.server) if service.launch()]
+    for service in (stack.aws, stack.server):
+        say(f"{_verb(service.name, started)} {service.name} on port {service.port}")
+        service.wait()
+    prefect_setup.set_up(stack.api, on_step=say)
+    if stack.worker.launch():
+        started.append(stack.worker.name)
+    say(f"{_verb(stack.worker.name, started)} {stack.worker.name}")
+    stack.worker.wait()
+    return started
+
+
+def provision(stack: Stack, on_step: Callable[[runs.Step], None]) -> Provisioned:
+    """Run provision-ecs for `local` through Prefect and wait for its outcome."""
+    parameters = {"request": {"environment": "local"}, "apply": True}
+    run_id = runs.start(stack.api, PROVISION, parameters)
+    return Provisioned(run_id, runs.follow(stack.api, run_id, on_step))
+
+
+def _verb(name: str, started: list[str]) -> str:
+    return "starting" if name in started else "found"
+
+
+def _type(target: str) -> str:
+    """The Terraform type in an address such as `module.web.aws_lb.this[0]`."""
+    return next((part for part in target.split(".") if part.startswith("aws_")), "state bucket")
