@@ -1,12 +1,16 @@
-"""Budgets: DescribeSubscribersForNotification.
+"""Budgets: DescribeSubscribersForNotification, UpdateBudget and the tags of a budget.
 
 AWS: answers who is told when a notification fires, as `{"Subscribers": [{SubscriptionType,
 Address}]}`, in pages of up to 100. A notification is identified by its type (ACTUAL or FORECASTED),
 comparison, threshold and threshold type. NotFoundException (400) when the budget or the
 notification does not exist; notifications are listed empty, not missing, for a budget without any.
 
-moto 5.2.5 stores the subscribers but has no call to read them, and Terraform's provider reads them
-in every refresh of a budget.
+UpdateBudget replaces a budget's document and keeps its notifications. ListTagsForResource answers
+`{"ResourceTags": [{Key, Value}]}` of the budget that an ARN names; TagResource merges,
+UntagResource drops, and CreateBudget takes `ResourceTags`.
+
+moto 5.2.5 stores the subscribers but has no call to read them, and has neither the update nor tags.
+Terraform's provider reads subscribers and tags in every refresh of a budget.
 
 Source: https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_budgets_DescribeSubscribersForNotification.html
 """
@@ -18,6 +22,7 @@ from moto.budgets import urls
 from moto.budgets.exceptions import NotFoundException
 from moto.budgets.models import Budget, BudgetsBackend, budgets_backends
 from moto.budgets.responses import BudgetsResponse
+from moto.utilities.tagging_service import TaggingService
 
 from xops.local.aws.extension import substitute
 
@@ -39,7 +44,46 @@ def identity(notification: dict[str, Any]) -> Identity:
 
 
 class SubscribersBackend(BudgetsBackend):
-    """moto's Budgets with readable subscribers."""
+    """moto's Budgets with readable subscribers, updates and tags."""
+
+    def __init__(self, region_name: str, account_id: str):
+        super().__init__(region_name, account_id)
+        self.tagger = TaggingService()
+
+    def update_budget(self, account_id: str, budget: dict[str, Any]) -> None:
+        """Replace the document of a budget."""
+        current = self._budget(account_id, budget["BudgetName"])
+        renewed = Budget(budget, [])
+        renewed.notifications = current.notifications
+        self.budgets[account_id][budget["BudgetName"]] = renewed
+
+    def list_tags_for_resource(self, resource_arn: str) -> list[dict[str, str]]:
+        """Answer the tags of the budget that an ARN names."""
+        self._require(resource_arn)
+        return self.tagger.list_tags_for_resource(resource_arn)["Tags"]
+
+    def tag_resource(self, resource_arn: str, tags: list[dict[str, str]]) -> None:
+        """Add tags, replacing values of keys the budget has."""
+        self._require(resource_arn)
+        self.tagger.tag_resource(resource_arn, tags)
+
+    def untag_resource(self, resource_arn: str, tag_keys: list[str]) -> None:
+        """Drop tags; a key the budget does not have is no error."""
+        self._require(resource_arn)
+        self.tagger.untag_resource_using_names(resource_arn, tag_keys)
+
+    def delete_budget(self, account_id: str, budget_name: str) -> None:
+        """Delete a budget and its tags."""
+        super().delete_budget(account_id, budget_name)
+        self.tagger.delete_all_tags_for_resource(self.arn(account_id, budget_name))
+
+    def arn(self, account_id: str, budget_name: str) -> str:
+        """Answer a budget's ARN; budgets have no region."""
+        return f"arn:{self.partition}:budgets::{account_id}:budget/{budget_name}"
+
+    def _require(self, resource_arn: str) -> None:
+        account_id, _, budget_name = resource_arn.split("::")[-1].partition(":budget/")
+        self._budget(account_id, budget_name)
 
     def describe_subscribers_for_notification(
         self, account_id: str, budget_name: str, notification: dict[str, Any]
@@ -62,7 +106,7 @@ class SubscribersBackend(BudgetsBackend):
 
 
 class SubscribersResponse(BudgetsResponse):
-    """The response method of the call above."""
+    """The response methods of the calls above."""
 
     @property
     def backend(self) -> SubscribersBackend:
@@ -77,6 +121,39 @@ class SubscribersResponse(BudgetsResponse):
             notification=self._get_param("Notification"),
         )
         return json.dumps({"Subscribers": subscribers})
+
+    def create_budget(self) -> str:
+        """Create as moto does, then keep the tags of the request."""
+        answer = super().create_budget()
+        if tags := self._get_param("ResourceTags"):
+            name = self._get_param("Budget")["BudgetName"]
+            arn = self.backend.arn(self._get_param("AccountId"), name)
+            self.backend.tag_resource(arn, tags)
+        return answer
+
+    def update_budget(self) -> str:
+        """Answer UpdateBudget."""
+        self.backend.update_budget(self._get_param("AccountId"), self._get_param("NewBudget"))
+        return json.dumps({})
+
+    def list_tags_for_resource(self) -> str:
+        """Answer ListTagsForResource."""
+        tags = self.backend.list_tags_for_resource(self._get_param("ResourceARN"))
+        return json.dumps({"ResourceTags": tags})
+
+    def tag_resource(self) -> str:
+        """Answer TagResource."""
+        self.backend.tag_resource(
+            self._get_param("ResourceARN"), self._get_param("ResourceTags", [])
+        )
+        return json.dumps({})
+
+    def untag_resource(self) -> str:
+        """Answer UntagResource."""
+        self.backend.untag_resource(
+            self._get_param("ResourceARN"), self._get_param("ResourceTagKeys", [])
+        )
+        return json.dumps({})
 
 
 def install() -> None:

@@ -1,6 +1,16 @@
 """Install every extension, once, before moto answers its first request."""
 
-from xops.local.aws import application_autoscaling, budgets, ecs, efs, elbv2
+from xops.local.aws import (
+    application_autoscaling,
+    backup,
+    budgets,
+    cloudfront,
+    ec2,
+    efs,
+    elbv2,
+    sso_admin,
+)
+from xops.local.aws.ecs import extension as ecs
 from xops.local.aws.ecs.task import Pace
 
 
@@ -9,8 +19,12 @@ def install(step: float = Pace.step) -> None:
 
     Doing it again changes nothing but the pace.
     """
-    efs.install()
     application_autoscaling.install()
+    backup.install()
     budgets.install()
+    cloudfront.install()
+    ec2.install()
+    efs.install()
     elbv2.install()
+    sso_admin.install()
     ecs.install(step)

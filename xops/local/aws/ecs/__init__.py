@@ -9,19 +9,5 @@ moto 5.2.5 keeps a service at runningCount 0 and rolloutState IN_PROGRESS for ev
 for it, drops half of CreateService's members and answers 500 without security groups.
 
 `images` says which faults an image tag can ask for, `task` and `service` are the pure state
-machine, `backend` and `responses` join it to moto, and `driver` moves it on.
+machine, `backend` and `responses` join it to moto, `extension` installs them, `driver` ticks them.
 """
-
-from moto.ecs import urls
-from moto.ecs.models import ecs_backends
-
-from xops.local.aws.ecs.backend import SchedulingBackend
-from xops.local.aws.ecs.responses import SchedulingResponse
-from xops.local.aws.ecs.task import Pace
-from xops.local.aws.extension import substitute
-
-
-def install(step: float = Pace.step) -> None:
-    """Put this extension in the place of moto's own ECS; `step` is its pace, in seconds."""
-    SchedulingBackend.pace = Pace(step=step)
-    substitute(ecs_backends, urls, SchedulingBackend, SchedulingResponse)

@@ -286,23 +286,23 @@ def _count_outcomes(service: Service, now: float, pace: Pace, log: _Log) -> None
         service.failures_in_a_row = 0
         if primary.rollout is Rollout.IN_PROGRESS:
             primary.succeeded, primary.failed_tasks = True, 0
-    for task in service.tasks:
-        if task.failed and not task.counted:
-            task.counted = True
-            service.failures_in_a_row += 1
-            service.steady = False
-            if _belongs(task, primary) and not primary.succeeded:
-                primary.failed_tasks += 1
-                primary.updated_at = now
-    _throttle(service, now, pace, log)
+    failed = [t for t in service.tasks if t.failed and not t.counted]
+    for task in failed:
+        task.counted = True
+        service.failures_in_a_row += 1
+        service.steady = False
+        if _belongs(task, primary) and not primary.succeeded:
+            primary.failed_tasks += 1
+            primary.updated_at = now
+    if failed:
+        _throttle(service, now, pace, log)
 
 
 def _throttle(service: Service, now: float, pace: Pace, log: _Log) -> None:
     """Wait longer and longer before the next launch when tasks keep failing."""
     excess = service.failures_in_a_row - service.threshold
     breaker_will_act = service.rules.breaker and service.primary.rollout is Rollout.IN_PROGRESS
-    waits = _gave_up(service) or breaker_will_act or service.launch_not_before > now
-    if excess < 0 or waits:
+    if excess < 0 or _gave_up(service) or breaker_will_act:
         return
     service.launch_not_before = now + pace.step * 2 ** min(excess, 10)
     log.write_once(f"is unable to consistently start tasks successfully. {TROUBLESHOOTING}")
@@ -434,7 +434,8 @@ def _conclude(service: Service, now: float, pace: Pace, log: _Log) -> None:
             service.status = "INACTIVE"
         return
     healthy = sum(t.settled(now, pace) for t in service.live(primary))
-    if service.steady or healthy != service.desired_count or len(service.deployments) > 1:
+    leaving = any(not t.live and t.status is not Status.STOPPED for t in service.tasks)
+    if service.steady or leaving or healthy != service.desired_count:
         return
     if primary.rollout is Rollout.IN_PROGRESS:
         _complete(service, now, log)
