@@ -91,12 +91,13 @@ def record(
         now: the moment of the record (UTC); the clock's if None.
     """
     moment = (now or datetime.now(UTC)).astimezone(UTC)
+    # The record's own identity comes last: no fact of the same name may stand in for it.
     body = {
+        **facts,
         "recorded_at": moment.isoformat(),
         "subject": subject,
         "kind": kind,
         "digest": digest,
-        **facts,
     }
     key = f"{subject}/{moment:%Y%m%dT%H%M%S.%fZ}-{digest[:12]}-{kind}.json"
     return store.put(key, json.dumps(body, indent=2, sort_keys=True, default=str).encode())

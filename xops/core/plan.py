@@ -60,6 +60,12 @@ class Change(BaseModel):
         )
 
 
+def _reading_order(change: Change) -> tuple[int, str, str]:
+    # The values come last so that two changes of one target stand in one order, too.
+    values = json.dumps(change.model_dump(mode="json"), sort_keys=True)
+    return _READING_ORDER.index(change.action), change.target, values
+
+
 class CostEffect(BaseModel):
     """What the plan does to the monthly cost. A missing price makes it `incomplete`."""
 
@@ -82,9 +88,7 @@ class Plan(BaseModel):
 
     def model_post_init(self, _context: object) -> None:
         """Bring the changes into reading order, so that equal plans have equal digests."""
-        ordered = sorted(
-            self.changes, key=lambda change: (_READING_ORDER.index(change.action), change.target)
-        )
+        ordered = sorted(self.changes, key=_reading_order)
         object.__setattr__(self, "changes", tuple(ordered))
 
     @computed_field  # type: ignore[prop-decorator]

@@ -30,6 +30,7 @@ GRACE_SECONDS = 25.0
 """How long an interrupted tool is waited for: Prefect kills a cancelled run after 30 s."""
 
 _POLL_SECONDS = 0.05
+_TELLING = 8
 REDACTED = "***"
 
 LineHandler = Callable[[str], None]
@@ -80,8 +81,14 @@ class DeadlineError(TemporaryError):
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """`text` with every non-empty secret replaced, longest first."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+    """`text` with every non-empty secret replaced, longest first.
+
+    Output is read line by line, so each line of a secret of several lines (a private key) is
+    a secret too; the shortest, such as a closing brace, are not telling and are left.
+    """
+    whole = [secret for secret in secrets if secret]
+    lines = [line for secret in whole for line in secret.splitlines() if len(line) >= _TELLING]
+    for secret in sorted({*whole, *lines}, key=len, reverse=True):
         text = text.replace(secret, REDACTED)
     return text
 
@@ -99,16 +106,18 @@ def run(command: Command, on_line: LineHandler | None = None) -> Finished:
     """
     with _log_file(command) as log:
         started = time.monotonic()
-        process = _start(command, log)
+        # Before the tool starts: what it writes before its log is followed would be lost.
         follower = _Follower(log, command.secrets, on_line)
-        try:
-            _follow_to_end(process, follower, started + command.deadline)
-        except subprocess.TimeoutExpired:
-            ended = _interrupt(process, follower)
-            raise _deadline_error(command, process, ended) from None
-        except BaseException:
-            _interrupt(process, follower)
-            raise
+        with follower.closing():
+            process = _start(command, log)
+            try:
+                _follow_to_end(process, follower, started + command.deadline)
+            except subprocess.TimeoutExpired:
+                ended = _interrupt(command, process, follower)
+                raise _deadline_error(command, process, ended) from None
+            except BaseException:
+                _interrupt(command, process, follower)
+                raise
         return Finished(
             command, process.returncode, tuple(follower.lines), time.monotonic() - started
         )
@@ -130,7 +139,7 @@ def _start(command: Command, log: Path) -> subprocess.Popen[bytes]:
         except OSError as error:
             raise PermanentError(
                 f"starting {command.argv[0]}",
-                error.strerror or str(error),
+                f"{error.filename or command.argv[0]}: {error.strerror or error}",
                 "Install it, or correct the setting that names it; `xops doctor` checks both.",
             ) from error
 
@@ -177,9 +186,11 @@ class _Follower:
         self._on_line = None
         self.read()
 
-    def close(self) -> None:
-        """Stop following."""
-        self._file.close()
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """Stop following at the end of the block."""
+        with self._file:
+            yield
 
 
 def _follow_to_end(process: subprocess.Popen[bytes], follower: _Follower, deadline: float) -> None:
@@ -192,22 +203,18 @@ def _follow_to_end(process: subprocess.Popen[bytes], follower: _Follower, deadli
         except subprocess.TimeoutExpired:
             continue
     follower.read(last=True)
-    follower.close()
 
 
-def _interrupt(process: subprocess.Popen[bytes], follower: _Follower) -> bool:
+def _interrupt(command: Command, process: subprocess.Popen[bytes], follower: _Follower) -> bool:
     """Send SIGINT once and wait; whether the tool ended in time."""
     if process.poll() is None:
-        logger.warning("interrupting %s (process %d)", process.args, process.pid)
+        logger.warning("interrupting %s (process %d)", command, process.pid)
         process.send_signal(signal.SIGINT)
     give_up = time.monotonic() + GRACE_SECONDS
-    try:
-        while process.poll() is None and time.monotonic() < give_up:
-            follower.drain()
-            time.sleep(_POLL_SECONDS)
+    while process.poll() is None and time.monotonic() < give_up:
         follower.drain()
-    finally:
-        follower.close()
+        time.sleep(_POLL_SECONDS)
+    follower.drain()
     if process.poll() is None:
         logger.warning("process %d is still finishing; it was left to end by itself", process.pid)
     return process.poll() is not None
@@ -247,8 +254,11 @@ class ServiceProcess:
         """
         if not self.alive():
             return
-        top = psutil.Process(self.pid)
-        family = [top, *top.children(recursive=True)]
+        try:
+            top = psutil.Process(self.pid)
+            family = [top, *top.children(recursive=True)]
+        except psutil.NoSuchProcess:  # it ended between the two looks
+            return
         for member in family:
             _signal_quietly(member, signal.SIGTERM)
         _, left = psutil.wait_procs(family, timeout=patience)

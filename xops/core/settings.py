@@ -53,12 +53,13 @@ def load[Model: BaseModel](
     document = _Document.read(file)
     document.overlay_variables(prefix, environ)
     document.overlay_arguments(arguments)
-    document.raise_if_found()
     try:
-        return model.model_validate(document.values)
+        read = model.model_validate(document.values)
     except ValidationError as error:
         document.explain(error)
         raise document.error() from None
+    document.raise_if_found()
+    return read
 
 
 class _Document:
@@ -77,20 +78,21 @@ class _Document:
         try:
             document._parse(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            document._findings.append(Finding(document.name, "", f"cannot be read: {error}"))
+            raise document._unusable(f"cannot be read: {error}") from error
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else None
-            document._findings.append(
-                Finding(document.name, "", f"not YAML: {error.problem}", line)
-            )
-        document.raise_if_found()
+            raise document._unusable(f"not YAML: {error.problem}", line) from error
+        except (yaml.YAMLError, ValueError) as error:  # a control character, a 13th month
+            raise document._unusable(f"not YAML: {error}") from error
         return document
+
+    def _unusable(self, message: str, line: int | None = None) -> InputError:
+        return InputError(f"reading {self.name}", [Finding(self.name, "", message, line)])
 
     def _parse(self, text: str) -> None:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if not isinstance(root, yaml.MappingNode):
-            self._findings.append(Finding(self.name, "", "must hold one mapping", 1))
-            return
+            raise self._unusable("must hold one mapping", 1)
         self._mark(root, ())
         self.values = yaml.safe_load(text)
 
@@ -98,7 +100,7 @@ class _Document:
         self._lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
-                inner = (*path, key.value)
+                inner = (*path, str(key.value))
                 if inner in self._lines:
                     self._add(inner, "given twice", key.start_mark.line + 1)
                 self._lines[inner] = key.start_mark.line + 1
@@ -114,7 +116,7 @@ class _Document:
             path = tuple(part.lower() for part in name.removeprefix(prefix).split("__"))
             try:
                 self._set(path, yaml.safe_load(text), f"variable {name}")
-            except yaml.YAMLError:
+            except (yaml.YAMLError, ValueError):
                 self._findings.append(
                     Finding(f"variable {name}", "", f"not a YAML value: {text!r}")
                 )
@@ -128,6 +130,10 @@ class _Document:
         place = self.values
         for part in path[:-1]:
             inner = place.get(part)
+            if isinstance(inner, list):
+                dotted = ".".join(path)
+                self._findings.append(Finding(source, dotted, f"{part} is a list: set it whole"))
+                return
             if not isinstance(inner, dict):
                 inner = place[part] = {}
             place = inner

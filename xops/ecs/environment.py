@@ -7,9 +7,11 @@ the variables of `terraform/stacks/stream1` are its fields by the same names.
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -27,20 +29,25 @@ VARIABLE_PREFIX = "XOPS_ENVIRONMENT__"
 PROTECTED = ("prod", "peak")
 """The stages whose data must survive a mistake."""
 
-# Memory (MiB) that Fargate accepts for each CPU size (units of 1/1024 vCPU): minimum, maximum,
-# step. Source: Amazon ECS developer guide, "Task CPU and memory".
-_FARGATE_MEMORY = {
-    256: (512, 2048, 512),
-    512: (1024, 4096, 1024),
-    1024: (2048, 8192, 1024),
-    2048: (4096, 16384, 1024),
-    4096: (8192, 30720, 1024),
-    8192: (16384, 61440, 4096),
-    16384: (32768, 122880, 8192),
+# Memory (MiB) that Fargate accepts for each CPU size (units of 1/1024 vCPU).
+# Source: Amazon ECS developer guide, "Task CPU and memory".
+_FARGATE_MEMORY: dict[int, Sequence[int]] = {
+    256: (512, 1024, 2048),
+    512: range(1024, 4096 + 1, 1024),
+    1024: range(2048, 8192 + 1, 1024),
+    2048: range(4096, 16384 + 1, 1024),
+    4096: range(8192, 30720 + 1, 1024),
+    8192: range(16384, 61440 + 1, 4096),
+    16384: range(32768, 122880 + 1, 8192),
 }
 
 # What CloudWatch Logs accepts. Source: PutRetentionPolicy, API reference.
-_LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)
+_LOG_RETENTION_DAYS = (
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922,
+    3288, 3653,
+)  # fmt: skip
+
+_WEEKDAY = "(MON|TUE|WED|THU|FRI|SAT|SUN)"
 
 
 class Target(StrEnum):
@@ -52,7 +59,10 @@ class Target(StrEnum):
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    # Defaults are validated as well: leaving a key out must not be a way round its rule.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, validate_default=True
+    )
 
 
 class Budget(_Model):
@@ -143,7 +153,7 @@ class BusinessHours(_Model):
     timezone: str
     start: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "07:00"
     end: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "19:00"
-    days: Annotated[str, Field(pattern=r"^[A-Z]{3}(-[A-Z]{3})?$")] = "MON-FRI"
+    days: Annotated[str, Field(pattern=f"^{_WEEKDAY}(-{_WEEKDAY})?$")] = "MON-FRI"
     min: Annotated[int, Field(ge=0, le=100)]
     max: Annotated[int, Field(ge=1, le=100)]
     off_hours_min: Annotated[int, Field(ge=0, le=100)]
@@ -156,11 +166,21 @@ class BusinessHours(_Model):
             raise ValueError("must be an IANA time zone, for example Australia/Sydney")
         return value
 
+    @field_validator("max", "off_hours_max")
+    @classmethod
+    def _not_below_min(cls, value: int, info: ValidationInfo) -> int:
+        lower = str(info.field_name).replace("max", "min")
+        if value < info.data.get(lower, 0):
+            raise ValueError(f"lies below {lower} ({info.data[lower]})")
+        return value
+
 
 class Service(_Model):
     """One ECS service on ARM64 Fargate."""
 
-    image: Annotated[str, Field(min_length=1, pattern=r"^\S+:\S+$", description="With its tag.")]
+    image: Annotated[
+        str, Field(min_length=1, pattern=r"^\S+:[^\s/]+$", description="With its tag.")
+    ]
     cpu: Annotated[int, Field(description="1024 units are one vCPU.")]
     memory: Annotated[int, Field(description="MiB.")]
     port: Annotated[int, Field(ge=1, le=65535)]
@@ -193,9 +213,9 @@ class Service(_Model):
     def _fargate_memory(cls, value: int, info: ValidationInfo) -> int:
         if (cpu := info.data.get("cpu")) is None:
             return value
-        low, high, step = _FARGATE_MEMORY[cpu]
-        if value not in range(low, high + 1, step):
-            raise ValueError(f"{cpu} CPU units go with {low} to {high} MiB in steps of {step}")
+        accepted = _FARGATE_MEMORY[cpu]
+        if value not in accepted:
+            raise ValueError(f"{cpu} CPU units go with {', '.join(map(str, accepted))} MiB")
         return value
 
 
@@ -254,11 +274,14 @@ class Evidence(_Model):
 class Approval(_Model):
     """Which changes wait for a person. Anything that destroys always does."""
 
-    required_for: set[Literal["create", "update", "destroy"]] = {"create", "update", "destroy"}
+    # A tuple and no set: it is written out in one order, in the schema and in the evidence.
+    required_for: tuple[Literal["create", "update", "destroy"], ...] = (
+        "create", "update", "destroy",
+    )  # fmt: skip
 
     @field_validator("required_for")
     @classmethod
-    def _destroy_always(cls, value: set[str]) -> set[str]:
+    def _destroy_always(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if "destroy" not in value:
             raise ValueError("'destroy' cannot be left out: what is lost is always approved first")
         return value
@@ -268,7 +291,7 @@ class Approval(_Model):
         if plan.destroys:
             return True
         kinds = {"create" if c.action is Action.CREATE else "update" for c in plan.changes}
-        return bool(kinds & self.required_for)
+        return not kinds.isdisjoint(self.required_for)
 
 
 class Environment(_Model):
@@ -391,3 +414,12 @@ def _unknown(name: str, folder: Path) -> InputError:
     known = ", ".join(names(folder)) or "none"
     finding = Finding("argument environment", "", f"no environment {name!r}; there are: {known}")
     return InputError("reading the environment", [finding], "Name one of them, or add its file.")
+
+
+def schema() -> str:
+    """The JSON schema of the file, as `schema.json` holds it for editors."""
+    return json.dumps(Environment.model_json_schema(), indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(schema())

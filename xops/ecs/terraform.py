@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ from xops.ecs.terraform_events import EventStream, ProgressHandler, diagnostic
 _SHORT = 120.0
 _PLAN = 900.0
 _APPLY = 3600.0
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,9 @@ class Terraform:
         argv = self._argv("validate", json=IsFlagged)
         finished = self._run(argv, "validate", _SHORT)
         report = _json_in(finished.text)
-        errors = [diagnostic(row) for row in report.get("diagnostics", [])]
+        found = [diagnostic(row) for row in report.get("diagnostics", [])]
         if not report.get("valid"):
+            errors = [row for row in found if row.severity == "error"]
             raise classify("terraform validate", errors, datetime.now(UTC))
 
     def plan(
@@ -123,10 +127,11 @@ class Terraform:
         Raises:
             StalePlanError: the file is not the one that was planned, or the state has moved.
         """
-        if _sha256(plan.path) != plan.sha256:
+        if not plan.path.is_file() or _sha256(plan.path) != plan.sha256:
             raise StalePlanError(
                 f"applying {plan.path.name}",
-                "the plan file is not the one that was made and approved (its SHA-256 differs)",
+                "the plan file is gone, or is not the one that was made and approved"
+                " (its SHA-256 differs)",
                 "Plan again.",
             )
         argv = self._argv(
@@ -224,7 +229,7 @@ class Terraform:
 
 def _plain(text: str) -> Diagnostic:
     """Terraform's box-drawn text of a command without -json, as one diagnostic."""
-    lines = [line.strip("│╷╵ \t") for line in text.splitlines()]
+    lines = [line.strip("│╷╵ \t") for line in _COLOUR.sub("", text).splitlines()]
     kept = [line for line in lines if line]
     return Diagnostic("error", "\n".join(kept) or "no output")
 
@@ -235,7 +240,10 @@ def _json_in(text: str) -> dict[str, Any]:
         if line.startswith("{") and line.endswith("}"):
             found: dict[str, Any] = json.loads(line)
             return found
-    whole: dict[str, Any] = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    try:
+        whole: dict[str, Any] = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    except ValueError:
+        raise classify("reading Terraform's JSON", [_plain(text)], datetime.now(UTC)) from None
     return whole
 
 

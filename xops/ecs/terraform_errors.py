@@ -142,7 +142,7 @@ _CAUSES = (
     ),
 )
 
-_LOCK_FIELD = re.compile(r"^\s*(ID|Path|Operation|Who|Created):\s*(.*?)\s*$", re.MULTILINE)
+_LOCK_FIELD = re.compile(r"^\s*(ID|Path|Operation|Who|Created):[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.\d+)? \+0000")
 
 
@@ -155,9 +155,9 @@ def lock_info(text: str) -> LockInfo | None:
     moment = datetime.fromisoformat("T".join(created.groups())) if created else None
     return LockInfo(
         id=found["ID"],
-        path=found.get("Path", "(unknown path)"),
-        operation=found.get("Operation", "unknown operation"),
-        who=found.get("Who", "(unknown)"),
+        path=found.get("Path") or "(unknown path)",
+        operation=found.get("Operation") or "unknown operation",
+        who=found.get("Who") or "(unknown)",
         created=moment.replace(tzinfo=UTC) if moment else None,
     )
 

@@ -63,10 +63,10 @@ class EventStream:
         except ValueError:
             return
         kind = event.get("type", "")
-        if kind == "version" and not str(event.get("ui", "1")).startswith("1."):
+        if kind == "version" and not str(event.get("ui")).startswith("1."):
             raise PermanentError(
                 "reading Terraform's output",
-                f"its format has version {event['ui']}",
+                f"its format has version {event.get('ui', 'unknown')}",
                 "Use a Terraform whose machine-readable format has major version 1.",
             )
         if kind == "diagnostic" and event["diagnostic"]["severity"] == "error":
@@ -82,7 +82,8 @@ class EventStream:
             self.total = changes["add"] + changes["change"] + changes["remove"]
 
     def _progress(self, kind: str, event: Mapping[str, Any]) -> None:
-        if kind == "apply_complete":
+        # A data source that is read during the apply is no step: the plan did not count it.
+        if kind == "apply_complete" and event["hook"].get("action") != "read":
             self.done += 1
         if self._on_progress is not None:
             address = event["hook"]["resource"]["addr"]
