@@ -25,7 +25,8 @@ def main() -> int:
         for stack in sorted(path for path in (source / "stacks").iterdir() if path.is_dir()):
             (stack / "backend_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
             mirror = terraform_discovery.find_mirror(os.environ)
-            terraform = Terraform(binary, stack, work / f"work-{stack.name}", {}, mirror)
+            own = work / f"work-{stack.name}"
+            terraform = Terraform(binary, stack, own, own / "data", {}, mirror)
             terraform.init({})
             terraform.validate()
     return 0

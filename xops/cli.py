@@ -221,8 +221,7 @@ def unlock(
 ) -> None:
     """Clear a lock whose holder is certainly dead. xOps never does this by itself."""
     stream = _open(environment, target)
-    stream.initialise()
-    stream.terraform.force_unlock(lock_id)
+    stream.unlock(lock_id)
     out.print(f"Cleared lock {lock_id} of {stream.environment.subject}.")
 
 

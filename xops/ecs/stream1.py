@@ -9,6 +9,7 @@ Everything is read live, so running it again is how it resumes: what was done is
 from __future__ import annotations
 
 import getpass
+import hashlib
 import json
 import os
 import shutil
@@ -32,7 +33,7 @@ from xops.ecs.environment import Environment, Target
 from xops.ecs.services import HealthCheck, Services, ServiceState, check_health
 from xops.ecs.state_bucket import StateBucket
 from xops.ecs.terraform import SavedPlan, Terraform
-from xops.ecs.terraform_errors import StalePlanError
+from xops.ecs.terraform_errors import InitRequiredError, StalePlanError
 from xops.ecs.terraform_events import Progress, ProgressHandler
 
 SOURCE = settings.ROOT / "terraform"
@@ -188,11 +189,13 @@ class Stream1:
             binary=terraform_discovery.find_binary(environ),
             stack=source / "stacks" / "stream1",
             work=work,
+            data=work / "data",
             environ=aws.terraform_environ(),
             mirror=terraform_discovery.find_mirror(environ),
             lock_timeout=int(environ.get("XOPS_LOCK_TIMEOUT", "60")),
         )
-        return cls(environment, aws, terraform, account, caller)
+        stream = cls(environment, aws, terraform, account, caller)
+        return replace(stream, terraform=replace(terraform, data=stream._data_folder()))
 
     @property
     def bucket(self) -> StateBucket:
@@ -206,24 +209,42 @@ class Stream1:
         self, *, destroy: bool = False, on_progress: ProgressHandler = lambda progress: None
     ) -> Planned:
         """Plan against the live facts. Nothing is written but the plan file."""
-        bucket = [] if destroy and not self.bucket.exists() else self.bucket.changes()
-        self.initialise()
-        saved = self.terraform.plan(self._variables(), destroy=destroy, on_progress=on_progress)
-        document = self.terraform.show(saved)
+        exists = self.bucket.exists()
+        bucket = [] if destroy and not exists else self.bucket.changes()
+        terraform, backend = self._on_backend(exists)
+        variables = self._variables()
+
+        def planned() -> SavedPlan:
+            return terraform.plan(variables, destroy=destroy, on_progress=on_progress)
+
+        try:
+            saved = planned()
+        except InitRequiredError:
+            terraform.init(backend)
+            saved = planned()
+        document = terraform.show(saved) if saved.has_changes else {}
         plan = terraform_changes.from_terraform(
             document, self.environment.subject, str(self.environment.target), bucket
         )
         return Planned(plan, saved, tuple(bucket))
 
-    def initialise(self) -> None:
-        """`terraform init` on the state's bucket; without one there can be no state yet."""
+    def unlock(self, lock_id: str) -> None:
+        """Clear a lock that a person has named."""
+        terraform, backend = self._on_backend(self.bucket.exists())
+        terraform.init(backend)
+        terraform.force_unlock(lock_id)
+
+    def _on_backend(self, bucket_exists: bool) -> tuple[Terraform, dict[str, str]]:
+        """Terraform on the state's bucket; while there is none there can be no state either.
+
+        The data folder is kept per backend, so that an unchanged environment needs no `init`.
+        """
         override = self.terraform.stack / "backend_override.tf"
-        if self.bucket.exists():
+        if bucket_exists:
             override.unlink(missing_ok=True)
-            self.terraform.init(self._backend())
-        else:
-            override.write_text('terraform {\n  backend "local" {}\n}\n', encoding="utf-8")
-            self.terraform.init({})
+            return self.terraform, self._backend()
+        override.write_text('terraform {\n  backend "local" {}\n}\n', encoding="utf-8")
+        return replace(self.terraform, data=self.terraform.work / "data"), {}
 
     def apply(
         self, planned: Planned, on_progress: ProgressHandler = lambda progress: None
@@ -291,6 +312,11 @@ class Stream1:
             "skip_requesting_account_id", "skip_region_validation",
         )  # fmt: skip
         return {**options, **dict.fromkeys(emulator, "true")}
+
+    def _data_folder(self) -> Path:
+        backend = json.dumps([self._backend(), self.terraform.binary.version], sort_keys=True)
+        name = f"{self.environment.name}-{hashlib.sha256(backend.encode()).hexdigest()[:12]}"
+        return settings.home() / "terraform" / name
 
     def _variables(self) -> Path:
         path = self.terraform.work / "environment.tfvars.json"

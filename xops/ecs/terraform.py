@@ -52,7 +52,9 @@ class Terraform:
     Attributes:
         binary: which Terraform.
         stack: the folder with the root module.
-        work: a folder of this environment's own, mode 0700: data, plan files, logs.
+        work: a folder of this run's own, mode 0700: plan files and logs.
+        data: Terraform's data folder (providers, modules, which backend). May be kept from run
+            to run; a plan says when it no longer fits.
         environ: variables for the tool beyond the base set: credentials, endpoint, region.
         mirror: a provider mirror, or None to use the registry.
         lock_timeout: seconds to wait for the state's lock.
@@ -62,6 +64,7 @@ class Terraform:
     binary: Binary
     stack: Path
     work: Path
+    data: Path
     environ: Mapping[str, str]
     mirror: Path | None = None
     lock_timeout: int = 60
@@ -69,8 +72,6 @@ class Terraform:
 
     def init(self, backend: Mapping[str, str]) -> None:
         """Prepare providers and backend; the lock file must already fit (`-lockfile=readonly`)."""
-        self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._write_configuration()
         argv = self._argv(
             "init",
             input=False,
@@ -172,10 +173,11 @@ class Terraform:
         return [*self.binary.argv, *built[1:]]
 
     def _environment(self) -> dict[str, str]:
+        self._write_configuration()
         return base_environment(
             {
                 **self.environ,
-                "TF_DATA_DIR": str(self.work / "data"),
+                "TF_DATA_DIR": str(self.data),
                 "TF_CLI_CONFIG_FILE": str(self.work / "terraform.rc"),
             }
         )
@@ -214,6 +216,9 @@ class Terraform:
         raise classify(f"terraform {name}", errors, datetime.now(UTC))
 
     def _write_configuration(self) -> None:
+        if (configuration := self.work / "terraform.rc").exists():
+            return
+        self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
         cache = settings.home() / "terraform-plugins"
         cache.mkdir(parents=True, exist_ok=True)
         lines = ["disable_checkpoint = true", f'plugin_cache_dir = "{cache}"']
@@ -224,7 +229,7 @@ class Terraform:
                 f'  direct {{ exclude = ["{AWS_PROVIDER}"] }}',
                 "}",
             ]
-        (self.work / "terraform.rc").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _plain(text: str) -> Diagnostic:

@@ -82,6 +82,10 @@ class UnreachableError(TemporaryError):
     """An endpoint could not be reached over the network."""
 
 
+class InitRequiredError(PermanentError):
+    """The data folder does not fit the configuration: `terraform init` comes first."""
+
+
 class ProviderMissingError(PermanentError):
     """A provider plugin could not be had from the mirror or the registry."""
 
@@ -110,6 +114,13 @@ _CAUSES = (
         " that file: it is the newest state, and `terraform state push` puts it back.",
     ),
     _cause(
+        r"initialization required|Module not installed|Required plugins are not installed"
+        r"|Inconsistent dependency lock|Backend configuration changed|run \"?terraform init",
+        InitRequiredError,
+        "Run it again; if it persists, the lock file of terraform/stacks/stream1 and its"
+        " required_providers disagree: `terraform providers lock` mends that.",
+    ),
+    _cause(
         r"saved plan is stale",
         StalePlanError,
         "Plan again: somebody changed the state after this plan was made.",
@@ -124,7 +135,7 @@ _CAUSES = (
     ),
     _cause(
         r"Failed to (query available provider|install provider)|provider registry"
-        r"|no available releases match|Inconsistent dependency lock|Required plugins are not",
+        r"|no available releases match",
         ProviderMissingError,
         "Put the provider into a filesystem mirror and name its folder in XOPS_TERRAFORM_MIRROR,"
         " or allow access to the registry; `xops doctor` shows which of them is used.",
