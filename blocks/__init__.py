@@ -1,0 +1,16 @@
+"""Prefect block types. They hold references (ARNs, paths, names of secrets), never a secret.
+
+    environment   which file describes an environment, and how it is reached
+    aws           a profile or a role
+    evidence      where records are kept
+    notification  where notices go
+
+`python -m blocks` registers them and saves the default documents.
+"""
+
+from blocks.aws import AwsAccess
+from blocks.environment import EcsEnvironment
+from blocks.evidence import EvidenceStore
+from blocks.notification import Notification
+
+__all__ = ["AwsAccess", "EcsEnvironment", "EvidenceStore", "Notification"]

@@ -23,8 +23,9 @@ def detect_ecs_drift(request: EcsRequest = EcsRequest()) -> dict[str, Any]:  # n
     Args:
         request: which environment, and where.
     """
-    environment = request.load()
-    drift = detect_drift(read_facts(environment), RunWatcher(environment.subject))
+    stream = read_facts(request)
+    subject = stream.environment.subject
+    drift = detect_drift(stream, RunWatcher(subject))
     if drift.status is DriftStatus.DRIFTED:
-        emit(environment.subject, "drifted", {"digest": drift.plan.digest})
+        emit(subject, "drifted", {"digest": drift.plan.digest})
     return drift.to_json()

@@ -18,10 +18,11 @@ from prefect.states import Cancelled
 from prefect.tasks import Task, exponential_backoff
 from pydantic import BaseModel, ConfigDict, Field
 
+from blocks import EcsEnvironment
 from flows import gate
 from flows.reporting import RunWatcher, show_outcome
 from xops.core.errors import TemporaryError
-from xops.ecs import stream1
+from xops.ecs import environment, stream1
 from xops.ecs.environment import Environment
 from xops.ecs.services import ServiceState
 from xops.ecs.stream1 import Planned, Status, Stream1, Verification
@@ -43,10 +44,11 @@ class EcsRequest(BaseModel):
         default="as the file says", description="Where it runs."
     )
 
-    def load(self) -> Environment:
-        """The environment; every error in it at once."""
+    def open(self) -> Stream1:
+        """The environment as its file and its block document say, and the way to its target."""
+        block = EcsEnvironment.named(self.environment)
         chosen = None if self.target == "as the file says" else self.target
-        return Environment.load(self.environment, target=chosen)
+        return Stream1.open(block.load_environment(chosen), block.environ())
 
 
 def is_temporary(task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -68,9 +70,9 @@ def is_temporary(task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> 
     retry_delay_seconds=exponential_backoff(5),
     retry_condition_fn=is_temporary,
 )
-def read_facts(environment: Environment) -> Stream1:
-    """Who we are on the target, which Terraform, which providers."""
-    return Stream1.open(environment)
+def read_facts(request: EcsRequest) -> Stream1:
+    """Which environment, who we are on its target, which Terraform, which providers."""
+    return request.open()
 
 
 @task(name="plan", cache_policy=NO_CACHE, persist_result=False)
@@ -81,7 +83,7 @@ def _plan(stream: Stream1, destroy: bool, on_progress: ProgressHandler) -> Plann
 @task(name="apply", cache_policy=NO_CACHE, persist_result=False)
 def _apply(stream: Stream1, planned: Planned, on_progress: ProgressHandler) -> dict[str, Any]:
     with concurrency(
-        slot(stream.environment.name),
+        environment.slot(stream.environment.name),
         strict=True,
         lease_duration=_LEASE_SECONDS,
         raise_on_lease_renewal_failure=False,
@@ -101,11 +103,6 @@ def _verify(
 @task(name="record", cache_policy=NO_CACHE, persist_result=False)
 def _record(stream: Stream1, kind: str, digest: str, facts: Mapping[str, Any]) -> str:
     return stream.record(kind, digest, facts)
-
-
-def slot(environment: str) -> str:
-    """The name of the concurrency limit that guards one environment's state."""
-    return f"ecs-{environment}"
 
 
 @dataclass(frozen=True)
@@ -146,11 +143,11 @@ class TaskedSteps:
 
 def carry_out(request: EcsRequest, *, apply: bool, destroy: bool) -> dict[str, Any] | State[Any]:
     """The lifecycle with the gate, artifacts and events of a Prefect run; the outcome as JSON."""
-    environment = request.load()
-    steps = TaskedSteps(read_facts(environment))
-    watcher = RunWatcher(environment.subject)
+    steps = TaskedSteps(read_facts(request))
+    subject = steps.environment.subject
+    watcher = RunWatcher(subject)
     outcome = stream1.carry_out(steps, gate.ask, watcher, apply=apply, destroy=destroy)
-    show_outcome(environment.subject, outcome)
+    show_outcome(subject, outcome)
     if outcome.status is Status.REJECTED and outcome.approval:
         return Cancelled(message=f"plan {outcome.plan.label} rejected by {outcome.approval.by}")
     return outcome.to_json()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -31,6 +32,11 @@ _CREDENTIAL_VARIABLES = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CA_BUNDLE",
 )  # fmt: skip
+
+_CONFIGURATION_FILES = {
+    "AWS_CONFIG_FILE": "config_file",
+    "AWS_SHARED_CREDENTIALS_FILE": "credentials_file",
+}
 
 
 def endpoint(target: Target, environ: Mapping[str, str]) -> str | None:
@@ -57,7 +63,7 @@ class Aws:
 
     def client(self, service: str) -> Any:
         """A boto3 client; a fresh session each time, so that assumed roles are refreshed."""
-        session = boto3.session.Session(region_name=self.region)
+        session = boto3.session.Session(botocore_session=self._chain(), region_name=self.region)
         credentials = {}
         if self.target is not Target.AWS:
             credentials = {
@@ -72,6 +78,20 @@ class Aws:
             ),
             **credentials,
         )
+
+    def _chain(self) -> botocore.session.Session:
+        """The credential chain of `environ`, which need not be the process's own.
+
+        boto3 would take a key from the process's environment before a profile that is only named
+        in `environ`; a profile that is set on the session comes first. Keys in `environ` itself
+        come before its profile, as in every AWS tool.
+        """
+        keys = "AWS_ACCESS_KEY_ID" in self.environ or self.target is not Target.AWS
+        chain = botocore.session.Session(profile=None if keys else self.environ.get("AWS_PROFILE"))
+        for variable, setting in _CONFIGURATION_FILES.items():
+            if variable in self.environ:
+                chain.set_config_variable(setting, self.environ[variable])
+        return chain
 
     def terraform_environ(self) -> dict[str, str]:
         """The variables Terraform's provider and backend need to reach the same place."""

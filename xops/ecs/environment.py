@@ -266,9 +266,12 @@ class State(_Model):
 
 
 class Evidence(_Model):
-    """Where records are kept: a folder here, or the state's bucket, which outlives the stack."""
+    """Where records are kept: a folder here, or a bucket, which outlives the stack."""
 
     store: Literal["folder", "bucket"] = "folder"
+    folder: Annotated[str | None, Field(description="Default: evidence in xOps' home.")] = None
+    bucket: Annotated[str | None, Field(description="Default: the bucket of the state.")] = None
+    prefix: Annotated[str, Field(description="Within the bucket.")] = "evidence"
 
 
 class Approval(_Model):
@@ -408,6 +411,11 @@ class Environment(_Model):
 def names(folder: Path = FOLDER) -> list[str]:
     """The environments that have a file, in alphabetical order."""
     return sorted(file.stem for file in folder.glob("*.yaml"))
+
+
+def slot(name: str) -> str:
+    """The concurrency limit that lets one change at a time at an environment's state."""
+    return f"ecs-{name}"
 
 
 def _unknown(name: str, folder: Path) -> InputError:

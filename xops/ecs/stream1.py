@@ -290,10 +290,12 @@ class Stream1:
 
     def record(self, kind: str, digest: str, facts: Mapping[str, Any]) -> str:
         """Keep one record in the environment's evidence store; its address."""
-        store: evidence.EvidenceStore = evidence.FolderStore(settings.home() / "evidence")
-        if self.environment.evidence.store == "bucket":
-            bucket = self.bucket
-            store = evidence.S3Store(bucket.client, bucket.name, "evidence")
+        kept = self.environment.evidence
+        folder = Path(kept.folder) if kept.folder else settings.home() / "evidence"
+        store: evidence.EvidenceStore = evidence.FolderStore(folder)
+        if kept.store == "bucket":
+            name = kept.bucket or self.bucket.name
+            store = evidence.S3Store(self.aws.client("s3"), name, kept.prefix)
         known = {"account": self.account, "caller": self.caller, "who": who()}
         return evidence.record(store, self.environment.subject, kind, digest, {**known, **facts})
 

@@ -1,0 +1,61 @@
+"""An environment of Stream 1, as Prefect knows it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from prefect.blocks.core import Block
+from pydantic import Field
+
+from blocks.aws import AwsAccess
+from blocks.documents import find
+from blocks.evidence import EvidenceStore
+from xops.ecs.environment import Environment
+
+
+class EcsEnvironment(Block):
+    """Which file describes an environment, and what this installation adds to it.
+
+    The file stays the description; a document of this type named like the environment only says
+    where it runs here, how AWS is reached and where evidence goes.
+    """
+
+    _block_type_name = "xOps environment"
+    _block_type_slug = "xops-environment"
+    _description = "An environment of Stream 1: its file, and how it is reached from here."
+
+    environment: Annotated[
+        Literal["local", "test", "sit", "prod", "peak"],
+        Field(description="One of deployments/environments/*.yaml."),
+    ]
+    target: Annotated[
+        Literal["embedded", "localstack", "aws"] | None,
+        Field(description="Where it runs; as its file says if empty."),
+    ] = None
+    aws_access: Annotated[
+        AwsAccess | None, Field(description="The worker's own credentials if empty.")
+    ] = None
+    evidence: Annotated[
+        EvidenceStore | None, Field(description="As the environment's file says if empty.")
+    ] = None
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The document of this name; without one, the file alone."""
+        return find(cls, name) or cls.model_validate({"environment": name})
+
+    def load_environment(self, target: str | None = None) -> Environment:
+        """The environment with what is laid over its file; `target` comes before everything.
+
+        Raises:
+            InputError: everything that is wrong with it.
+        """
+        evidence = self.evidence.overrides() if self.evidence else {}
+        return Environment.load(self.environment, target=target or self.target, **evidence)
+
+    def environ(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment variables through which AWS is reached."""
+        base = os.environ if base is None else base
+        return self.aws_access.environ(base) if self.aws_access else dict(base)
