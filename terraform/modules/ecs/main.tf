@@ -62,68 +62,40 @@ module "server" {
   source   = "./service"
   for_each = local.servers
 
-  name               = var.name
-  service            = replace(each.key, "_", "-")
-  region             = var.region
-  cluster            = local.cluster
-  network            = var.network
-  restrict_https     = var.restrict_https
-  image              = each.value.image
-  cpu                = each.value.cpu
-  memory             = each.value.memory
-  port               = each.value.port
-  health             = each.value.health
-  stop_seconds       = each.value.stop_seconds
-  replicas           = each.value.replicas
-  cpu_target_percent = each.value.cpu_target_percent
-  capacity           = each.value.capacity
-  business_hours     = each.value.business_hours
-  environment        = each.value.environment
-  secrets            = each.value.secrets
-  roles              = each.value.roles
-  read_only_root     = each.value.read_only_root
-  mount              = merge(each.value.mount, local.file_system)
-  load_balancer      = each.value.public ? local.load_balancer : null
-  service_connect    = { namespace_arn = aws_service_discovery_http_namespace.this.arn, alias = each.value.alias }
-  logs               = var.logs
+  name            = var.name
+  service         = replace(each.key, "_", "-")
+  region          = var.region
+  cluster         = local.cluster
+  network         = var.network
+  restrict_https  = var.restrict_https
+  file_system     = var.file_system
+  settings        = each.value
+  load_balancer   = each.value.public ? local.load_balancer : null
+  service_connect = { namespace_arn = aws_service_discovery_http_namespace.this.arn, alias = each.value.alias }
+  logs            = var.logs
 }
 
 module "client" {
   source   = "./service"
   for_each = local.clients
 
-  name               = var.name
-  service            = replace(each.key, "_", "-")
-  region             = var.region
-  cluster            = local.cluster
-  network            = var.network
-  restrict_https     = var.restrict_https
-  image              = each.value.image
-  cpu                = each.value.cpu
-  memory             = each.value.memory
-  port               = each.value.port
-  health             = each.value.health
-  stop_seconds       = each.value.stop_seconds
-  replicas           = each.value.replicas
-  cpu_target_percent = each.value.cpu_target_percent
-  capacity           = each.value.capacity
-  business_hours     = each.value.business_hours
-  environment        = each.value.environment
-  secrets            = each.value.secrets
-  roles              = each.value.roles
-  read_only_root     = each.value.read_only_root
-  mount              = merge(each.value.mount, local.file_system)
-  load_balancer      = each.value.public ? local.load_balancer : null
-  service_connect    = { namespace_arn = aws_service_discovery_http_namespace.this.arn }
-  logs               = var.logs
-  start_after        = [for server in module.server : server.service.service_arn]
+  name            = var.name
+  service         = replace(each.key, "_", "-")
+  region          = var.region
+  cluster         = local.cluster
+  network         = var.network
+  restrict_https  = var.restrict_https
+  file_system     = var.file_system
+  settings        = each.value
+  load_balancer   = each.value.public ? local.load_balancer : null
+  service_connect = { namespace_arn = aws_service_discovery_http_namespace.this.arn }
+  logs            = var.logs
+  start_after     = [for server in module.server : server.service.service_arn]
 }
 
 locals {
   # Taken from the capacity providers' resource, so that no service asks for Spot before the cluster offers it.
   cluster = { name = aws_ecs_cluster_capacity_providers.this.cluster_name, arn = aws_ecs_cluster.this.arn }
-
-  file_system = { file_system_id = var.file_system.id, security_group_id = var.file_system.security_group_id }
 
   # The longest start of the public image, migrations included, before the load balancer's verdict counts.
   load_balancer = merge(var.load_balancer, { grace_seconds = 180 })

@@ -104,7 +104,8 @@ variable "services" {
   validation {
     condition = alltrue([
       for hours in [for service in values(var.services) : service.business_hours if service.business_hours != null] :
-      can(regex("^([01][0-9]|2[0-3]):[0-5][0-9]$", hours.start)) && can(regex("^([01][0-9]|2[0-3]):[0-5][0-9]$", hours.end)) && hours.start < hours.end
+      can(regex("^([01][0-9]|2[0-3]):[0-5][0-9]$", hours.start)) && can(regex("^([01][0-9]|2[0-3]):[0-5][0-9]$", hours.end))
+      && try(tonumber(replace(hours.start, ":", "")) < tonumber(replace(hours.end, ":", "")), false)
     ])
     error_message = "services: ${join("; ", [for name, service in var.services : "${name}.business_hours run from ${try(service.business_hours.start, "")} to ${try(service.business_hours.end, "")}" if service.business_hours != null])}. Write HH:MM, and let the end come after the start on the same day."
   }

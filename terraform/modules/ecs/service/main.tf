@@ -3,32 +3,32 @@ locals {
   port_name = var.service
 
   # Both images bring Python, and neither has to bring curl for this.
-  health_probe = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:${var.port}${var.health.path}', timeout=4)"
+  health_probe = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:${var.settings.port}${var.settings.health.path}', timeout=4)"
 
   container = {
     name                   = var.service
-    image                  = var.image
+    image                  = var.settings.image
     essential              = true
-    readonlyRootFilesystem = var.read_only_root
-    stopTimeout            = var.stop_seconds
+    readonlyRootFilesystem = var.settings.read_only_root
+    stopTimeout            = var.settings.stop_seconds
     # An init process reaps children and hands SIGTERM on, so that the stop timeout means something.
     linuxParameters = { initProcessEnabled = true }
 
     portMappings = [{
       name          = local.port_name
-      containerPort = var.port
-      hostPort      = var.port
+      containerPort = var.settings.port
+      hostPort      = var.settings.port
       protocol      = "tcp"
       appProtocol   = "http"
     }]
 
     # Sorted by name, since a list in another order would be a new revision of the task definition.
-    environment = [for name in sort(keys(var.environment)) : { name = name, value = var.environment[name] }]
-    secrets     = [for name in sort(keys(var.secrets)) : { name = name, valueFrom = var.secrets[name] }]
+    environment = [for name in sort(keys(var.settings.environment)) : { name = name, value = var.settings.environment[name] }]
+    secrets     = [for name in sort(keys(var.settings.secrets)) : { name = name, valueFrom = var.settings.secrets[name] }]
 
     mountPoints = concat(
-      [{ sourceVolume = "data", containerPath = var.mount.path, readOnly = false }],
-      var.read_only_root ? [{ sourceVolume = "tmp", containerPath = "/tmp", readOnly = false }] : [],
+      [{ sourceVolume = "data", containerPath = var.settings.mount.path, readOnly = false }],
+      var.settings.read_only_root ? [{ sourceVolume = "tmp", containerPath = "/tmp", readOnly = false }] : [],
     )
 
     healthCheck = {
@@ -36,7 +36,7 @@ locals {
       interval    = 15
       timeout     = 5
       retries     = 3
-      startPeriod = var.health.start_seconds
+      startPeriod = var.settings.health.start_seconds
     }
 
     logConfiguration = {
@@ -55,8 +55,8 @@ locals {
   # A provider without weight and base is left out: ECS counts it as a change of strategy, which starts a deployment.
   strategy = [
     for provider in [
-      { name = "FARGATE", base = var.capacity.on_demand_base, weight = var.capacity.on_demand_weight },
-      { name = "FARGATE_SPOT", base = 0, weight = var.capacity.spot_weight },
+      { name = "FARGATE", base = var.settings.capacity.on_demand_base, weight = var.settings.capacity.on_demand_weight },
+      { name = "FARGATE_SPOT", base = 0, weight = var.settings.capacity.spot_weight },
     ] : provider if provider.base > 0 || provider.weight > 0
   ]
 }
@@ -72,10 +72,10 @@ resource "aws_ecs_task_definition" "this" {
   family                   = "${var.name}-${var.service}"
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
-  cpu                      = var.cpu
-  memory                   = var.memory
-  task_role_arn            = var.roles.task
-  execution_role_arn       = var.roles.execution
+  cpu                      = var.settings.cpu
+  memory                   = var.settings.memory
+  task_role_arn            = var.settings.roles.task
+  execution_role_arn       = var.settings.roles.execution
   container_definitions    = jsonencode([local.container])
   tags                     = local.tags
 
@@ -88,18 +88,18 @@ resource "aws_ecs_task_definition" "this" {
     name = "data"
 
     efs_volume_configuration {
-      file_system_id     = var.mount.file_system_id
+      file_system_id     = var.file_system.id
       transit_encryption = "ENABLED"
 
       authorization_config {
-        access_point_id = var.mount.access_point_id
+        access_point_id = var.settings.mount.access_point_id
         iam             = "ENABLED"
       }
     }
   }
 
   dynamic "volume" {
-    for_each = var.read_only_root ? ["tmp"] : []
+    for_each = var.settings.read_only_root ? ["tmp"] : []
 
     content {
       name = volume.value
@@ -112,7 +112,7 @@ resource "aws_ecs_service" "this" {
   cluster          = var.cluster.arn
   task_definition  = aws_ecs_task_definition.this.arn
   platform_version = "LATEST"
-  desired_count    = var.replicas.min
+  desired_count    = var.settings.replicas.min
   tags             = local.tags
 
   # Without both, Fargate's cost lines bear no tag and there is no cost by service.
@@ -155,7 +155,7 @@ resource "aws_ecs_service" "this" {
     content {
       target_group_arn = load_balancer.value.target_group_arn
       container_name   = local.container.name
-      container_port   = var.port
+      container_port   = var.settings.port
     }
   }
 
@@ -172,7 +172,7 @@ resource "aws_ecs_service" "this" {
 
         client_alias {
           dns_name = service.value
-          port     = var.port
+          port     = var.settings.port
         }
       }
     }

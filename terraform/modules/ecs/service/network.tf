@@ -31,7 +31,7 @@ resource "aws_vpc_security_group_egress_rule" "s3" {
 resource "aws_vpc_security_group_egress_rule" "efs" {
   security_group_id            = aws_security_group.this.id
   description                  = "NFS to the file system"
-  referenced_security_group_id = var.mount.security_group_id
+  referenced_security_group_id = var.file_system.security_group_id
   ip_protocol                  = "tcp"
   from_port                    = 2049
   to_port                      = 2049
@@ -39,7 +39,7 @@ resource "aws_vpc_security_group_egress_rule" "efs" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "efs" {
-  security_group_id            = var.mount.security_group_id
+  security_group_id            = var.file_system.security_group_id
   description                  = "NFS from ${var.service}"
   referenced_security_group_id = aws_security_group.this.id
   ip_protocol                  = "tcp"
@@ -55,8 +55,8 @@ resource "aws_vpc_security_group_ingress_rule" "load_balancer" {
   description                  = "Requests and health checks from the load balancer"
   referenced_security_group_id = var.load_balancer.security_group_id
   ip_protocol                  = "tcp"
-  from_port                    = var.port
-  to_port                      = var.port
+  from_port                    = var.settings.port
+  to_port                      = var.settings.port
   tags                         = local.tags
 }
 
@@ -67,7 +67,7 @@ resource "aws_vpc_security_group_egress_rule" "load_balancer" {
   description                  = "Requests and health checks to ${var.service}"
   referenced_security_group_id = aws_security_group.this.id
   ip_protocol                  = "tcp"
-  from_port                    = var.port
-  to_port                      = var.port
+  from_port                    = var.settings.port
+  to_port                      = var.settings.port
   tags                         = local.tags
 }

@@ -5,8 +5,10 @@ output "service" {
     service_arn         = aws_ecs_service.this.id
     task_definition_arn = aws_ecs_task_definition.this.arn
     target_group_arn    = try(var.load_balancer.target_group_arn, null)
-    desired_min         = min(var.replicas.min, try(var.business_hours.min, var.replicas.min), try(var.business_hours.off_hours_min, var.replicas.min))
-    container_name      = local.container.name
+    desired_min = min([
+      for least in [var.settings.replicas.min, try(var.settings.business_hours.min, null), try(var.settings.business_hours.off_hours_min, null)] : least if least != null
+    ]...)
+    container_name = local.container.name
   }
 }
 

@@ -5,7 +5,7 @@
 # that is none; there Terraform owns the two actions, and a changed count takes effect with the next one.
 locals {
   resource_id = "service/${var.cluster.name}/${aws_ecs_service.this.name}"
-  hours       = { for hours in var.business_hours[*] : "business_hours" => hours }
+  hours       = { for hours in var.settings.business_hours[*] : "business_hours" => hours }
 
   scalable_target = one(concat(aws_appautoscaling_target.fixed, aws_appautoscaling_target.scheduled))
 
@@ -18,24 +18,24 @@ locals {
 }
 
 resource "aws_appautoscaling_target" "fixed" {
-  count = var.business_hours == null ? 1 : 0
+  count = var.settings.business_hours == null ? 1 : 0
 
   service_namespace  = "ecs"
   scalable_dimension = "ecs:service:DesiredCount"
   resource_id        = local.resource_id
-  min_capacity       = var.replicas.min
-  max_capacity       = var.replicas.max
+  min_capacity       = var.settings.replicas.min
+  max_capacity       = var.settings.replicas.max
   tags               = local.tags
 }
 
 resource "aws_appautoscaling_target" "scheduled" {
-  count = var.business_hours == null ? 0 : 1
+  count = var.settings.business_hours == null ? 0 : 1
 
   service_namespace  = "ecs"
   scalable_dimension = "ecs:service:DesiredCount"
   resource_id        = local.resource_id
-  min_capacity       = var.replicas.min
-  max_capacity       = var.replicas.max
+  min_capacity       = var.settings.replicas.min
+  max_capacity       = var.settings.replicas.max
   tags               = local.tags
 
   lifecycle {
@@ -51,7 +51,7 @@ resource "aws_appautoscaling_policy" "cpu" {
   resource_id        = local.scalable_target.resource_id
 
   target_tracking_scaling_policy_configuration {
-    target_value = var.cpu_target_percent
+    target_value = var.settings.cpu_target_percent
     # Out fast, in slowly: a start takes a minute, and a replica that leaves drops its users' streams.
     scale_out_cooldown = 60
     scale_in_cooldown  = 300
@@ -69,10 +69,10 @@ resource "aws_appautoscaling_scheduled_action" "hours" {
   service_namespace  = local.scalable_target.service_namespace
   scalable_dimension = local.scalable_target.scalable_dimension
   resource_id        = local.scalable_target.resource_id
-  timezone           = var.business_hours.timezone
+  timezone           = var.settings.business_hours.timezone
   schedule = format(
     "cron(%d %d ? * %s *)",
-    tonumber(split(":", each.value.at)[1]), tonumber(split(":", each.value.at)[0]), var.business_hours.days,
+    tonumber(split(":", each.value.at)[1]), tonumber(split(":", each.value.at)[0]), var.settings.business_hours.days,
   )
 
   scalable_target_action {

@@ -34,94 +34,39 @@ variable "restrict_https" {
   type        = bool
 }
 
-variable "image" {
-  description = "Image with tag or digest."
-  type        = string
-}
-
-variable "cpu" {
-  description = "CPU units of the task; 1024 is one vCPU."
-  type        = number
-}
-
-variable "memory" {
-  description = "Memory of the task in MiB."
-  type        = number
-}
-
-variable "port" {
-  description = "TCP port the container listens on."
-  type        = number
-}
-
-variable "health" {
-  description = "Container health check: path, and the seconds a start may take before failures count."
-  type        = object({ path = string, start_seconds = number })
-}
-
-variable "stop_seconds" {
-  description = "Seconds between SIGTERM and SIGKILL, at most 120 on Fargate."
-  type        = number
-}
-
-variable "replicas" {
-  description = "Least and most tasks."
-  type        = object({ min = number, max = number })
-}
-
-variable "cpu_target_percent" {
-  description = "Average CPU that scaling holds."
-  type        = number
-}
-
-variable "capacity" {
-  description = "Tasks kept on demand first, and how the rest is shared between on-demand and Spot."
-  type        = object({ on_demand_base = number, on_demand_weight = number, spot_weight = number })
-}
-
-variable "business_hours" {
-  description = "Least and most tasks inside and outside the hours, which are local to timezone; null: no schedule."
+variable "settings" {
+  description = "One entry of the ecs module's services, checked there: image, size, health, scaling, environment, roles and mount."
   type = object({
-    timezone      = string
-    start         = string
-    end           = string
-    days          = string
-    min           = number
-    max           = number
-    off_hours_min = number
-    off_hours_max = number
+    image              = string
+    cpu                = number
+    memory             = number
+    port               = number
+    health             = object({ path = string, start_seconds = number })
+    stop_seconds       = number
+    read_only_root     = bool
+    replicas           = object({ min = number, max = number })
+    cpu_target_percent = number
+    capacity           = object({ on_demand_base = number, on_demand_weight = number, spot_weight = number })
+    business_hours = optional(object({
+      timezone      = string
+      start         = string
+      end           = string
+      days          = string
+      min           = number
+      max           = number
+      off_hours_min = number
+      off_hours_max = number
+    }))
+    environment = map(string)
+    secrets     = map(string)
+    roles       = object({ task = string, execution = string })
+    mount       = object({ access_point_id = string, path = string })
   })
-  default = null
 }
 
-variable "environment" {
-  description = "Plain environment variables."
-  type        = map(string)
-}
-
-variable "secrets" {
-  description = "Environment variables read from Secrets Manager at start: name to ARN."
-  type        = map(string)
-}
-
-variable "roles" {
-  description = "Task and execution role ARNs."
-  type        = object({ task = string, execution = string })
-}
-
-variable "read_only_root" {
-  description = "Mount the image read-only; /tmp stays writable."
-  type        = bool
-}
-
-variable "mount" {
-  description = "EFS directory: file system, its security group, access point and the container path."
-  type = object({
-    file_system_id    = string
-    security_group_id = string
-    access_point_id   = string
-    path              = string
-  })
+variable "file_system" {
+  description = "EFS file system and the security group of its mount targets."
+  type        = object({ id = string, security_group_id = string })
 }
 
 variable "load_balancer" {
