@@ -11,8 +11,9 @@ Steps subclass these where a caller must tell causes apart. Only `TemporaryError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class XopsError(Exception):
@@ -32,6 +33,11 @@ class XopsError(Exception):
         self.remedy = remedy
         super().__init__(attempted, found, remedy)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross processes (Prefect keeps a failed task's), and a subclass may take other
+        # arguments than the three texts with which `Exception` would call it again.
+        return _restored, (type(self), self.args, vars(self))
+
     def __str__(self) -> str:
         return f"{self.attempted}: {self.found}\n  -> {self.remedy}"
 
@@ -44,6 +50,14 @@ class XopsError(Exception):
             "remedy": self.remedy,
             "temporary": isinstance(self, TemporaryError),
         }
+
+
+def _restored(
+    kind: type[XopsError], arguments: tuple[str, ...], values: Mapping[str, Any]
+) -> XopsError:
+    error = kind.__new__(kind, *arguments)
+    vars(error).update(values)
+    return error
 
 
 class PermanentError(XopsError):

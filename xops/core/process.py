@@ -243,7 +243,7 @@ class ServiceProcess:
         """Whether exactly this process still runs (a zombie does not)."""
         try:
             found = psutil.Process(self.pid)
-            return found.create_time() == self.created and found.status() != psutil.STATUS_ZOMBIE
+            return found.create_time() == self.created and _runs(found)
         except psutil.NoSuchProcess:
             return False
 
@@ -261,10 +261,27 @@ class ServiceProcess:
             return
         for member in family:
             _signal_quietly(member, signal.SIGTERM)
-        _, left = psutil.wait_procs(family, timeout=patience)
-        for member in left:
+        for member in _left(family, patience):
             _signal_quietly(member, signal.SIGKILL)
-        psutil.wait_procs(left, timeout=patience)
+        _left(family, patience)
+
+
+def _left(family: Sequence[psutil.Process], patience: float) -> list[psutil.Process]:
+    """Those of them that still run after `patience` seconds; returns as soon as none does."""
+    give_up = time.monotonic() + patience
+    left = [member for member in family if _runs(member)]
+    while left and time.monotonic() < give_up:
+        time.sleep(_POLL_SECONDS)
+        left = [member for member in left if _runs(member)]
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    # A zombie has ended; in a container nobody may ever reap it.
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal_quietly(process: psutil.Process, number: signal.Signals) -> None:

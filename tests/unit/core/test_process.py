@@ -1,0 +1,386 @@
+"""Running tools: nothing is lost, nothing leaks, and an interrupted tool is left to finish."""
+
+import logging
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xops.core import process
+from xops.core.errors import PermanentError, TemporaryError
+from xops.core.process import Command, DeadlineError, ServiceProcess
+
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
+CANARY = "canary-4f1d"
+
+# Says when it is ready, counts the signals it gets, and ends when it is told to.
+STUBBORN = """
+trap 'echo interrupted' INT
+echo $$ > pid
+echo ready
+while [ ! -e release ]; do sleep 0.02; done
+echo finished
+"""
+
+
+def shell(folder: Path, script: str, *, deadline: float = 30.0, **fields: object) -> Command:
+    return Command(["sh", "-c", script], folder, ENVIRONMENT, deadline, **fields)  # type: ignore[arg-type]
+
+
+class OnceReady(float):
+    """A deadline of 5 s that has passed as soon as the tool has said `ready`: no time is guessed.
+
+    `run` adds it to the moment at which the tool was started.
+    """
+
+    def __new__(cls, log: Path) -> "OnceReady":
+        return super().__new__(cls, 5.0)
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def __radd__(self, started: float) -> float:
+        while "ready" not in self.log.read_text():
+            time.sleep(0.01)
+        return started
+
+
+@pytest.fixture
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits 25 s for a tool that a test knows not to end."""
+    monkeypatch.setattr(process, "GRACE_SECONDS", 0.3)
+
+
+@pytest.fixture
+def stubborn(tmp_path: Path, eventually) -> Iterator[Command]:
+    """A tool that goes on after an interrupt, until `release` exists; ended after the test."""
+    yield shell(tmp_path, STUBBORN, log=tmp_path / "log")
+    (tmp_path / "release").touch()
+    eventually(lambda: "finished" in (tmp_path / "log").read_text())
+
+
+def test_lines_and_exit_code_are_given_back(tmp_path: Path) -> None:
+    finished = process.run(shell(tmp_path, "echo one; echo two >&2; printf three; exit 7"))
+
+    assert finished.returncode == 7
+    assert finished.lines == ("one", "two", "three")
+    assert finished.text == "one\ntwo\nthree"
+    assert finished.seconds > 0
+
+
+def test_lines_are_handed_on_while_the_tool_runs(tmp_path: Path) -> None:
+    """The tool waits for what its first line brings about: it ends only if that line comes."""
+    seen: list[str] = []
+
+    def on_line(line: str) -> None:
+        seen.append(line)
+        (tmp_path / "seen").touch()
+
+    waiting = "echo first; while [ ! -e seen ]; do sleep 0.02; done; echo second"
+    finished = process.run(shell(tmp_path, waiting), on_line)
+
+    assert seen == ["first", "second"]
+    assert finished.returncode == 0
+
+
+def test_a_line_that_comes_in_pieces_is_handed_on_whole(tmp_path: Path) -> None:
+    waiting = "printf 'né'; echo go; while [ ! -e seen ]; do sleep 0.02; done; printf 'a\\303'"
+    script = f"{waiting}; while [ ! -e more ]; do sleep 0.02; done; printf '\\251b\\r\\nrest'"
+    handler = {0: lambda: (tmp_path / "seen").touch()}
+    seen: list[str] = []
+
+    def on_line(line: str) -> None:
+        handler.get(len(seen), lambda: None)()
+        seen.append(line)
+        (tmp_path / "more").touch()
+
+    process.run(shell(tmp_path, script), on_line)
+
+    assert seen == ["négo", "aéb", "rest"]
+
+
+def test_output_that_is_no_text_does_not_stop_the_tool(tmp_path: Path) -> None:
+    assert process.run(shell(tmp_path, "printf 'a\\377b\\n'; echo end")).lines == ("a�b", "end")
+
+
+def test_the_log_is_followed_from_before_the_tool_starts(tmp_path: Path) -> None:
+    """Else what a quick tool writes before its log is opened would be taken for an older run's."""
+    order: list[str] = []
+
+    class Watched(type(tmp_path)):  # type: ignore[misc]
+        def open(self, mode: str = "r", *rest: object) -> object:
+            order.append(mode)
+            return super().open(mode, *rest)
+
+    process.run(shell(tmp_path, "echo one", log=Watched(tmp_path / "log")))
+
+    assert order == ["rb", "ab"]
+
+
+def test_a_log_is_appended_to_and_only_the_new_lines_are_given_back(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "plan.log"
+
+    process.run(shell(tmp_path, "echo one", log=log))
+    finished = process.run(shell(tmp_path, "echo two", log=log))
+
+    assert finished.lines == ("two",)
+    assert log.read_text() == "one\ntwo\n"
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    assert stat.S_IMODE(log.parent.stat().st_mode) == 0o700
+
+
+def test_without_a_log_no_file_is_left(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    process.run(shell(tmp_path, "echo one"))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_given_environment_and_no_input_reach_the_tool(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("XOPS_STRAY", "stray")
+    command = Command(
+        ["sh", "-c", "env; cat; pwd"], tmp_path, {**ENVIRONMENT, "GIVEN": "yes"}, deadline=30
+    )
+
+    finished = process.run(command)
+
+    assert "GIVEN=yes" in finished.lines
+    assert "stray" not in finished.text
+    assert finished.lines[-1] == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("argv", "folder", "found"),
+    [
+        (["no-such-tool"], ".", "no-such-tool: No such file or directory"),
+        (["sh"], "no-such-folder", "no-such-folder: No such file or directory"),
+        (["./plain"], ".", "./plain: Permission denied"),
+    ],
+)
+def test_a_tool_that_cannot_be_started_says_what_is_missing(tmp_path, argv, folder, found) -> None:
+    (tmp_path / "plain").write_text("no program")
+
+    with pytest.raises(PermanentError) as caught:
+        process.run(Command(argv, tmp_path / folder, ENVIRONMENT, deadline=30))
+
+    assert caught.value.attempted == f"starting {argv[0]}"
+    assert caught.value.found.endswith(found)
+
+
+# What Terraform gets when Prefect cancels a run, or a person presses Ctrl-C.
+
+
+def test_after_the_deadline_the_tool_is_interrupted_once_and_then_left(
+    tmp_path: Path, stubborn: Command, short_grace: None, eventually
+) -> None:
+    with pytest.raises(DeadlineError) as caught:
+        process.run(replace(stubborn, deadline=OnceReady(stubborn.log)))
+
+    pid = int((tmp_path / "pid").read_text())
+    assert psutil.pid_exists(pid)
+    assert (tmp_path / "log").read_text() == "ready\ninterrupted\n"
+    assert f"is still finishing as process {pid}" in caught.value.found
+    assert isinstance(caught.value, TemporaryError)
+    assert caught.value.retry_after == 60
+
+
+def test_a_tool_that_ends_when_interrupted_is_waited_for(tmp_path: Path) -> None:
+    script = "trap 'echo saving; exit 3' INT; echo ready; while :; do sleep 0.02; done"
+    log = tmp_path / "log"
+
+    with pytest.raises(DeadlineError, match="it was interrupted and ended") as caught:
+        process.run(shell(tmp_path, script, deadline=OnceReady(log), log=log))
+
+    assert "did not end within 5 s" in str(caught.value)
+    assert log.read_text() == "ready\nsaving\n"
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, ZeroDivisionError, TimeoutError])
+def test_an_exception_of_the_handler_interrupts_the_tool_once_and_is_raised_again(
+    tmp_path: Path, stubborn: Command, short_grace: None, kind: type[BaseException]
+) -> None:
+    calls: list[str] = []
+
+    def on_line(line: str) -> None:
+        calls.append(line)
+        raise kind
+
+    with pytest.raises(kind):
+        process.run(stubborn, on_line)
+
+    assert calls == ["ready"]
+    assert (tmp_path / "log").read_text() == "ready\ninterrupted\n"
+    assert psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_a_signal_to_us_reaches_the_tool_as_one_sigint(
+    tmp_path: Path, stubborn: Command, short_grace: None
+) -> None:
+    """As Ctrl-C arrives: in the middle of the wait, not in a handler; and not in its session."""
+    ready: list[str] = []
+
+    def on_line(line: str) -> None:
+        if not ready:
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+        ready.append(line)
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            process.run(stubborn, on_line)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+    assert (tmp_path / "log").read_text() == "ready\ninterrupted\n"
+    pid = int((tmp_path / "pid").read_text())
+    assert os.getsid(pid) == pid
+
+
+def test_the_tool_outlives_a_killed_parent_and_goes_on_writing(tmp_path: Path, eventually) -> None:
+    parent = """
+import os, sys
+from pathlib import Path
+from xops.core.process import Command, run
+folder = Path(sys.argv[1])
+script = (folder / "script").read_text()
+run(Command(["sh", "-c", script], folder, dict(os.environ), 60, log=folder / "log"))
+"""
+    (tmp_path / "script").write_text(STUBBORN + "echo done > state\n")
+    running = subprocess.Popen([sys.executable, "-c", parent, str(tmp_path)])
+    log = tmp_path / "log"
+    eventually(lambda: log.exists() and "ready" in log.read_text())
+
+    running.kill()
+    assert running.wait() == -signal.SIGKILL
+    (tmp_path / "release").touch()
+
+    eventually(lambda: (tmp_path / "state").exists())
+    assert log.read_text() == "ready\nfinished\n"
+
+
+# Secrets
+
+
+def test_secrets_are_in_no_line_no_text_and_no_error(tmp_path: Path, caplog) -> None:
+    caplog.set_level(logging.DEBUG)
+    seen: list[str] = []
+    log = tmp_path / "log"
+    script = f"echo a {CANARY} b; echo ready; exec sleep 60"
+    command = shell(tmp_path, script, deadline=OnceReady(log), log=log, secrets=(CANARY, ""))
+
+    with pytest.raises(DeadlineError) as caught:
+        process.run(command, seen.append)
+
+    assert seen == ["a *** b", "ready"]
+    assert CANARY not in str(command)
+    assert f"secrets=('{CANARY}'" not in repr(command)
+    assert CANARY not in str(caught.value)
+    assert "interrupting sh -c" in caplog.text
+    assert CANARY not in caplog.text
+
+
+def test_the_longer_secret_goes_first() -> None:
+    assert process.redact("xy xyz", ["xy", "xyz"]) == "*** ***"
+
+
+def test_every_telling_line_of_a_secret_of_several_lines_is_a_secret() -> None:
+    key = "-----BEGIN KEY-----\nMIIEvQIBADANBg\n}\n"
+
+    assert process.redact("read MIIEvQIBADANBg", [key]) == "read ***"
+    assert process.redact("a } b", [key]) == "a } b"
+
+
+@given(
+    st.text("ab 1", max_size=30),
+    st.lists(st.text("ab 1\n", min_size=1, max_size=12), max_size=4),
+)
+def test_no_secret_is_left_in_any_text(text: str, secrets: list[str]) -> None:
+    redacted = process.redact(text, secrets)
+
+    assert all(secret not in redacted for secret in secrets)
+
+
+# Our own servers
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[ServiceProcess]:
+    started = process.start_service(
+        shell(tmp_path, "sleep 60 & echo $! > child; echo up; wait", log=tmp_path / "log")
+    )
+    yield started
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(started.pid).kill()
+
+
+def test_a_service_is_alive_until_it_is_stopped_with_its_children(
+    service: ServiceProcess, tmp_path: Path, eventually
+) -> None:
+    eventually(lambda: (tmp_path / "log").read_text() == "up\n")
+    child = int((tmp_path / "child").read_text())
+    assert service.alive()
+    worker = ServiceProcess(child, psutil.Process(child).create_time())
+    assert worker.alive()
+
+    service.stop()
+
+    assert not service.alive()
+    assert not worker.alive()
+    service.stop()  # nothing to stop is no error
+
+
+def test_a_service_that_ignores_sigterm_is_killed_after_the_patience(
+    tmp_path: Path, eventually
+) -> None:
+    log = tmp_path / "log"
+    deaf = process.start_service(
+        shell(tmp_path, "trap '' TERM; echo up; while :; do sleep 0.05; done", log=log)
+    )
+    eventually(lambda: log.read_text() == "up\n")
+
+    deaf.stop(patience=0.2)
+
+    assert not deaf.alive()
+
+
+def test_a_service_that_has_ended_is_not_alive_though_nobody_has_reaped_it(
+    tmp_path: Path, eventually
+) -> None:
+    ended = process.start_service(shell(tmp_path, "exit 0", log=tmp_path / "log"))
+
+    eventually(lambda: not ended.alive())
+
+
+def test_an_id_that_another_process_has_now_is_left_alone() -> None:
+    """This very process stands for the other one: it is still here afterwards."""
+    me = psutil.Process()
+    reused = ServiceProcess(me.pid, me.create_time() - 1)
+
+    assert not reused.alive()
+    reused.stop()
+    assert ServiceProcess(me.pid, me.create_time()).alive()
+
+
+def test_an_id_that_no_process_has_is_not_alive() -> None:
+    assert not ServiceProcess(2**22 + 1, 0.0).alive()
+
+
+def test_a_service_that_cannot_be_started_says_so(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match="no-such-server: No such file"):
+        process.start_service(Command(["no-such-server"], tmp_path, ENVIRONMENT, deadline=1))
