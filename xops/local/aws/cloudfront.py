@@ -8,9 +8,9 @@ moto 5.2.5 has none of these calls, not even their paths, so Terraform cannot fi
 `Managed-CachingDisabled` by name. Here are the policies that a dynamic site behind a load balancer
 uses; custom policies are not emulated.
 
-A cache behaviour has either a cache policy or (legacy) forwarded values, and a viewer certificate is
-CloudFront's own or one of ACM. moto answers both of both, and Terraform wants to remove one of each
-in every plan.
+A cache behaviour has either a cache policy or (legacy) forwarded values, and a viewer certificate
+is CloudFront's own or one of ACM. moto answers both of both, and Terraform wants to remove one of
+each in every plan.
 
 Sources: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/using-managed-cache-policies.html
 and the pages next to it for the other two kinds.
@@ -139,6 +139,13 @@ def _drop_alternatives(distribution: Distribution) -> None:
         certificate.cloud_front_default_certificate = False
 
 
+class NoSuchPolicyError(ServiceException):
+    """No policy of a kind has this id."""
+
+    def __init__(self, kind: Kind):
+        super().__init__(f"NoSuch{kind.name}", f"The {kind.name} does not exist.")
+
+
 class ManagedPoliciesBackend(CloudFrontBackend):
     """moto's CloudFront with the policies that AWS manages."""
 
@@ -170,7 +177,7 @@ class ManagedPoliciesBackend(CloudFrontBackend):
     def get_policy(self, kind: Kind, identity: str) -> Config:
         """Answer a policy by its id."""
         if identity not in kind.managed:
-            raise ServiceException(f"NoSuch{kind.name}", f"The {kind.name} does not exist.")
+            raise NoSuchPolicyError(kind)
         return {
             "Id": identity,
             "LastModifiedTime": MANAGED_SINCE,

@@ -3,7 +3,8 @@
 AWS: a rule of a security group has a description whatever its source is; DescribeSecurityGroupRules
 answers it.
 
-moto 5.2.5 keeps the description of CIDR rules only, so Terraform wants to add it again in each plan.
+moto 5.2.5 keeps the description of CIDR rules only, so that every plan of Terraform wants to add it
+again.
 
 Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_SecurityGroupRule.html
 """
@@ -34,7 +35,7 @@ class DescribedRule(SecurityGroupRule):
 class DescribedRulesBackend(EC2Backend):
     """moto's EC2 with descriptions on all security group rules."""
 
-    def _iterate_security_rules(  # type: ignore[override]
+    def _iterate_security_rules(
         self,
         ip_protocol: str,
         group_id: str,

@@ -1,4 +1,4 @@
-"""EFS: PutBackupPolicy.
+"""EFS: PutBackupPolicy and DeleteFileSystemPolicy.
 
 AWS: `PUT /2015-02-01/file-systems/{FileSystemId}/backup-policy` turns the file system's automatic
 daily backups on or off and answers with the policy. The status passes through ENABLING or DISABLING
@@ -6,8 +6,10 @@ before it settles. Errors: FileSystemNotFound (404), ValidationException for an 
 DescribeBackupPolicy answers PolicyNotFound (404) for a file system that never had a policy, and
 `DISABLED` after one was switched off.
 
+DeleteFileSystemPolicy removes a file system's resource policy; there need not be one.
+
 moto 5.2.5 has DescribeBackupPolicy only: the policy is what CreateFileSystem's `Backup` said, and
-an unknown file system is a KeyError there.
+an unknown file system is a KeyError there. A resource policy can be put but not deleted.
 
 Source: https://docs.aws.amazon.com/efs/latest/ug/API_PutBackupPolicy.html
 """
@@ -64,6 +66,10 @@ class BackupPolicyBackend(EFSBackend):
             raise PolicyNotFound("There is no backup policy associated with this file system.")
         return file_system.backup_policy
 
+    def delete_file_system_policy(self, file_system_id: str) -> None:
+        """Remove the resource policy of a file system."""
+        self._file_system(file_system_id).file_system_policy = None
+
     def _file_system(self, file_system_id: str) -> FileSystem:
         try:
             return self.file_systems_by_id[file_system_id]
@@ -72,7 +78,7 @@ class BackupPolicyBackend(EFSBackend):
 
 
 class BackupPolicyResponse(EFSResponse):
-    """The response method of the call above."""
+    """The response methods of the calls above."""
 
     @property
     def efs_backend(self) -> BackupPolicyBackend:
@@ -86,6 +92,11 @@ class BackupPolicyResponse(EFSResponse):
             self._get_param("FileSystemId"), policy.get("Status", "")
         )
         return json.dumps({"BackupPolicy": answer}), {"Content-Type": "application/json"}
+
+    def delete_file_system_policy(self) -> tuple[str, dict[str, str]]:
+        """Read DeleteFileSystemPolicy's parameter and answer nothing."""
+        self.efs_backend.delete_file_system_policy(self._get_param("FileSystemId"))
+        return "", {"Content-Type": "application/json"}
 
 
 def install() -> None:

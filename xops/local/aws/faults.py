@@ -12,6 +12,7 @@ import threading
 import time
 from typing import Any
 
+from botocore.exceptions import UnknownServiceError
 from moto.core.exceptions import ServiceException
 from moto.core.model import OperationModel
 from moto.core.request import Request, determine_request_protocol
@@ -42,12 +43,22 @@ class Fault(BaseModel):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Fault":
-        operations = get_service_model(self.service).operation_names
+        try:
+            operations = get_service_model(self.service).operation_names
+        except UnknownServiceError:
+            raise ValueError(f"botocore knows no service {self.service}") from None
         if self.operation != ANY_OPERATION and self.operation not in operations:
             raise ValueError(f"{self.service} has no operation {self.operation}")
         if self.error is None and not self.delay_seconds:
             raise ValueError("a fault needs an error, a delay_seconds, or both")
         return self
+
+
+class InjectedError(ServiceException):
+    """The error of a fault.
+
+    A class of our own, because moto takes the module of an exception for the name of a service.
+    """
 
 
 class FaultBox:
@@ -125,6 +136,6 @@ def _signing_name(request: Request) -> str | None:
 def _error_response(fault: Fault, operation: OperationModel, request: Request) -> Response:
     protocol = determine_request_protocol(operation.service_model, request.content_type)
     serializer = get_serializer_class(fault.service, protocol)(operation_model=operation)
-    serialized = serializer.serialize(ServiceException(fault.error, fault.message))
+    serialized = serializer.serialize(InjectedError(fault.error, fault.message))
     headers = {k: str(v) for k, v in serialized["headers"].items() if k.lower() != "content-length"}
     return Response(serialized["body"], status=fault.status, headers=headers)
