@@ -8,6 +8,7 @@ from xops.local.aws import (
     ec2,
     efs,
     elbv2,
+    s3,
     sso_admin,
 )
 from xops.local.aws.ecs import extension as ecs
@@ -26,5 +27,6 @@ def install(step: float = Pace.step) -> None:
     ec2.install()
     efs.install()
     elbv2.install()
+    s3.install()
     sso_admin.install()
     ecs.install(step)
