@@ -25,7 +25,7 @@ from moto.ecs.models import Cluster, EC2ContainerServiceBackend, TaskDefinition
 from moto.elbv2.models import elbv2_backends
 
 from xops.local.aws.ecs import service as scheduler
-from xops.local.aws.ecs.network import Target, attach, detach
+from xops.local.aws.ecs.network import Interface, Target, attach, detach
 from xops.local.aws.ecs.records import FARGATE_PLATFORM, ServiceRecord, Tags, TaskRecord
 from xops.local.aws.ecs.service import CapacityShare, Rules, Service, Workload
 from xops.local.aws.ecs.task import (
@@ -294,10 +294,17 @@ class SchedulingBackend(EC2ContainerServiceBackend):
             platform_version=options.get("platform_version") or FARGATE_PLATFORM,
             overrides=options.get("overrides") or {},
             tags=options.get("tags") or [],
-            interface=attach(self._ec2, vpc, len(tasks), arn) if vpc else None,
+            interface=self._attach(vpc, len(tasks), arn),
             enable_execute_command=bool(options.get("enable_execute_command")),
         )
         return record
+
+    def _attach(self, vpc: Options | None, turn: int, arn: str) -> Interface | None:
+        try:
+            return attach(self._ec2, vpc, turn, arn) if vpc else None
+        except InvalidSubnetIdError:
+            # The subnet was deleted under a service; the other services must go on.
+            return None
 
     def _targets(self, record: ServiceRecord) -> set[Target]:
         targets = set()
