@@ -3,9 +3,12 @@ output "vpc_id" {
   value       = aws_vpc.this.id
 }
 
+# AWS refuses a public load balancer in a VPC that has no internet gateway yet, and does not let the gateway go while one
+# is there.
 output "public_subnet_ids" {
   description = "Subnets with a route to the internet gateway; the ALB lives here."
   value       = [for zone in local.zones : aws_subnet.public[zone].id]
+  depends_on  = [aws_route.internet, aws_route_table_association.public]
 }
 
 output "private_subnet_ids" {

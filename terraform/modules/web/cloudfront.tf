@@ -19,7 +19,7 @@ resource "aws_cloudfront_distribution" "this" {
 
   origin {
     origin_id   = "alb"
-    domain_name = local.origin_name
+    domain_name = coalesce(local.origin_name, aws_lb.this.dns_name)
 
     custom_origin_config {
       http_port              = 80

@@ -2,8 +2,8 @@ locals {
   domain = var.domain[*]
 
   # The load balancer's own name, which its certificate bears: CloudFront refuses an origin whose certificate names
-  # someone else.
-  origin_name = local.has_domain ? "origin.${var.domain.name}" : aws_lb.this.dns_name
+  # someone else. It mentions no resource, so that the certificates are validated while the load balancer is made.
+  origin_name = one([for domain in local.domain : "origin.${domain.name}"])
   zone_id     = one(concat(aws_route53_zone.this[*].zone_id, data.aws_route53_zone.this[*].zone_id))
 
   # ACM asks for the same record for a name whichever certificate and region it is for, so that the record made for the
