@@ -13,7 +13,6 @@ from flows.stream1 import EcsRequest, carry_out
     name="destroy-ecs",
     flow_run_name="destroy-ecs-{request.environment}",
     description="Remove one environment of Stream 1. Always waits for an approval.",
-    persist_result=False,
 )
 def destroy_ecs(request: EcsRequest = EcsRequest(), apply: bool = False) -> Any:  # noqa: B008
     """Remove one environment of Stream 1; its state's bucket and evidence stay.

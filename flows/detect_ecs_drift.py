@@ -15,7 +15,6 @@ from xops.ecs.stream1 import DriftStatus, detect_drift
     name="detect-ecs-drift",
     flow_run_name="detect-ecs-drift-{request.environment}",
     description="Plan only; an artifact and the event xops.ecs.drifted if anything differs.",
-    persist_result=False,
 )
 def detect_ecs_drift(request: EcsRequest = EcsRequest()) -> dict[str, Any]:  # noqa: B008
     """Plan, and say what an apply would change now.

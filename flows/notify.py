@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.utilities.urls import url_for
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks import Notification
@@ -16,12 +17,19 @@ class Notice(BaseModel):
 
     subject: str = Field(min_length=1, description="One line.")
     body: str = Field(default="", description="What happened, and where to look.")
+    flow_run_id: str = Field(default="", description="The run that it is about, if it is one.")
     event_id: str = Field(default="", description="The event that asked for it, if one did.")
 
     @property
     def text(self) -> str:
-        """The body, with the event's id where there is one."""
-        return f"{self.body}\n\nevent {self.event_id}" if self.event_id else self.body
+        """The body, the run's address in the UI and the event's id, as far as there are any.
+
+        The address is made here: the server's filter for it is unknown to the templates of a
+        run-deployment action.
+        """
+        address = url_for("flow-run", self.flow_run_id) if self.flow_run_id else None
+        event = f"event {self.event_id}" if self.event_id else None
+        return "\n\n".join(filter(None, (self.body, address, event)))
 
 
 @task(name="deliver", cache_policy=NO_CACHE, persist_result=False)

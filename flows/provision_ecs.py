@@ -13,7 +13,6 @@ from flows.stream1 import EcsRequest, carry_out
     name="provision-ecs",
     flow_run_name="provision-ecs-{request.environment}",
     description="Bring one environment of Stream 1 to what its file says. Plans only unless told.",
-    persist_result=False,
 )
 def provision_ecs(request: EcsRequest = EcsRequest(), apply: bool = False) -> Any:  # noqa: B008
     """Bring one environment of Stream 1 to what its file says.
