@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
+from moto import settings
 from moto.core.request import Request
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -35,6 +36,9 @@ from xops.local.aws.install import install
 log = logging.getLogger(__name__)
 
 SERVICE = "xops-embedded-aws"
+CERTIFICATE_SECONDS = 1
+"""How long an ACM certificate waits for its validation."""
+
 FAULTS = TypeAdapter(list[faults.Fault])
 
 Environ = dict[str, Any]
@@ -158,6 +162,8 @@ def serve(listener: socket.socket, step: float) -> None:
     `step` is the pace of the ECS scheduler: the seconds a task stays in each passing state.
     """
     os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
+    # moto's minute of waiting checks nothing, and everything behind a certificate waits with it.
+    settings.ACM_VALIDATION_WAIT = CERTIFICATE_SECONDS
     install(step)
     lock = threading.RLock()
     host, port = listener.getsockname()
