@@ -90,11 +90,12 @@ class _Document:
         return InputError(f"reading {self.name}", [Finding(self.name, "", message, line)])
 
     def _parse(self, text: str) -> None:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise self._unusable("must hold one mapping", 1)
         self._mark(root, ())
-        self.values = yaml.safe_load(text)
+        self.values = loader.construct_document(root)
 
     def _mark(self, node: yaml.Node, path: Path_) -> None:
         self._lines.setdefault(path, node.start_mark.line + 1)

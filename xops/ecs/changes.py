@@ -126,6 +126,8 @@ def _masked(value: Json, sensitive: Json, unknown: Json) -> Json:
         return SENSITIVE
     if unknown is True:
         return UNKNOWN
+    if value is None and not unknown:
+        return None
     if isinstance(value, dict) or isinstance(unknown, dict):
         return _masked_mapping(value or {}, sensitive, unknown)
     if isinstance(value, list):

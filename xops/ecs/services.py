@@ -213,6 +213,7 @@ def stop_reason(task: Mapping[str, Any]) -> str:
     containers = [
         f"container {row['name']}"
         + (f" exited with {row['exitCode']}" if "exitCode" in row else "")
+        + (" failed its health check" if row.get("healthStatus") == "UNHEALTHY" else "")
         + (f" ({row['reason']})" if row.get("reason") else "")
         for row in task.get("containers", [])
         if row.get("reason") or row.get("exitCode") or row.get("healthStatus") == "UNHEALTHY"

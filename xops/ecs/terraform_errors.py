@@ -183,7 +183,8 @@ def classify(attempted: str, diagnostics: Sequence[Diagnostic], now: datetime) -
     """
     text = "\n".join(str(diagnostic) for diagnostic in diagnostics)
     lock = lock_info(text)
-    if lock is not None and "lock" in text.lower():
+    # Other messages about locks describe one as well: an unlock by the wrong id, for one.
+    if lock is not None and "acquiring the state lock" in text.lower():
         return StateLockedError(attempted, lock, now)
     found = "\n    ".join(text.splitlines())
     for cause in _CAUSES:
