@@ -1,0 +1,111 @@
+"""The block types: fixed slugs, references only, and what each turns its fields into."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.blocks.core import Block
+from pydantic import ValidationError
+
+from blocks import AwsAccess, EcsEnvironment, EvidenceStore, Notification
+from xops.ecs.environment import Evidence
+
+# A slug is the primary key of what people have saved: it never changes.
+SLUGS = {
+    AwsAccess: "xops-aws-access",
+    EcsEnvironment: "xops-environment",
+    EvidenceStore: "xops-evidence-store",
+    Notification: "xops-notification",
+}
+ROLE = "arn:aws:iam::123456789012:role/xops-run"
+TOPIC = "arn:aws:sns:ap-southeast-2:123456789012:xops"
+SECRET = "arn:aws:secretsmanager:ap-southeast-2:123456789012:secret:xops/hook-AbCdEf"
+
+
+@pytest.mark.parametrize(("kind", "slug"), SLUGS.items(), ids=SLUGS.values())
+def test_a_type_keeps_its_slug_and_holds_no_secret(kind: type[Block], slug: str) -> None:
+    schema = kind.model_json_schema()
+    assert kind.get_block_type_slug() == slug
+    assert schema["secret_fields"] == []
+    assert "password" not in json.dumps(schema)
+    assert kind.get_description()
+
+
+Make = Callable[[], Block]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: AwsAccess(),
+        lambda: AwsAccess(profile="a", role_arn=ROLE),
+        lambda: AwsAccess(role_arn="xops-run"),
+        lambda: AwsAccess(role_arn=ROLE, credential_source="Environment"),
+        lambda: AwsAccess(role_arn=ROLE, session_name="a\nsource_profile = b"),
+        lambda: AwsAccess(role_arn=f"{ROLE}\ncredential_process = x"),
+        lambda: AwsAccess(profile="a\n[profile b]"),
+        lambda: EvidenceStore(store="folder", bucket="a-bucket"),
+        lambda: EvidenceStore(store="bucket", folder="/a"),
+        lambda: EvidenceStore(store="folder", folder="relative"),
+        lambda: Notification(kind="sns"),
+        lambda: Notification(kind="sns", topic_arn="xops"),
+        lambda: Notification(kind="webhook"),
+        lambda: Notification(kind="webhook", topic_arn=TOPIC),
+        lambda: Notification(kind="webhook", url_variable="HOOK", url_secret_arn=SECRET),
+        lambda: Notification(kind="webhook", url_variable="https://hooks.example.com/T0/B0/x"),
+        lambda: Notification(kind="log", url_variable="HOOK"),
+        lambda: EcsEnvironment(environment="production"),
+        lambda: EcsEnvironment(environment="local", target="gcp"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(make: Make) -> None:
+    with pytest.raises(ValidationError):
+        make()
+
+
+def test_evidence_lies_over_the_fields_of_the_environment_by_the_same_names() -> None:
+    overrides = EvidenceStore(store="bucket", bucket="records").overrides()
+    values = {name.removeprefix("evidence."): value for name, value in overrides.items()}
+    assert Evidence.model_validate(values) == Evidence(store="bucket", bucket="records")
+    assert set(values) == set(Evidence.model_fields)
+
+
+def test_a_document_comes_before_the_file_and_the_request_before_both() -> None:
+    block = EcsEnvironment(
+        environment="prod",
+        target="localstack",
+        evidence=EvidenceStore(store="folder", folder="/var/lib/xops"),
+    )
+    assert block.load_environment().target == "localstack"
+    assert block.load_environment().evidence.folder == "/var/lib/xops"
+    assert block.load_environment("aws").target == "aws"
+
+
+KEYS = {"AWS_ACCESS_KEY_ID": "canary", "AWS_SECRET_ACCESS_KEY": "canary", "PATH": "/bin"}
+
+
+def test_a_profile_takes_the_place_of_keys_that_happen_to_be_set() -> None:
+    environ = AwsAccess(profile="operations").environ(KEYS)
+    assert environ == {"PATH": "/bin", "AWS_PROFILE": "operations"}
+
+
+def test_a_role_becomes_a_configuration_file_without_a_secret(tmp_path: Path) -> None:
+    access = AwsAccess(role_arn=ROLE, session_name="xops-prod")
+    environ = access.environ(KEYS, tmp_path)
+    file = Path(environ["AWS_CONFIG_FILE"])
+    assert file.read_text().splitlines() == [
+        "[profile xops]",
+        f"role_arn = {ROLE}",
+        "credential_source = EcsContainer",
+        "role_session_name = xops-prod",
+    ]
+    assert "canary" not in str(environ)
+    assert access.environ(KEYS, tmp_path) == environ
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_without_access_of_its_own_an_environment_takes_the_workers() -> None:
+    block: Any = EcsEnvironment(environment="local")
+    assert block.environ(KEYS) == KEYS
