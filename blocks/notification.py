@@ -139,13 +139,11 @@ def _post(block: Notification, subject: str, body: str, environ: Mapping[str, st
     with _SecretUrl(url):
         try:
             answer = httpx.post(url, json={"text": f"{subject}\n\n{body}"}, timeout=10)
-        except httpx.InvalidURL as error:
-            raise PermanentError(attempted, redact(str(error), [url]), _REMEDY) from None
         except httpx.HTTPError as error:
             # `from None`: the request that httpx attaches to its errors carries the URL.
-            raise TemporaryError(
-                attempted, redact(str(error), [url]), "Look whether the receiver is up."
-            ) from None
+            found = redact(str(error), [url])
+            remedy = "Look whether the receiver is up."
+            raise TemporaryError(attempted, found, remedy, retry_after=0) from None
     _refuse_failure(answer, attempted)
 
 
@@ -176,7 +174,19 @@ def _url(block: Notification, environ: Mapping[str, str]) -> tuple[str, str]:
             url = client.get_secret_value(SecretId=arn)["SecretString"]
     if not url:
         raise PermanentError(f"reading {kept}", "it is unset or empty on this worker", _REMEDY)
+    if not _is_private(url):
+        raise PermanentError(f"reading {kept}", "it holds no https:// address", _REMEDY)
     return url, kept
+
+
+def _is_private(url: str) -> bool:
+    """Whether nobody on the way reads the URL: https, or a receiver on this machine."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    local = parsed.scheme == "http" and parsed.host in ("127.0.0.1", "localhost", "::1")
+    return local or (parsed.scheme == "https" and bool(parsed.host))
 
 
 class _SecretUrl(logging.Filter):

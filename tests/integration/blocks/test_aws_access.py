@@ -1,0 +1,86 @@
+"""A role, assumed by botocore itself from the file that the block writes, as in an ECS task."""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from blocks import AwsAccess
+from xops.ecs.aws import Aws
+from xops.ecs.environment import Target
+
+ROLE = "arn:aws:iam::123456789012:role/xops-run"
+
+
+class TaskCredentials(BaseHTTPRequestHandler):
+    """What the ECS agent answers a task that asks for its credentials."""
+
+    def do_GET(self) -> None:
+        answer = {
+            "AccessKeyId": "ASIATASK",
+            "SecretAccessKey": "emulator",
+            "Token": "emulator",
+            "Expiration": "2099-01-01T00:00:00Z",
+        }
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def task(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The environment of an ECS task whose AWS is an emulator."""
+    agent = ThreadingHTTPServer(("127.0.0.1", 0), TaskCredentials)
+    threading.Thread(target=agent.serve_forever, args=(0.05,), daemon=True).start()
+    aws = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    aws.start()
+    host, port = aws.get_host_and_port()
+    given = {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{agent.server_port}/",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    yield dict(os.environ)
+    aws.stop()
+    agent.shutdown()
+    agent.server_close()
+
+
+def who(environ: dict[str, str]) -> str:
+    return Aws(Target.AWS, "ap-southeast-2", environ).identity()[1]
+
+
+def test_the_role_is_assumed_with_the_tasks_credentials(
+    task: dict[str, str], tmp_path: Path
+) -> None:
+    access = AwsAccess(role_arn=ROLE, session_name="xops-prod")
+    assert who(access.environ(task, tmp_path)).endswith(":assumed-role/xops-run/xops-prod")
+
+
+def test_keys_of_the_worker_do_not_come_before_the_role(
+    task: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAWORKER")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "emulator")
+    access = AwsAccess(role_arn=ROLE)
+    environ = access.environ(dict(os.environ), tmp_path)
+    assert ":assumed-role/xops-run/" in who(environ)
+    assert ":assumed-role/" not in who(dict(os.environ))
+
+
+def test_terraform_is_told_the_same(task: dict[str, str], tmp_path: Path) -> None:
+    environ = AwsAccess(role_arn=ROLE).environ(task, tmp_path)
+    told = Aws(Target.AWS, "ap-southeast-2", environ).terraform_environ()
+    assert told["AWS_PROFILE"] == "xops"
+    assert Path(told["AWS_CONFIG_FILE"]).parent == tmp_path
+    assert told["AWS_CONTAINER_CREDENTIALS_FULL_URI"] == task["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+    assert "AWS_ACCESS_KEY_ID" not in told
