@@ -6,7 +6,8 @@ selection's id; Get, List and Delete do as they say. A plan that has selections 
 Everything about an unknown plan or selection is ResourceNotFoundException.
 
 moto 5.2.5 has plans and vaults, but neither selections nor the update of a plan. Its ListTags reads
-the ARN from paths with a trailing slash only, which Terraform's SDK does not send.
+the ARN from paths with a trailing slash only, which Terraform's SDK does not send. Before a vault is
+emptied by force its recovery points are listed: nothing is backed up here, so there are none.
 
 Source: https://docs.aws.amazon.com/aws-backup/latest/devguide/API_CreateBackupSelection.html
 """
@@ -150,10 +151,18 @@ class SelectionsResponse(BackupResponse):
         )
         return json.dumps(plan.to_dict())
 
+    def list_recovery_points_by_backup_vault(self) -> str:
+        """Answer ListRecoveryPointsByBackupVault: none, of a vault that exists."""
+        self.backup_backend.describe_backup_vault(self._vault_name())
+        return json.dumps({"RecoveryPoints": []})
+
     def list_tags(self) -> str:
         """Answer ListTags, with or without a slash at the end of the path."""
         arn = unquote(self.path.partition("/tags/")[2].strip("/"))
         return json.dumps({"Tags": self.backup_backend.list_tags(arn)})
+
+    def _vault_name(self) -> str:
+        return unquote(self.path.strip("/").split("/")[1])
 
     def _plan_id(self) -> str:
         return self.path.strip("/").split("/")[2]
@@ -163,5 +172,8 @@ class SelectionsResponse(BackupResponse):
 
 
 def install() -> None:
-    """Put this extension in the place of moto's own AWS Backup."""
+    """Put this extension in the place of moto's own AWS Backup, and open the path it lacks."""
+    urls.url_paths["{0}/backup-vaults/(?P<name>[^/]+)/recovery-points/$"] = (
+        SelectionsResponse.dispatch
+    )
     substitute(backup_backends, urls, SelectionsBackend, SelectionsResponse)

@@ -137,6 +137,9 @@ def _drop_alternatives(distribution: Distribution) -> None:
     certificate = config["ViewerCertificate"]
     if certificate.acm_certificate_arn or certificate.iam_certificate_id:
         certificate.cloud_front_default_certificate = False
+    else:
+        certificate.acm_certificate_arn = certificate.iam_certificate_id = None
+        certificate.ssl_support_method = None
 
 
 class NoSuchPolicyError(ServiceException):

@@ -170,6 +170,15 @@ def test_budgets(checked: Clients) -> None:
     assert tags == [{"Key": "Env", "Value": "prod"}]
 
 
+def test_backup_recovery_points(checked: Clients) -> None:
+    backup = checked("backup")
+    backup.create_backup_vault(BackupVaultName="empty")
+    listed = backup.list_recovery_points_by_backup_vault(BackupVaultName="empty")
+    assert listed["RecoveryPoints"] == []
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        backup.list_recovery_points_by_backup_vault(BackupVaultName="absent")
+
+
 def test_backup_selections(checked: Clients) -> None:
     backup = checked("backup")
     rule = {"RuleName": "daily", "TargetBackupVaultName": "v"}
