@@ -6,8 +6,8 @@ selection's id; Get, List and Delete do as they say. A plan that has selections 
 Everything about an unknown plan or selection is ResourceNotFoundException.
 
 moto 5.2.5 has plans and vaults, but neither selections nor the update of a plan. Its ListTags reads
-the ARN from paths with a trailing slash only, which Terraform's SDK does not send. Before a vault is
-emptied by force its recovery points are listed: nothing is backed up here, so there are none.
+the ARN from paths with a trailing slash only, which Terraform's SDK does not send. Before a vault
+is emptied by force its recovery points are listed: nothing is backed up here, so there are none.
 
 Source: https://docs.aws.amazon.com/aws-backup/latest/devguide/API_CreateBackupSelection.html
 """
