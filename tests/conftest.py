@@ -16,7 +16,7 @@ def _eventually[Found](look: Callable[[], Found], seconds: float = 20.0) -> Foun
     return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def eventually() -> Callable[..., object]:
     """`eventually(look)` waits for `look()` to be true and returns what it returned."""
     return _eventually

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
 from xops.ecs.environment import Target
 from xops.ecs.terraform_errors import Diagnostic, classify
@@ -70,11 +70,15 @@ class Aws:
                 "aws_access_key_id": _EMULATOR_CREDENTIALS["AWS_ACCESS_KEY_ID"],
                 "aws_secret_access_key": _EMULATOR_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
             }
+        # An emulator on this machine does not throttle: where it does not answer, say so at once.
+        attempts = 5 if self.target is Target.AWS else 2
         return session.client(
             service,
             endpoint_url=endpoint(self.target, self.environ),
             config=Config(
-                connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 5}
+                connect_timeout=5,
+                read_timeout=30,
+                retries={"mode": "standard", "max_attempts": attempts},
             ),
             **credentials,
         )
@@ -122,7 +126,7 @@ def translated(attempted: str) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         found = str(error)
-        if isinstance(error, BotoCoreError) and "connect" in found.lower():
+        if isinstance(error, HTTPClientError | ConnectionError):
             found = f"{found} (connection refused or unreachable)"
         if "NoCredentials" in type(error).__name__:
             found = f"{found} (no valid credential sources)"
