@@ -1,0 +1,186 @@
+"""Write the pages of docs/reference that follow from the code: the command, the environment file.
+
+`python scripts/reference.py` writes them; `tests/contract/test_docs.py` holds that they are up to
+date.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import Any
+
+import typer
+
+from xops import cli
+from xops.core import settings
+from xops.ecs.environment import PROTECTED, VARIABLE_PREFIX, Environment
+
+FOLDER = settings.ROOT / "docs" / "reference"
+_NOTE = "<!-- Made by scripts/reference.py; a change here is lost. -->\n"
+
+_CODES = {
+    0: "done",
+    1: "failed; trying again will not help until something is changed",
+    2: "bad input; nothing was started",
+    3: "differs (`xops ecs drift`)",
+    4: "waits for an approval",
+    5: "failed; trying again later may help",
+    130: "interrupted",
+}
+
+# What validators check between fields, which no JSON schema can say.
+_RULES = (
+    f"`deletion_protection` is true in {' and '.join(PROTECTED)}, `replicas.min` at least 2 and"
+    " `capacity.on_demand_base` at least 1 for every service there.",
+    "`memory` is one that Fargate sells with `cpu`.",
+    "`image` names a version; `latest` is refused.",
+    "`max` is never below `min`, nor `off_hours_max` below `off_hours_min`.",
+    "One of `on_demand_weight` and `spot_weight` is above 0.",
+    "A budget above 0 has at least one address in `notify`. `amount` is a quoted decimal.",
+    "`network.cidr` is a private block between /16 and /22.",
+    "`domain.name` lies within `domain.zone`.",
+    "`timezone` is an IANA name. `log_retention_days` is a value that CloudWatch accepts.",
+    "`tags` has `owner` and `cost_centre`.",
+    "`approval.required_for` contains `destroy`.",
+)
+
+
+def main() -> None:
+    """Write every page."""
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+def pages() -> dict[str, str]:
+    """The text of each page by its file's name."""
+    return {"cli.md": "\n".join(_cli()), "environment-file.md": "\n".join(_environment_file())}
+
+
+def _cli() -> Iterator[str]:
+    yield f"{_NOTE}\n# The `xops` command\n"
+    yield "The flows' work from a shell, through the same library. `make install` puts it at"
+    yield "`.venv/bin/xops`. News goes to stderr, the result to stdout.\n"
+    yield "| exit code | means |\n|---|---|"
+    yield from (f"| {code} | {meaning} |" for code, meaning in _CODES.items())
+    yield "\nWith `--json` an error is an object on stdout as well: `error`, `attempted`, `found`,"
+    yield "`remedy`, `temporary`, and `findings` for bad input."
+    yield from _commands("xops", typer.main.get_command(cli.app))
+    yield ""
+
+
+def _commands(path: str, command: Any) -> Iterator[str]:
+    for name, inner in getattr(command, "commands", {}).items():
+        if hasattr(inner, "commands"):
+            yield from _commands(f"{path} {name}", inner)
+        else:
+            yield f"\n## `{path} {name}`\n\n{_plain(inner.help)}"
+            yield from _options(inner.params)
+
+
+def _options(params: list[Any]) -> Iterator[str]:
+    if params:
+        yield "\n| option | value | meaning |\n|---|---|---|"
+    for param in params:
+        needed = " Required." if param.required else ""
+        opts = ", ".join(f"`{opt}`" for opt in param.opts)
+        yield f"| {opts} | {_value(param.type_descriptor.annotation)} | {param.help}{needed} |"
+
+
+def _value(annotation: Any) -> str:
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return ", ".join(f"`{member.value}`" for member in annotation)
+    return "" if annotation is bool else "text"
+
+
+def _environment_file() -> Iterator[str]:
+    schema = Environment.model_json_schema()
+    yield f"{_NOTE}\n# The environment file\n"
+    yield "`deployments/environments/<name>.yaml`. Editors find the schema beside it"
+    yield "(`schema.json`). A wrong file gives all its errors at once, each with path and line.\n"
+    yield "Values come from four layers, each over the one before: the defaults below, the file,"
+    yield f"environment variables (`{VARIABLE_PREFIX}SERVICES__CREW__CPU=2048` sets"
+    yield "`services.crew.cpu`; values are YAML), arguments of the command."
+    yield from _table("", schema, schema["$defs"], set())
+    yield "\n## Rules that no single key shows\n"
+    yield from (f"- {rule}" for rule in _RULES)
+    yield ""
+
+
+def _table(
+    path: str, model: Mapping[str, Any], models: Mapping[str, Any], seen: set[str]
+) -> Iterator[str]:
+    title = f"`{path}`" if path else "Top level"
+    yield f"\n## {title}\n"
+    if path:
+        yield f"{_plain(model.get('description', ''))}\n"
+    yield "| key | value | default | |\n|---|---|---|---|"
+    below = []
+    for name, field in model["properties"].items():
+        kind = _model_name(field)
+        inner = models.get(kind, {})
+        nested = "properties" in inner
+        if nested:
+            below.append((name, kind, inner))
+        value = "see below" if nested else _kind(field, models)
+        default = _default(name, field, model, nested=nested)
+        yield f"| `{name}` | {value} | {default} | {_plain(field.get('description', ''))} |"
+    for name, kind, inner in below:
+        if kind not in seen:
+            seen.add(kind)
+            yield from _table(_place(path, name, kind), inner, models, seen)
+
+
+def _place(path: str, name: str, kind: str) -> str:
+    # Both services have the same shape: it is shown once.
+    name = "*" if kind == "Service" else name
+    return f"{path}.{name}" if path else name
+
+
+def _model_name(field: Mapping[str, Any]) -> str:
+    reference = field.get("$ref") or next(
+        (option["$ref"] for option in field.get("anyOf", ()) if "$ref" in option), ""
+    )
+    return str(reference).rpartition("/")[2]
+
+
+def _kind(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
+    """A field's type and limits in a few words."""
+    if options := field.get("anyOf"):
+        kinds = [option for option in options if option.get("type") not in ("null", "number")]
+        return _kind(kinds[0], models)
+    if name := _model_name(field):
+        return _kind(models[name], models)
+    if values := field.get("enum") or ([field["const"]] if "const" in field else None):
+        return ", ".join(f"`{value}`" for value in values)
+    if field["type"] == "array":
+        return f"list of {_kind(field['items'], models)}"
+    names = {"object": "mapping of texts", "string": "text", "boolean": "true, false"}
+    return names.get(field["type"], str(field["type"])) + _limits(field)
+
+
+def _limits(field: Mapping[str, Any]) -> str:
+    if stages := re.fullmatch(r"\^\(([\w|]+)\)\$", field.get("pattern", "")):
+        return f": {stages[1].replace('|', ', ')}"
+    if "minimum" in field and "maximum" in field:
+        return f", {field['minimum']} to {field['maximum']}"
+    return ""
+
+
+def _default(name: str, field: Mapping[str, Any], model: Mapping[str, Any], *, nested: bool) -> str:
+    if name in model.get("required", ()):
+        return "required"
+    value = field.get("default")
+    if nested:
+        return "none" if value is None else "as below"
+    return "none" if value is None else f"`{json.dumps(value)}`"
+
+
+def _plain(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    main()
