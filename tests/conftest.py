@@ -4,6 +4,13 @@ import time
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no fault of the rule under test.
+settings.register_profile(
+    "xops", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("xops")
 
 
 def _eventually[Found](look: Callable[[], Found], seconds: float = 20.0) -> Found:
