@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.exceptions import ObjectAlreadyExists
 
 from xops.core import settings
 from xops.core.errors import PermanentError
@@ -37,7 +40,7 @@ def set_up(api_url: str, *, on_step: Callable[[str], None] = lambda step: None) 
         PermanentError: the server refused something.
     """
     files = automations.read()
-    with client(api_url) as prefect:
+    with _server(api_url) as prefect:
         on_step(f"work pool {POOL}")
         _work_pool(prefect)
         on_step("concurrency limits")
@@ -45,10 +48,20 @@ def set_up(api_url: str, *, on_step: Callable[[str], None] = lambda step: None) 
     on_step("blocks")
     _run(api_url, "saving the block documents", "blocks")
     on_step("deployments")
-    _run(api_url, "deploying prefect.yaml", "prefect", "--no-prompt", "deploy", "--all")
-    with client(api_url) as prefect:
+    deploy(api_url)
+    with _server(api_url) as prefect:
         on_step("automations")
         automations.apply(prefect, files)
+
+
+def deploy(api_url: str, file: Path = settings.ROOT / "prefect.yaml") -> None:
+    """Create or update every deployment that the file names.
+
+    Raises:
+        PermanentError: one was refused; those before it are deployed.
+    """
+    every = ("deploy", "--all", "--prefect-file", str(file))
+    _run(api_url, f"deploying {file.name}", "prefect", "--no-prompt", *every)
 
 
 def base_job_template(file: Path = _TEMPLATE, root: Path = settings.ROOT) -> dict[str, Any]:
@@ -58,14 +71,29 @@ def base_job_template(file: Path = _TEMPLATE, root: Path = settings.ROOT) -> dic
     return template
 
 
+@contextmanager
+def _server(api_url: str) -> Iterator[SyncPrefectClient]:
+    try:
+        with client(api_url) as prefect:
+            yield prefect
+    except httpx.HTTPError as error:
+        raise PermanentError(
+            f"setting up the Prefect server at {api_url}",
+            str(error) or type(error).__name__,
+            "Look into its log; `xops doctor` says where that is and what answers.",
+        ) from error
+
+
 def _work_pool(prefect: SyncPrefectClient) -> None:
-    pool = WorkPoolCreate(
-        name=POOL,
-        type="process",
-        description="Flow runs as processes on this machine.",
-        base_job_template=base_job_template(),
-    )
-    prefect.create_work_pool(pool, overwrite=True)
+    ours: dict[str, Any] = {
+        "description": "Flow runs as processes on this machine.",
+        "base_job_template": base_job_template(),
+    }
+    try:
+        prefect.create_work_pool(WorkPoolCreate(name=POOL, type="process", **ours))
+    except ObjectAlreadyExists:
+        # Whether it is paused, and how many runs it takes at once, is a person's to say.
+        prefect.update_work_pool(POOL, WorkPoolUpdate(**ours))
 
 
 def _limits(prefect: SyncPrefectClient) -> None:

@@ -1,0 +1,302 @@
+"""Everything that `xops up` deploys, on a real Prefect server with a real worker.
+
+Also what notices that a release of SQLAlchemy or FastAPI outside the pins has got in: the server
+then looks healthy, but `prefect deploy` stops half-way, or no scheduled run is ever made.
+"""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolUpdate
+from prefect.client.schemas.objects import FlowRun
+from prefect.events.actions import RunDeployment
+from prefect.events.schemas.automations import AutomationCore, EventTrigger
+
+from xops.core import settings
+from xops.core.errors import InputError, PermanentError
+from xops.ecs import environment
+from xops.local import automations, prefect_setup, runs
+from xops.local.stack import POOL, Stack, stack
+
+DEPLOYMENTS = {"provision-ecs/ecs", "destroy-ecs/ecs", "detect-ecs-drift/ecs", "notify/notify"}
+DEADLINE = 180.0
+
+
+def seen[Found](look: Callable[[], Found | None]) -> Found:
+    """What `look` finds, as soon as it does. Each look asks the server, so not too often."""
+    give_up = time.monotonic() + DEADLINE
+    while not (found := look()):
+        assert time.monotonic() < give_up, f"not seen within {DEADLINE:.0f} s: {found!r}"
+        time.sleep(0.25)
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A Prefect server of its own, set up once; the worker is started by who needs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XOPS_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("XOPS_PREFECT_PORT", str(free_port()))
+        patch.delenv("XOPS_ROOT", raising=False)
+        # What is wrong with this region is found at once and never tried again.
+        patch.setenv("XOPS_ENVIRONMENT__REGION", "nowhere")
+        found = stack()
+        try:
+            found.server.launch()
+            found.server.wait()
+            prefect_setup.set_up(found.api)
+            yield found
+        finally:
+            # In this order: a worker whose server is gone takes minutes to end.
+            found.worker.stop()
+            found.server.stop()
+
+
+@pytest.fixture
+def prefect(servers: Stack) -> Iterator[SyncPrefectClient]:
+    with runs.client(servers.api) as connected:
+        yield connected
+
+
+def names(rows: list[Any]) -> list[str]:
+    return sorted(row.name for row in rows)
+
+
+def ours(prefect: SyncPrefectClient) -> list[Any]:
+    return [row for row in prefect.read_automations() if automations.TAG in row.tags]
+
+
+def documents(servers: Stack) -> dict[str, dict[str, Any]]:
+    answer = httpx.post(f"{servers.api}/block_documents/filter", json={}).raise_for_status()
+    return {
+        f"{row['block_type']['slug']}/{row['name']}": row
+        for row in answer.json()
+        if row["block_type"]["slug"].startswith("xops-")
+    }
+
+
+def everything(servers: Stack, prefect: SyncPrefectClient) -> dict[str, Any]:
+    """All that set_up may touch, without what merely says when it was written."""
+    deployments = [
+        (row.id, row.parameters, [(s.slug, s.id, s.active) for s in row.schedules])
+        for row in prefect.read_deployments()
+    ]
+    pool = prefect.read_work_pool(POOL)
+    return {
+        "pool": (pool.id, pool.base_job_template, pool.is_paused),
+        "limits": [(row.name, row.limit) for row in prefect.read_global_concurrency_limits()],
+        "deployments": sorted(deployments, key=str),
+        "documents": {name: (row["id"], row["data"]) for name, row in documents(servers).items()},
+        # With the moment of its last change: an update would forget what was counted.
+        "automations": httpx.post(f"{servers.api}/automations/filter", json={}).json(),
+    }
+
+
+def test_everything_the_repository_names_is_there(
+    servers: Stack, prefect: SyncPrefectClient
+) -> None:
+    for name in DEPLOYMENTS:
+        found = prefect.read_deployment_by_name(name)
+        assert found.work_pool_name == POOL
+        assert "{{ $XOPS_ROOT }}" in str(found.pull_steps), "the run fills it in, not the deploy"
+    limits = {row.name: row.limit for row in prefect.read_global_concurrency_limits()}
+    wanted = {f"xops-environment/{name}" for name in environment.names()}
+    assert limits.items() >= {environment.slot(name): 1 for name in environment.names()}.items()
+    assert set(documents(servers)) == {
+        *wanted, "xops-evidence-store/default", "xops-notification/default"
+    }  # fmt: skip
+    assert names(ours(prefect)) == names(automations.read())
+
+
+def test_a_cron_schedule_makes_runs(prefect: SyncPrefectClient) -> None:
+    def scheduled() -> list[FlowRun]:
+        return [row for row in prefect.read_flow_runs() if "auto-scheduled" in row.tags]
+
+    for run in seen(scheduled):
+        assert run.parameters == {"request": {"environment": "local"}}
+        assert run.expected_start_time.astimezone(ZoneInfo("Australia/Sydney")).hour == 5
+
+
+def test_doing_it_again_changes_nothing_and_keeps_what_people_have_set(
+    servers: Stack, prefect: SyncPrefectClient
+) -> None:
+    edited = documents(servers)["xops-environment/test"]["id"]
+    change = {"data": {"environment": "test", "target": "localstack"}}
+    httpx.patch(f"{servers.api}/block_documents/{edited}", json=change).raise_for_status()
+    prefect.update_work_pool(POOL, WorkPoolUpdate(is_paused=True))
+    own = prefect.create_automation(broken_automation(prefect))
+    before = everything(servers, prefect)
+    said: list[str] = []
+
+    prefect_setup.set_up(servers.api, on_step=said.append)
+
+    assert everything(servers, prefect) == before
+    assert before["documents"]["xops-environment/test"][1]["target"] == "localstack"
+    assert said == [
+        f"work pool {POOL}",
+        "concurrency limits",
+        "blocks",
+        "deployments",
+        "automations",
+    ]
+    prefect.delete_automation(own)
+    prefect.update_work_pool(POOL, WorkPoolUpdate(is_paused=False))
+
+
+def test_automations_follow_their_files(prefect: SyncPrefectClient) -> None:
+    files = automations.read()
+    changed = [files[0].model_copy(update={"description": "Told otherwise."}), *files[1:-1]]
+    assert automations.apply(prefect, changed) == {
+        "created": [],
+        "updated": [files[0].name],
+        "deleted": [files[-1].name],
+    }
+    assert names(ours(prefect)) == names(changed)
+    again = automations.apply(prefect, files)
+    assert (again["created"], again["updated"]) == ([files[-1].name], [files[0].name])
+
+
+def test_an_automation_for_a_deployment_that_is_not_there_changes_nothing(
+    prefect: SyncPrefectClient,
+) -> None:
+    files = automations.read()
+    action = automations.RunNamedDeployment(type="run-deployment", deployment="notify/nobody")
+    wrong = files[0].model_copy(update={"actions": [action], "name": "xops: wrong"})
+    with pytest.raises(PermanentError, match="notify/nobody"):
+        automations.apply(prefect, [wrong])
+    assert names(ours(prefect)) == names(files)
+
+
+def test_a_misspelt_key_is_refused_before_the_server_is_asked(
+    tmp_path: Path,
+) -> None:
+    file = sorted(automations.FOLDER.glob("*.yaml"))[0]
+    (tmp_path / file.name).write_text(file.read_text().replace("expect:", "expects:"))
+    with pytest.raises(InputError, match="expects"):
+        automations.read(tmp_path)
+
+
+def test_a_server_that_does_not_answer_is_an_error_with_advice() -> None:
+    with pytest.raises(PermanentError, match="setting up the Prefect server at"):
+        prefect_setup.set_up("http://127.0.0.1:1/api")
+
+
+def test_a_deployment_that_is_refused_is_an_error_that_says_why(
+    servers: Stack, tmp_path: Path
+) -> None:
+    file = tmp_path / "prefect.yaml"
+    text = (settings.ROOT / "prefect.yaml").read_text()
+    file.write_text(text.replace("{{ $XOPS_WORK_POOL }}", "xops-nowhere"))
+    with pytest.raises(PermanentError) as caught:
+        prefect_setup.deploy(servers.api, file)
+    assert "'xops-nowhere' which does not exist" in str(caught.value)
+    assert "xops up" in caught.value.remedy
+
+
+def notices(prefect: SyncPrefectClient) -> dict[str, list[FlowRun]]:
+    """The runs of notify by subject."""
+    flow = prefect.read_deployment_by_name("notify/notify").flow_id
+    found: dict[str, list[FlowRun]] = {}
+    for run in prefect.read_flow_runs():
+        if run.flow_id == flow:
+            found.setdefault(run.parameters["notice"]["subject"], []).append(run)
+    return found
+
+
+def emit(servers: Stack, name: str, resource: dict[str, str], payload: dict[str, Any]) -> None:
+    event = {
+        "id": str(uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": name,
+        "resource": resource,
+        "payload": payload,
+    }
+    httpx.post(f"{servers.api}/events", json=[event]).raise_for_status()
+
+
+def test_drift_is_reported(servers: Stack, prefect: SyncPrefectClient) -> None:
+    resource = {"prefect.resource.id": "xops.ecs/local", "prefect.resource.name": "ecs/local"}
+    emit(servers, "xops.ecs.drifted", resource, {"digest": 64 * "a"})
+    (run,) = seen(lambda: notices(prefect).get("xOps: ecs/local has drifted"))
+    assert 64 * "a" in run.parameters["notice"]["body"]
+    assert UUID(run.parameters["notice"]["event_id"])
+
+
+def broken_automation(prefect: SyncPrefectClient) -> AutomationCore:
+    """One of a person's own, whose parameters do not fit the flow's schema."""
+    deployment = prefect.read_deployment_by_name("notify/notify")
+    action = RunDeployment(
+        source="selected",
+        deployment_id=deployment.id,
+        parameters={"notice": {}},
+        job_variables=None,
+    )
+    trigger = EventTrigger(
+        match={"prefect.resource.id": "a.thing"},  # type: ignore[arg-type]
+        expect={"a.thing.happened"},
+    )
+    return AutomationCore(name="a person's own", trigger=trigger, actions=[action])
+
+
+def test_an_action_that_could_not_be_done_is_reported(
+    servers: Stack, prefect: SyncPrefectClient
+) -> None:
+    subject = "xOps: an automation's action failed: a person's own"
+    own = prefect.create_automation(broken_automation(prefect))
+
+    emit(servers, "a.thing.happened", {"prefect.resource.id": "a.thing"}, {})
+    (run,) = seen(lambda: notices(prefect).get(subject))
+    prefect.delete_automation(own)
+    assert "subject" in run.parameters["notice"]["body"]
+
+
+@pytest.fixture(scope="module")
+def worker(servers: Stack) -> None:
+    servers.worker.launch()
+    servers.worker.wait()
+
+
+def ended(prefect: SyncPrefectClient, run_id: UUID) -> FlowRun | None:
+    run = prefect.read_flow_run(run_id)
+    return run if run.state and run.state.is_final() else None
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_failed_run_is_reported_once_and_a_failed_report_never(
+    servers: Stack, prefect: SyncPrefectClient
+) -> None:
+    lost = {"notice": {"subject": "to nobody"}, "channel": "missing"}
+    report = runs.start(servers.api, "notify/notify", lost)
+    report_end = seen(lambda: ended(prefect, report))
+    assert report_end.state.is_failed(), report_end.state
+    assert "no block document xops-notification" in report_end.state.message
+
+    request = {"request": {"environment": "local"}}
+    watched = runs.start(servers.api, "detect-ecs-drift/ecs", request)
+    watched_end = seen(lambda: ended(prefect, watched))
+    # It ran from the checkout, which only its pool told it: the code was found, the input was not.
+    assert "variable XOPS_ENVIRONMENT__REGION" in watched_end.state.message
+
+    subject = f"xOps: detect-ecs-drift Failed: {watched_end.name}"
+    (notice,) = seen(lambda: notices(prefect).get(subject))
+    assert notice.parameters["notice"]["flow_run_id"] == str(watched)
+    delivered = seen(lambda: ended(prefect, notice.id))
+    assert delivered.state.is_completed(), delivered.state
+    # Events are worked through in order: had the first failure been reported, it would be here.
+    assert not [found for found in notices(prefect) if "notify Failed" in found]
+    assert len(notices(prefect)[subject]) == 1
