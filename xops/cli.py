@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -16,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from xops.core import plan_view
+from xops.core import plan_view, settings
 from xops.core.errors import ApprovalRequired, XopsError
 from xops.core.plan import Plan
 from xops.ecs import stream1, terraform_events
@@ -68,6 +69,12 @@ def main() -> None:
             out.print_json(json.dumps(error.to_json(), default=str))
         err.print(f"[bold red]error[/] {_escaped(str(error))}")
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        remedy = f"Free some space at {settings.home()}, or set XOPS_HOME elsewhere."
+        err.print(f"[bold red]error[/] {_escaped(str(error))}\n  -> {_escaped(remedy)}")
+        sys.exit(XopsError.exit_code)
     except KeyboardInterrupt:
         err.print("interrupted; run it again to go on")
         sys.exit(INTERRUPTED)

@@ -62,7 +62,7 @@ class StateLockedError(TemporaryError):
             f" for {lock.age(now)}; lock id {lock.id}",
             "Wait for that run to end. If it is certain that it has died, clear the lock by hand:"
             f" `xops ecs unlock --environment NAME --lock-id {lock.id}`, then run this again.",
-            retry_after=60.0,
+            retry_after=0,  # Terraform has waited for its -lock-timeout already
         )
 
 
