@@ -126,7 +126,8 @@ def test_the_url_is_told_to_nobody(
 
 
 @pytest.mark.parametrize(
-    "url", ["canary", "canary://a", "http://canary.example.com/hook", "https://", "https://canary:port"]
+    "url",
+    ["canary", "canary://a", "http://canary.example.com/hook", "https://", "https://canary:port"],
 )
 def test_a_url_that_others_could_read_is_refused_without_being_told(url: str) -> None:
     with pytest.raises(PermanentError, match="holds no https") as caught:
