@@ -1,1 +1,7 @@
 """One module a lifecycle step: parameters, order of steps, gate, artifacts. No logic."""
+
+import logging
+
+# PREFECT_LOGGING_EXTRA_LOGGERS gives our loggers Prefect's handlers but leaves them on the root
+# logger's level, which drops all that a run says of itself.
+logging.getLogger("xops").setLevel(logging.INFO)

@@ -18,7 +18,7 @@ from prefect.events import emit_event
 from xops.core.plan import Plan
 from xops.core.plan_view import markdown
 from xops.ecs.services import ServiceState
-from xops.ecs.stream1 import Outcome
+from xops.ecs.stream1 import Outcome, Status
 from xops.ecs.terraform_events import Progress
 
 # Two loggers: `xops up` repeats the first to the person, and shows the second as progress.
@@ -100,7 +100,8 @@ def show_outcome(subject: str, outcome: Outcome) -> None:
         key=f"evidence-{subject.replace('/', '-')}",
         description=f"{subject}: {outcome.status}",
     )
-    emit(subject, str(outcome.status), {"digest": outcome.plan.digest})
+    if outcome.status is not Status.PLANNED:  # that was said when the plan was ready
+        emit(subject, str(outcome.status), {"digest": outcome.plan.digest})
 
 
 def emit(subject: str, what: str, payload: dict[str, Any]) -> None:

@@ -97,7 +97,7 @@ def up(
     started = embedded.bring_up(stack, lambda line: err.print(f"[cyan]{_escaped(line)}[/]"))
     with _bar("provision-ecs local") as show:
         done = embedded.provision(stack, lambda step: show(step.message, step.percent))
-    _print_provisioned(stack, done.outcome, done.created(), str(done.run_id))
+    _print_provisioned(stack, done.outcome, done.done(), str(done.run_id))
     if once:
         out.print("The servers stay up in the background; `make down` (`xops down`) ends them.")
         return
@@ -115,14 +115,14 @@ def _stay_up(stack: Stack, started: Sequence[str]) -> None:
 
 
 def _print_provisioned(
-    stack: Stack, outcome: Mapping[str, Any], created: dict[str, int], run_id: str
+    stack: Stack, outcome: Mapping[str, Any], actions: Mapping[str, Mapping[str, int]], run_id: str
 ) -> None:
     if outcome["status"] == Status.UNCHANGED:
         out.print("[bold green]Nothing to change:[/] Stream 1 is as its file says.")
-    else:
-        total = sum(created.values())
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(created.items()))
-        out.print(f"[bold green]Created {total} resources:[/] {kinds}")
+    for action, kinds in actions.items():
+        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        verb = f"{action.removesuffix('e').capitalize()}ed"
+        out.print(f"[bold green]{verb} {sum(kinds.values())} resources:[/] {listed}")
     _print_verification(outcome)
     out.print(f"Prefect UI:   {stack.ui}/runs/flow-run/{run_id}")
     out.print(f"Embedded AWS: {stack.aws_endpoint} (target: embedded)")

@@ -20,7 +20,7 @@ def markdown(plan: Plan) -> str:
     counts = " · ".join(f"{_MARKS[a]} {count} to {a}" for a, count in plan.counts().items())
     sections = [
         f"**{plan.subject}** on `{plan.target}`: {counts}",
-        f"Digest `{plan.digest}`",
+        f"Digest `{plan.label}` (`{plan.digest}`)",
     ]
     if plan.destroys:
         lost = "\n".join(f"- `{change.target}`" for change in plan.destroys)

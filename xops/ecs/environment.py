@@ -186,7 +186,7 @@ class Service(_Model):
     port: Annotated[int, Field(ge=1, le=65535)]
     health_path: Annotated[str, Field(pattern="^/")] = "/health"
     replicas: Replicas
-    cpu_target_percent: Annotated[int, Field(ge=10, le=95)]
+    cpu_target_percent: Annotated[int, Field(ge=10, le=90)]
     capacity: Capacity = Capacity()
     business_hours: BusinessHours | None = None
     environment: dict[str, str] = {}
@@ -254,6 +254,9 @@ class GitHub(_Model):
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
     plan_branches: list[str] = ["main"]
     apply_environment: str = "production"
+    create_provider: Annotated[
+        bool, Field(description="False where another environment of the account has made it.")
+    ] = True
 
 
 class State(_Model):

@@ -323,6 +323,8 @@ class Stream1:
     def _variables(self) -> Path:
         path = self.terraform.work / "environment.tfvars.json"
         values = self.environment.terraform_variables()
+        if values["github"] is not None:  # CI reads the state and takes its lock
+            values["github"]["state_bucket"] = self.bucket.name
         path.write_text(json.dumps(values, indent=2), encoding="utf-8")
         return path
 

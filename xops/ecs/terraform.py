@@ -191,15 +191,20 @@ class Terraform:
         on_line: process.LineHandler | None = None,
         keep_log: bool = True,
     ) -> process.Finished:
+        log = self.work / "logs" / f"{name}.log"
         command = process.Command(
             argv,
             cwd=self.stack,
             env=self._environment(),
             deadline=deadline,
-            log=self.work / "logs" / f"{name}.log" if keep_log else None,
+            log=log,
             secrets=self.secrets,
         )
-        return process.run(command, on_line)
+        try:
+            return process.run(command, on_line)
+        finally:
+            if not keep_log:  # it holds values that Terraform prints unmasked
+                log.unlink(missing_ok=True)
 
     def _stream(
         self,

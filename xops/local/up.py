@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,10 +30,12 @@ class Provisioned:
         """Whether anything was applied."""
         return bool(self.outcome["status"] == "applied")
 
-    def created(self) -> Counter[str]:
-        """How many resources of each Terraform type were made."""
-        made = (c["target"] for c in self.outcome["plan"]["changes"] if c["action"] == "create")
-        return Counter(_type(target) for target in made if "output." not in target)
+    def done(self) -> dict[str, Counter[str]]:
+        """For each action that happened, how many resources of each type it happened to."""
+        found: dict[str, Counter[str]] = {}
+        for change in self.outcome["plan"]["changes"]:
+            found.setdefault(change["action"], Counter())[_type(change["target"])] += 1
+        return found
 
 
 def bring_up(stack: Stack, say: Say) -> list[str]:
@@ -68,4 +71,9 @@ def _verb(name: str, started: list[str]) -> str:
 
 def _type(target: str) -> str:
     """The Terraform type in an address such as `module.web.aws_lb.this[0]`."""
-    return next((part for part in target.split(".") if part.startswith("aws_")), "state bucket")
+    if target.startswith("s3://"):
+        return "state bucket"
+    parts = re.sub(r"\[[^]]*\]", "", target).split(".")
+    while parts[0] == "module":
+        parts = parts[2:]
+    return parts[0]

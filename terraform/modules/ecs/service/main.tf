@@ -77,7 +77,9 @@ resource "aws_ecs_task_definition" "this" {
   task_role_arn            = var.settings.roles.task
   execution_role_arn       = var.settings.roles.execution
   container_definitions    = jsonencode([local.container])
-  tags                     = local.tags
+  # The old revision stays: the service runs on it until the new one is steady, and a rollback returns to it.
+  skip_destroy = true
+  tags         = local.tags
 
   runtime_platform {
     operating_system_family = "LINUX"

@@ -1,0 +1,91 @@
+"""An embedded stack of a test's own, and the `xops` command on it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+XOPS = str(Path(sys.executable).with_name("xops"))
+OUTPUT = ROOT / "test-output"
+"""Screenshots and logs that a person may want to look at after a run."""
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """An xOps home with ports of its own, and the command on it."""
+
+    home: Path
+    aws_port: int
+    prefect_port: int
+
+    @property
+    def aws(self) -> str:
+        """The embedded AWS's address."""
+        return f"http://127.0.0.1:{self.aws_port}"
+
+    @property
+    def ui(self) -> str:
+        """The Prefect UI's address."""
+        return f"http://127.0.0.1:{self.prefect_port}"
+
+    def environ(self, **extra: str) -> dict[str, str]:
+        """The environment of a command: this home, these ports, nothing of the person's own."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "XOPS_"))}
+        mirror = os.environ.get("XOPS_TERRAFORM_MIRROR")
+        return {
+            **kept,
+            **({"XOPS_TERRAFORM_MIRROR": mirror} if mirror else {}),
+            "XOPS_HOME": str(self.home),
+            "XOPS_AWS_PORT": str(self.aws_port),
+            "XOPS_PREFECT_PORT": str(self.prefect_port),
+            "XOPS_LOCK_TIMEOUT": "2",
+            **extra,
+        }
+
+    def xops(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end."""
+        return subprocess.run(
+            [XOPS, *arguments],
+            env=self.environ(**environ),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+
+    def json(self, *arguments: str, **environ: str) -> Any:
+        """What the command prints with --json."""
+        done = self.xops(*arguments, "--json", **environ)
+        try:
+            return json.loads(done.stdout)
+        except ValueError:
+            pytest.fail(f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+
+    def evidence(self, environment: str = "local") -> list[dict[str, Any]]:
+        """All records about one environment, oldest first."""
+        files = sorted((self.home / "evidence" / "ecs" / environment).glob("*.json"))
+        return [json.loads(file.read_text()) for file in files]
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """The stack after `xops up --once`, and what that printed."""
+
+    stack: Embedded
+    output: str
