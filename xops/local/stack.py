@@ -101,6 +101,7 @@ def prefect_environment(api: str) -> dict[str, str]:
         "PREFECT_HOME": str(settings.home() / "prefect"),
         "PREFECT_API_URL": api,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "xops",
         # The default of 10 s leaves a person waiting for a run on their own machine.
         "PREFECT_WORKER_QUERY_SECONDS": "2",

@@ -1,0 +1,75 @@
+"""Prefect's API as these tests use it: runs are started, watched and cancelled over HTTP."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+import pytest
+
+DEADLINE = 600.0
+
+
+class PrefectApi:
+    """One server."""
+
+    def __init__(self, ui: str) -> None:
+        self._http = httpx.Client(base_url=f"{ui}/api", timeout=60)
+
+    def start(self, deployment: str, parameters: Mapping[str, Any]) -> str:
+        """Start a deployed flow; the run's id."""
+        found = self._http.get(f"/deployments/name/{deployment}").raise_for_status().json()
+        run = self._http.post(
+            f"/deployments/{found['id']}/create_flow_run", json={"parameters": parameters}
+        )
+        return str(run.raise_for_status().json()["id"])
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """The run as it is now."""
+        found: dict[str, Any] = self._http.get(f"/flow_runs/{run_id}").raise_for_status().json()
+        return found
+
+    def latest(self) -> dict[str, Any]:
+        """The run that was asked for last, scheduled ones left out."""
+        wanted = {"sort": "START_TIME_DESC", "limit": 20}
+        runs = self._http.post("/flow_runs/filter", json=wanted).raise_for_status().json()
+        asked = [run for run in runs if not run["auto_scheduled"]]
+        return dict(max(asked, key=lambda run: run["created"]))
+
+    def cancel(self, run_id: str) -> None:
+        """What the UI's Cancel button does."""
+        state = {"type": "CANCELLING", "name": "Cancelling"}
+        self._http.post(f"/flow_runs/{run_id}/set_state", json={"state": state}).raise_for_status()
+
+    def artifacts(self, run_id: str) -> dict[str, dict[str, Any]]:
+        """The run's artifacts by key."""
+        wanted = {"artifacts": {"flow_run_id": {"any_": [run_id]}}}
+        found = self._http.post("/artifacts/filter", json=wanted).raise_for_status().json()
+        return {artifact["key"]: artifact for artifact in found if artifact["key"]}
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The events of one name."""
+        wanted = {"filter": {"event": {"name": [name]}}}
+        found = self._http.post("/events/filter", json=wanted).raise_for_status().json()
+        return list(found["events"])
+
+    def wait(self, run_id: str, *names: str) -> dict[str, Any]:
+        """Wait until the run's state has one of these names; another final state is a failure."""
+        return self.until(lambda: self._if_named(run_id, names), f"run {run_id} in {names}")
+
+    def _if_named(self, run_id: str, names: tuple[str, ...]) -> dict[str, Any] | None:
+        run = self.run(run_id)
+        if run["state_name"] in names:
+            return run
+        if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+            pytest.fail(f"the run ended as {run['state_name']}: {run['state']['message']}")
+        return None
+
+    def until[Found](self, look: Callable[[], Found | None], what: str) -> Found:
+        """Look every half second until there is something to be seen."""
+        give_up = time.monotonic() + DEADLINE
+        while not (found := look()):
+            if time.monotonic() > give_up:
+                pytest.fail(f"not seen within {DEADLINE:.0f} s: {what}")
+            time.sleep(0.5)
+        return found

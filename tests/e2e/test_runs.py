@@ -1,0 +1,80 @@
+"""Runs on the worker: cancelled from the UI, killed with their worker, drifted."""
+
+import json
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from tests.e2e.prefect_api import PrefectApi
+from tests.e2e.stack import Embedded
+from tests.e2e.test_faults import Aws
+
+PROVISION = "provision-ecs/ecs"
+APPLY = {"request": {"environment": "local"}, "apply": True}
+
+
+@pytest.fixture
+def aws(stack: Embedded) -> Aws:
+    return Aws(stack)
+
+
+@pytest.fixture
+def prefect(stack: Embedded) -> PrefectApi:
+    return PrefectApi(stack.ui)
+
+
+def hold_an_apply(aws: Aws, prefect: PrefectApi, seconds: int) -> str:
+    """Start a run whose apply has one change that AWS is slow to answer; the run's id."""
+    aws.drift(1)
+    aws.fail("logs", "PutRetentionPolicy", delay_seconds=seconds)
+    run_id = prefect.start(PROVISION, APPLY)
+    prefect.until(lambda: not aws.remaining_faults(), "the slow call")
+    assert aws.locked()
+    return run_id
+
+
+def test_a_run_cancelled_during_its_apply_releases_the_lock_and_ends_cancelled(
+    stack: Embedded, aws: Aws, prefect: PrefectApi
+) -> None:
+    run_id = hold_an_apply(aws, prefect, 20)
+    prefect.cancel(run_id)
+    prefect.wait(run_id, "Cancelled")
+    prefect.until(lambda: not aws.locked(), "the lock released")
+    prefect.wait(prefect.start(PROVISION, APPLY), "Completed")
+    assert aws.retention() == 7
+    assert stack.evidence()[-1]["status"] in ("applied", "unchanged")
+
+
+def test_a_killed_worker_leaves_terraform_to_finish_and_the_next_run_converges(
+    stack: Embedded, aws: Aws, prefect: PrefectApi, eventually: Callable[..., object]
+) -> None:
+    hold_an_apply(aws, prefect, 10)
+    record = json.loads((stack.home / "services" / "worker.json").read_text())
+    worker = psutil.Process(record["pid"])
+    terraform = [p for p in worker.children(recursive=True) if "terraform" in p.name()]
+    victims = [p for p in [worker, *worker.children(recursive=True)] if p not in terraform]
+    for victim in victims:
+        victim.kill()
+    psutil.wait_procs(victims, timeout=30)
+    eventually(lambda: not aws.locked(), 90)
+    assert aws.retention() == 7
+
+    done = stack.xops("up", "--once")
+    assert done.returncode == 0, done.stderr
+    assert "starting worker" in done.stderr
+    assert "found aws" in done.stderr
+    assert "Nothing to change" in done.stdout
+
+
+def test_drift_found_by_the_flow_is_an_artifact_and_an_event(aws: Aws, prefect: PrefectApi) -> None:
+    aws.drift(3)
+    run_id = prefect.start("detect-ecs-drift/ecs", {"request": {"environment": "local"}})
+    prefect.wait(run_id, "Completed")
+    plan = prefect.artifacts(run_id)["plan-ecs-local"]["data"]
+    assert "retention_in_days: 3 -> 7" in plan
+    assert "changed outside Terraform" in plan
+    found = prefect.until(lambda: prefect.events("xops.ecs.drifted"), "the event")
+    assert found[0]["resource"]["prefect.resource.id"] == "xops.ecs/local"
+    prefect.wait(prefect.start(PROVISION, APPLY), "Completed")
+    assert aws.retention() == 7

@@ -1,0 +1,137 @@
+"""A person in the Prefect UI: a plan-only run from the form, then an apply behind the gate."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.e2e.prefect_api import PrefectApi
+from tests.e2e.stack import OUTPUT, Embedded
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE = 120_000.0
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and not os.environ.get("XOPS_REQUIRE_ALL"),
+    reason="no Chromium on this machine: install the package `chromium`",
+)
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        page = browser.new_page(viewport={"width": 1400, "height": 1200})
+        page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        yield page
+        browser.close()
+
+
+def picture(page: Page, name: str) -> None:
+    OUTPUT.mkdir(exist_ok=True)
+    page.screenshot(path=OUTPUT / f"{name}.png")
+
+
+def open_form(page: Page, ui: str) -> None:
+    """From the list of deployments to the form of provision-ecs."""
+    page.goto(f"{ui}/deployments")
+    row = page.locator(".p-table__row, tr").filter(has_text="provision-ecs")
+    row.get_by_role("link", name="ecs", exact=True).first.click()
+    page.get_by_role("button", name="Run").first.wait_for()
+    page.goto(f"{page.url.split('?')[0]}/run")
+    page.get_by_role("button", name="Submit").wait_for()
+
+
+def choose(page: Page, shown: str, wanted: str) -> None:
+    page.get_by_role("button", name=shown, exact=True).press("ArrowDown")
+    page.get_by_role("option", name=wanted, exact=True).click()
+
+
+def test_a_plan_only_run_from_the_form_changes_nothing(stack: Embedded, page: Page) -> None:
+    prefect = PrefectApi(stack.ui)
+    records = len(stack.evidence())
+    open_form(page, stack.ui)
+    expect(page.get_by_role("switch")).to_have_attribute("aria-checked", "false")
+    picture(page, "1-the-form")
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url("**/deployments/deployment/*")
+    run = prefect.wait(prefect.latest()["id"], "Completed")
+    assert run["parameters"]["apply"] is False
+    assert prefect.artifacts(run["id"])["plan-ecs-local"]["description"].startswith("ecs/local: ")
+    assert len(stack.evidence()) == records
+    page.goto(f"{stack.ui}/runs/flow-run/{run['id']}")
+    expect(page.get_by_text("Completed").first).to_be_visible()
+    picture(page, "2-planned")
+
+
+def test_an_apply_waits_for_a_person_and_the_evidence_names_them(
+    stack: Embedded, page: Page
+) -> None:
+    prefect = PrefectApi(stack.ui)
+    open_form(page, stack.ui)
+    choose(page, "local", "test")
+    page.get_by_role("switch").click()
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url("**/deployments/deployment/*")
+    run_id = prefect.latest()["id"]
+    prefect.wait(run_id, "Suspended")
+    assert stack.evidence("test") == []
+
+    page.goto(f"{stack.ui}/runs/flow-run/{run_id}")
+    page.get_by_role("button", name="Resume").first.click()
+    form = page.locator(".p-modal")
+    expect(form.get_by_text("Apply this plan?")).to_be_visible()
+    form.get_by_role("button", name="reject", exact=True).press("ArrowDown")
+    page.get_by_role("option", name="approve", exact=True).click()
+    form.locator("textarea").first.fill("Anna Example")
+    form.locator("textarea").nth(1).fill("reviewed with the team")
+    picture(page, "3-the-gate")
+    form.get_by_role("button", name="Submit").click()
+    prefect.wait(run_id, "Completed")
+    page.reload()
+    expect(page.get_by_text("Completed").first).to_be_visible()
+    picture(page, "4-applied")
+
+    record = stack.evidence("test")[-1]
+    assert record["status"] == "applied"
+    assert record["approval"]["by"] == "Anna Example"
+    assert record["approval"]["reason"] == "reviewed with the team"
+    assert record["approval"]["digest"] == record["plan"]["digest"] == record["digest"]
+    assert prefect.artifacts(run_id)["apply-ecs-test"]["data"] == 100.0
+
+
+def test_a_rejected_destroy_destroys_nothing_and_an_approved_one_everything(
+    stack: Embedded, page: Page
+) -> None:
+    prefect = PrefectApi(stack.ui)
+    parameters = {"request": {"environment": "test"}, "apply": True}
+    rejected = prefect.start("destroy-ecs/ecs", parameters)
+    prefect.wait(rejected, "Suspended")
+    page.goto(f"{stack.ui}/runs/flow-run/{rejected}")
+    page.get_by_role("button", name="Resume").first.click()
+    form = page.locator(".p-modal")
+    expect(form.get_by_text("Destroyed by this plan")).to_be_visible()
+    picture(page, "5-a-destroy-is-asked-about")
+    form.get_by_role("button", name="Submit").click()
+    assert "rejected" in prefect.wait(rejected, "Cancelled")["state"]["message"]
+    assert stack.json("ecs", "drift", "-e", "test")["status"] == "in_sync"
+
+    plan = stack.json("ecs", "destroy", "-e", "test")
+    assert plan["error"] == "ApprovalRequired"
+    digest = plan["attempted"].split("(")[1].rstrip(")")
+    done = stack.json("ecs", "destroy", "-e", "test", "--approve", digest)
+    assert done["status"] == "applied", done
+    assert stack.json("ecs", "drift", "-e", "test")["status"] == "not_provisioned"
+    assert stack.evidence("test")[-1]["kind"] == "destroy"
