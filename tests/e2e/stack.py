@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,17 +10,14 @@ from typing import Any
 
 import pytest
 
+from tests.embedded_aws import free_port
+
+__all__ = ["OUTPUT", "ROOT", "XOPS", "Embedded", "FirstRun", "free_port"]
+
 ROOT = Path(__file__).resolve().parents[2]
 XOPS = str(Path(sys.executable).with_name("xops"))
 OUTPUT = ROOT / "test-output"
 """Screenshots and logs that a person may want to look at after a run."""
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)

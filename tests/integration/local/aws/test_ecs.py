@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from .conftest import until
+from tests.embedded_aws import until
 
 SUBNETS = ("10.77.1.0/24", "10.77.2.0/24")
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
