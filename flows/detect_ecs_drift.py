@@ -8,7 +8,7 @@ from prefect import flow
 
 from flows.reporting import RunWatcher, emit
 from flows.stream1 import EcsRequest, read_facts
-from xops.ecs.stream1 import DriftStatus, detect_drift
+from xops.ecs.lifecycle import DriftStatus, detect_drift
 
 
 @flow(

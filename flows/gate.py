@@ -14,7 +14,7 @@ from pydantic import Field
 
 from xops.core.plan import Plan
 from xops.core.plan_view import markdown
-from xops.ecs.stream1 import Approval
+from xops.ecs.lifecycle import Approval
 
 WAIT_SECONDS = 24 * 3600
 

@@ -17,8 +17,8 @@ from prefect.events import emit_event
 
 from xops.core.plan import Plan
 from xops.core.plan_view import markdown
+from xops.ecs.lifecycle import Outcome, Status
 from xops.ecs.services import ServiceState
-from xops.ecs.stream1 import Outcome, Status
 from xops.ecs.terraform_events import Progress
 
 # Two loggers: `xops up` repeats the first to the person, and shows the second as progress.

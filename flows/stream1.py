@@ -22,10 +22,11 @@ from blocks import EcsEnvironment
 from flows import gate
 from flows.reporting import RunWatcher, show_outcome
 from xops.core.errors import TemporaryError
-from xops.ecs import environment, stream1
+from xops.ecs import environment, lifecycle
 from xops.ecs.environment import Environment
+from xops.ecs.lifecycle import Status
 from xops.ecs.services import ServiceState
-from xops.ecs.stream1 import Planned, Status, Stream1, Verification
+from xops.ecs.stream1 import Planned, Stream1, Verification
 from xops.ecs.terraform_events import ProgressHandler
 
 # A run that was killed holds its slot until the lease ends; the state's lock is the real guard.
@@ -146,7 +147,7 @@ def carry_out(request: EcsRequest, *, apply: bool, destroy: bool) -> dict[str, A
     steps = TaskedSteps(read_facts(request))
     subject = steps.environment.subject
     watcher = RunWatcher(subject)
-    outcome = stream1.carry_out(steps, gate.ask, watcher, apply=apply, destroy=destroy)
+    outcome = lifecycle.carry_out(steps, gate.ask, watcher, apply=apply, destroy=destroy)
     show_outcome(subject, outcome)
     if outcome.status is Status.REJECTED and outcome.approval:
         return Cancelled(message=f"plan {outcome.plan.label} rejected by {outcome.approval.by}")

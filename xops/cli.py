@@ -20,11 +20,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from xops.core import plan_view, settings
 from xops.core.errors import ApprovalRequired, XopsError
 from xops.core.plan import Plan
-from xops.ecs import stream1, terraform_events
+from xops.ecs import lifecycle, terraform_events
 from xops.ecs.aws import ENDPOINT_VARIABLE
 from xops.ecs.environment import Environment, Target
+from xops.ecs.lifecycle import Approval, DriftStatus, Status
 from xops.ecs.services import ServiceState
-from xops.ecs.stream1 import Approval, DriftStatus, Status, Stream1
+from xops.ecs.stream1 import Stream1, who
 from xops.local import doctor as examination
 from xops.local.stack import Stack
 from xops.local.stack import stack as local_stack
@@ -202,7 +203,7 @@ def drift(environment: EnvironmentName, target: TargetName = None, as_json: AsJs
     """Compare the environment with its configuration; exit code 3 if anything differs."""
     stream = _open(environment, target)
     with _bar(f"drift {environment}") as show:
-        found = stream1.detect_drift(stream, _Watcher(show, quiet=as_json))
+        found = lifecycle.detect_drift(stream, _Watcher(show, quiet=as_json))
     if as_json:
         out.print_json(json.dumps(found.to_json(), default=str))
     else:
@@ -211,7 +212,7 @@ def drift(environment: EnvironmentName, target: TargetName = None, as_json: AsJs
         raise typer.Exit(DRIFTED)
 
 
-def _print_drift(found: stream1.Drift) -> None:
+def _print_drift(found: lifecycle.Drift) -> None:
     messages = {
         DriftStatus.IN_SYNC: "In sync: nothing differs.",
         DriftStatus.DRIFTED: f"Drifted: {found.plan.summary()}",
@@ -257,7 +258,7 @@ def _carry_out(
     stream = _open(name, target)
     with _bar(f"{stream.environment.subject} on {stream.environment.target}") as show:
         watcher = _Watcher(show, quiet=as_json)
-        outcome = stream1.carry_out(
+        outcome = lifecycle.carry_out(
             stream, _approver(approve, as_json), watcher, apply=apply, destroy=destroy
         )
     if as_json:
@@ -267,7 +268,7 @@ def _carry_out(
         _print_verification(outcome.to_json())
 
 
-def _approver(given: str | None, as_json: bool) -> stream1.Approver:
+def _approver(given: str | None, as_json: bool) -> lifecycle.Approver:
     """Approval by a digest on the command line, or by a person who types it."""
 
     def approve(plan: Plan) -> Approval:
@@ -276,8 +277,7 @@ def _approver(given: str | None, as_json: bool) -> stream1.Approver:
             answer = typer.prompt(f"Type {plan.label} to approve this plan, anything else to stop")
         if answer is None or len(answer) < len(plan.label) or not plan.digest.startswith(answer):
             raise _not_approved(plan, answer)
-        who = stream1.who()
-        return Approval(by=who, how="digest given on the command line", digest=plan.digest)
+        return Approval(by=who(), how="digest given on the command line", digest=plan.digest)
 
     return approve
 

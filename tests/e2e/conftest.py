@@ -1,6 +1,8 @@
 """One embedded stack for all end-to-end tests, brought up the way a newcomer does it."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +11,14 @@ from tests.e2e.stack import OUTPUT, Embedded, FirstRun, free_port
 
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    """Nothing runs yet; whatever a test has started is stopped at the end."""
+    """Nothing runs yet; whatever a test has started is stopped at the end.
+
+    XOPS_TEST_HOME names the home of a stack that is up already: a developer who works on these
+    tests keeps one, since bringing it up takes minutes.
+    """
+    if kept := os.environ.get("XOPS_TEST_HOME"):
+        yield Embedded.found(Path(kept))
+        return
     stack = Embedded(tmp_path_factory.mktemp("xops-home"), free_port(), free_port())
     yield stack
     stack.xops("down")

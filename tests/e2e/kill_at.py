@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 from xops.core.plan import Plan
 from xops.ecs.environment import Environment
+from xops.ecs.lifecycle import Approval, carry_out
 from xops.ecs.services import ServiceState
-from xops.ecs.stream1 import Approval, Planned, Stream1, Verification, carry_out
+from xops.ecs.stream1 import Planned, Stream1, Verification
 from xops.ecs.terraform_events import Progress, ProgressHandler
 
 BOUNDARIES = ("planned", "applying", "applied", "verified", "recorded")

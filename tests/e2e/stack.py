@@ -28,6 +28,15 @@ class Embedded:
     aws_port: int
     prefect_port: int
 
+    @classmethod
+    def found(cls, home: Path) -> "Embedded":
+        """The stack that runs in this home."""
+        ports = [
+            json.loads((home / "services" / f"{name}.json").read_text())["port"]
+            for name in ("aws", "prefect")
+        ]
+        return cls(home, *ports)
+
     @property
     def aws(self) -> str:
         """The embedded AWS's address."""

@@ -6,5 +6,6 @@ changes       Terraform's JSON plan as a `Plan`
 state_bucket  where Terraform's state lives
 aws           how AWS is reached for each target
 services      whether the ECS services really run, seen from outside
-stream1       the lifecycle: facts -> plan -> gate -> apply -> verify -> record
+stream1       one stack, and each step of its lifecycle
+lifecycle     the order of the steps, the same for the flows and the shell
 """

@@ -1,7 +1,4 @@
-"""The lifecycle of one environment's Stream 1: facts -> plan -> gate -> apply -> verify -> record.
-
-`Stream1` holds the steps. `carry_out` is their order, the same for the Prefect flows and for the
-shell; who approves, and how progress is shown, is the caller's.
+"""One environment's Stream 1 and the steps of its lifecycle.
 
 Everything is read live, so running it again is how it resumes: what was done is found done.
 """
@@ -14,17 +11,13 @@ import json
 import os
 import shutil
 import socket
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from xops.core import evidence, settings
-from xops.core.errors import PermanentError, TemporaryError, XopsError
 from xops.core.plan import Change, Plan
 from xops.ecs import changes as terraform_changes
 from xops.ecs import terraform_discovery
@@ -34,33 +27,11 @@ from xops.ecs.services import HealthCheck, Services, ServiceState, check_health
 from xops.ecs.state_bucket import StateBucket
 from xops.ecs.terraform import SavedPlan, Terraform
 from xops.ecs.terraform_errors import InitRequiredError, StalePlanError
-from xops.ecs.terraform_events import Progress, ProgressHandler
+from xops.ecs.terraform_events import ProgressHandler
 
 SOURCE = settings.ROOT / "terraform"
-ATTEMPTS = 3
-"""How often a change is planned anew after a temporary error before it is given up."""
 
 _KEPT_RUNS = 20
-
-
-class Status(StrEnum):
-    """How a request ended."""
-
-    PLANNED = "planned"
-    UNCHANGED = "unchanged"
-    APPLIED = "applied"
-    REJECTED = "rejected"
-
-
-@dataclass(frozen=True)
-class Approval:
-    """Who let a plan pass: `by` names a person or the policy, `digest` the plan they saw."""
-
-    by: str
-    how: str
-    digest: str
-    approved: bool = True
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,82 +55,6 @@ class Verification:
 
     services: tuple[ServiceState, ...]
     health: HealthCheck
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a request ended, for people and for `--json`."""
-
-    status: Status
-    environment: str
-    target: str
-    plan: Plan
-    approval: Approval | None = None
-    outputs: Mapping[str, Any] = field(default_factory=dict)
-    verification: Verification | None = None
-    evidence: str | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values only; the plan carries its digest."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        values["plan"] = self.plan.model_dump(mode="json")
-        for name in ("approval", "verification"):
-            values[name] = asdict(values[name]) if values[name] else None
-        values["seconds"] = {step: round(taken, 2) for step, taken in self.seconds.items()}
-        return {**values, "outputs": dict(self.outputs)}
-
-
-class Watcher(Protocol):
-    """Who is shown what happens while it happens."""
-
-    def plan_ready(self, plan: Plan) -> None:
-        """A plan was made; nothing was changed yet."""
-
-    def progress(self, progress: Progress) -> None:
-        """Terraform has started or finished something."""
-
-    def services(self, states: Sequence[ServiceState]) -> None:
-        """The services were looked at."""
-
-    def note(self, message: str) -> None:
-        """Something worth a line happened."""
-
-
-Approver = Callable[[Plan], Approval]
-
-
-class Steps(Protocol):
-    """The steps that `carry_out` puts in order; `Stream1`, or tasks around it."""
-
-    @property
-    def environment(self) -> Environment:
-        """Whose stack."""
-        ...
-
-    def plan(self, *, destroy: bool, on_progress: ProgressHandler) -> Planned:
-        """Read the facts and plan."""
-        ...
-
-    def apply(self, planned: Planned, on_progress: ProgressHandler) -> dict[str, Any]:
-        """Apply exactly this plan; the outputs."""
-        ...
-
-    def verify(
-        self,
-        outputs: Mapping[str, Any],
-        on_progress: Callable[[Sequence[ServiceState]], None],
-    ) -> Verification:
-        """Look at the outcome from outside."""
-        ...
-
-    def outputs(self) -> dict[str, Any]:
-        """The outputs as they are now."""
-        ...
-
-    def record(self, kind: str, digest: str, facts: Mapping[str, Any]) -> str:
-        """Keep the evidence; its address."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -193,6 +88,7 @@ class Stream1:
             environ=aws.terraform_environ(),
             mirror=terraform_discovery.find_mirror(environ),
             lock_timeout=int(environ.get("XOPS_LOCK_TIMEOUT", "60")),
+            unlock=f"xops ecs unlock --environment {environment.name}",
         )
         stream = cls(environment, aws, terraform, account, caller)
         return replace(stream, terraform=replace(terraform, data=stream._data_folder()))
@@ -327,145 +223,6 @@ class Stream1:
             values["github"]["state_bucket"] = self.bucket.name
         path.write_text(json.dumps(values, indent=2), encoding="utf-8")
         return path
-
-
-class DriftStatus(StrEnum):
-    """How the environment compares with its configuration."""
-
-    IN_SYNC = "in_sync"
-    DRIFTED = "drifted"
-    NOT_PROVISIONED = "not_provisioned"
-
-
-@dataclass(frozen=True)
-class Drift:
-    """What an apply would change now. Nothing is compared where nothing was ever applied."""
-
-    status: DriftStatus
-    environment: str
-    target: str
-    plan: Plan
-    evidence: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values only."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**values, "plan": self.plan.model_dump(mode="json")}
-
-
-def detect_drift(stream: Stream1, watcher: Watcher) -> Drift:
-    """Plan only, and keep a record of what differs."""
-    planned = stream.plan(on_progress=watcher.progress)
-    if not stream.terraform.state_list():
-        status = DriftStatus.NOT_PROVISIONED
-    else:
-        status = DriftStatus.IN_SYNC if planned.plan.is_empty else DriftStatus.DRIFTED
-    planned.saved.path.unlink()
-    environment = stream.environment
-    drift = Drift(status, environment.name, str(environment.target), planned.plan)
-    if status is DriftStatus.NOT_PROVISIONED:
-        return drift
-    watcher.plan_ready(planned.plan)
-    return replace(drift, evidence=stream.record("drift", planned.plan.digest, drift.to_json()))
-
-
-def carry_out(
-    steps: Steps,
-    approve: Approver,
-    watcher: Watcher,
-    *,
-    apply: bool,
-    destroy: bool = False,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Outcome:
-    """Plan, and with `apply` bring it about: gate, apply, verify, record.
-
-    A temporary error is waited out and everything is planned again from live facts, `ATTEMPTS`
-    times in all; a plan that comes out differently is approved anew.
-    """
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return _attempt(steps, approve, watcher, apply=apply, destroy=destroy)
-        except TemporaryError as error:
-            if attempt == ATTEMPTS:
-                raise
-            watcher.note(f"{error}\n  trying again in {error.retry_after:.0f} s")
-            sleep(error.retry_after)
-    raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-def _attempt(
-    steps: Steps, approve: Approver, watcher: Watcher, *, apply: bool, destroy: bool
-) -> Outcome:
-    seconds: dict[str, float] = {}
-    environment = steps.environment
-    if destroy:
-        _refuse_protected(environment)
-    with _timed(seconds, "plan"):
-        planned = steps.plan(destroy=destroy, on_progress=watcher.progress)
-    plan = planned.plan
-    watcher.plan_ready(plan)
-    outcome = Outcome(
-        Status.PLANNED, environment.name, str(environment.target), plan, seconds=seconds
-    )
-    if not apply:
-        return outcome
-    if not plan.is_empty:
-        outcome = replace(outcome, approval=_gate(environment, plan, approve))
-        if outcome.approval and not outcome.approval.approved:
-            return replace(outcome, status=Status.REJECTED)
-    kind = "destroy" if destroy else "apply"
-    try:
-        outcome = _bring_about(steps, planned, outcome, watcher, destroy=destroy)
-    except XopsError as error:
-        facts = {**outcome.to_json(), "status": "failed", "error": error.to_json()}
-        watcher.note(f"evidence of the failure: {steps.record(kind, plan.digest, facts)}")
-        raise
-    return replace(outcome, evidence=steps.record(kind, plan.digest, outcome.to_json()))
-
-
-def _bring_about(
-    steps: Steps, planned: Planned, outcome: Outcome, watcher: Watcher, *, destroy: bool
-) -> Outcome:
-    seconds: dict[str, float] = dict(outcome.seconds)
-    nothing = planned.plan.is_empty
-    with _timed(seconds, "apply"):
-        outputs = steps.outputs() if nothing else steps.apply(planned, watcher.progress)
-    verification = None
-    if not destroy:
-        with _timed(seconds, "verify"):
-            verification = steps.verify(outputs, watcher.services)
-    return replace(
-        outcome,
-        status=Status.UNCHANGED if nothing else Status.APPLIED,
-        outputs=outputs,
-        verification=verification,
-        seconds=seconds,
-    )
-
-
-def _gate(environment: Environment, plan: Plan, approve: Approver) -> Approval:
-    if not environment.approval.needed(plan):
-        by = f"policy of deployments/environments/{environment.name}.yaml"
-        return Approval(by, "approval.required_for does not name these changes", plan.digest)
-    return approve(plan)
-
-
-def _refuse_protected(environment: Environment) -> None:
-    if environment.deletion_protection:
-        raise PermanentError(
-            f"destroying {environment.subject}",
-            "deletion_protection is true in its environment file",
-            "If its data may really go, set it to false there, apply that, then destroy;"
-            " in prod and peak it cannot be set to false: see docs/runbooks/destroy-protected.md.",
-        )
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
-    started = time.monotonic()
-    yield
-    seconds[step] = time.monotonic() - started
 
 
 def copy_source(work: Path) -> Path:

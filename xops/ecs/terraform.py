@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +20,9 @@ import python_terraform
 from python_terraform import IsFlagged
 
 from xops.core import process, settings
+from xops.core.errors import XopsError
 from xops.ecs.terraform_discovery import AWS_PROVIDER, Binary, base_environment
-from xops.ecs.terraform_errors import Diagnostic, StalePlanError, classify
+from xops.ecs.terraform_errors import UNLOCK, Diagnostic, StalePlanError, classify
 from xops.ecs.terraform_events import EventStream, ProgressHandler, diagnostic
 
 _SHORT = 120.0
@@ -58,6 +59,7 @@ class Terraform:
         environ: variables for the tool beyond the base set: credentials, endpoint, region.
         mirror: a provider mirror, or None to use the registry.
         lock_timeout: seconds to wait for the state's lock.
+        unlock: the command that clears a lock, for messages.
         secrets: values kept out of every line.
     """
 
@@ -68,6 +70,7 @@ class Terraform:
     environ: Mapping[str, str]
     mirror: Path | None = None
     lock_timeout: int = 60
+    unlock: str = UNLOCK
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def init(self, backend: Mapping[str, str]) -> None:
@@ -82,7 +85,7 @@ class Terraform:
         )
         finished = self._run(argv, "init", _PLAN)
         if finished.returncode != 0:
-            raise classify("terraform init", [_plain(finished.text)], datetime.now(UTC))
+            raise self._error("terraform init", [_plain(finished.text)])
 
     def validate(self) -> None:
         """Check the configuration without touching state or cloud."""
@@ -92,7 +95,7 @@ class Terraform:
         found = [diagnostic(row) for row in report.get("diagnostics", [])]
         if not report.get("valid"):
             errors = [row for row in found if row.severity == "error"]
-            raise classify("terraform validate", errors, datetime.now(UTC))
+            raise self._error("terraform validate", errors)
 
     def plan(
         self, variables: Path, *, destroy: bool = False, on_progress: ProgressHandler | None = None
@@ -119,7 +122,7 @@ class Terraform:
         argv = self._argv("show", str(plan.path), json=IsFlagged, no_color=IsFlagged)
         finished = self._run(argv, "show", _SHORT, keep_log=False)
         if finished.returncode != 0:
-            raise classify("terraform show", [_plain(finished.text)], datetime.now(UTC))
+            raise self._error("terraform show", [_plain(finished.text)])
         return _json_in(finished.text)
 
     def apply(self, plan: SavedPlan, on_progress: ProgressHandler | None = None) -> None:
@@ -150,14 +153,14 @@ class Terraform:
         argv = self._argv("output", json=IsFlagged, no_color=IsFlagged)
         finished = self._run(argv, "output", _SHORT, keep_log=False)
         if finished.returncode != 0:
-            raise classify("terraform output", [_plain(finished.text)], datetime.now(UTC))
+            raise self._error("terraform output", [_plain(finished.text)])
         return {name: row["value"] for name, row in _json_in(finished.text).items()}
 
     def state_list(self) -> list[str]:
         """The addresses in the state; empty where there is no state yet."""
         finished = self._run(self._argv("state list"), "state", _SHORT)
         if finished.returncode != 0 and "No state file was found" not in finished.text:
-            raise classify("terraform state list", [_plain(finished.text)], datetime.now(UTC))
+            raise self._error("terraform state list", [_plain(finished.text)])
         return [line for line in finished.lines if finished.returncode == 0 and line]
 
     def force_unlock(self, lock_id: str) -> None:
@@ -165,7 +168,10 @@ class Terraform:
         argv = self._argv("force-unlock", lock_id, force=IsFlagged, no_color=IsFlagged)
         finished = self._run(argv, "force-unlock", _SHORT)
         if finished.returncode != 0:
-            raise classify("terraform force-unlock", [_plain(finished.text)], datetime.now(UTC))
+            raise self._error("terraform force-unlock", [_plain(finished.text)])
+
+    def _error(self, attempted: str, diagnostics: Sequence[Diagnostic]) -> XopsError:
+        return classify(attempted, diagnostics, datetime.now(UTC), self.unlock)
 
     def _argv(self, verb: str, *arguments: str, **options: object) -> list[str]:
         builder = python_terraform.Terraform(str(self.work), terraform_bin_path="terraform")
@@ -218,7 +224,7 @@ class Terraform:
         if finished.returncode in accepted and not stream.errors:
             return finished.returncode
         errors = stream.errors or [_plain(finished.text or f"exit code {finished.returncode}")]
-        raise classify(f"terraform {name}", errors, datetime.now(UTC))
+        raise self._error(f"terraform {name}", errors)
 
     def _write_configuration(self) -> None:
         if (configuration := self.work / "terraform.rc").exists():

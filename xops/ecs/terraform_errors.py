@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 
 from xops.core.errors import PermanentError, TemporaryError, XopsError
 
+UNLOCK = "xops ecs unlock --environment NAME"
+
 
 @dataclass(frozen=True)
 class Diagnostic:
@@ -54,14 +56,14 @@ class TerraformError(PermanentError):
 class StateLockedError(TemporaryError):
     """Somebody else holds the state's lock. It is named, and never broken by xOps."""
 
-    def __init__(self, attempted: str, lock: LockInfo, now: datetime) -> None:
+    def __init__(self, attempted: str, lock: LockInfo, now: datetime, unlock: str) -> None:
         self.lock = lock
         super().__init__(
             attempted,
             f"the state {lock.path} is locked by {lock.who} ({lock.operation})"
             f" for {lock.age(now)}; lock id {lock.id}",
             "Wait for that run to end. If it is certain that it has died, clear the lock by hand:"
-            f" `xops ecs unlock --environment NAME --lock-id {lock.id}`, then run this again.",
+            f" `{unlock} --lock-id {lock.id}`, then run this again.",
             retry_after=0,  # Terraform has waited for its -lock-timeout already
         )
 
@@ -173,19 +175,22 @@ def lock_info(text: str) -> LockInfo | None:
     )
 
 
-def classify(attempted: str, diagnostics: Sequence[Diagnostic], now: datetime) -> XopsError:
+def classify(
+    attempted: str, diagnostics: Sequence[Diagnostic], now: datetime, unlock: str = UNLOCK
+) -> XopsError:
     """The error that a caller should see for a failed Terraform command.
 
     Args:
         attempted: what was being done.
         diagnostics: all of severity error, at least one.
         now: for the age of a lock.
+        unlock: the command that clears a lock, without its id.
     """
     text = "\n".join(str(diagnostic) for diagnostic in diagnostics)
     lock = lock_info(text)
     # Other messages about locks describe one as well: an unlock by the wrong id, for one.
     if lock is not None and "acquiring the state lock" in text.lower():
-        return StateLockedError(attempted, lock, now)
+        return StateLockedError(attempted, lock, now, unlock)
     found = "\n    ".join(text.splitlines())
     for cause in _CAUSES:
         if cause.pattern.search(text):
