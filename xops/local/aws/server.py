@@ -22,11 +22,10 @@ from moto import settings
 from moto.core.request import Request
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
-    MotoRequestHandler,
     create_backend_app,
 )
 from pydantic import TypeAdapter, ValidationError
-from werkzeug.serving import make_server
+from waitress import create_server
 from werkzeug.wrappers import Response
 
 from xops.local.aws import faults
@@ -36,6 +35,10 @@ from xops.local.aws.install import install
 log = logging.getLogger(__name__)
 
 SERVICE = "xops-embedded-aws"
+THREADS = 32
+CONNECTIONS = 1000
+IDLE_SECONDS = 300
+"""Longer than SDKs keep an idle connection, so that it is theirs to close."""
 CERTIFICATE_SECONDS = 1
 """How long an ACM certificate waits for its validation."""
 
@@ -43,14 +46,6 @@ FAULTS = TypeAdapter(list[faults.Fault])
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
-
-
-class QuietRequestHandler(MotoRequestHandler):
-    """Log requests for those who ask for debug output; a Terraform run makes thousands."""
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log one line a request at debug level."""
-        log.debug("%s %s", self.requestline, code)
 
 
 class EmbeddedAws:
@@ -72,6 +67,7 @@ class EmbeddedAws:
             return self._control(Request(environ))(environ, start_response)
         if response := self._fault(environ):
             return response(environ, start_response)
+        environ["RAW_URI"] = environ["REQUEST_URI"]  # where moto looks for the path as it was sent
         with self._lock:
             return self._aws(environ, start_response)
 
@@ -166,26 +162,27 @@ def serve(listener: socket.socket, step: float) -> None:
     settings.ACM_VALIDATION_WAIT = CERTIFICATE_SECONDS
     install(step)
     lock = threading.RLock()
-    host, port = listener.getsockname()
-    os.environ["MOTO_PORT"] = str(port)
-    server = make_server(
-        host,
-        port,
+    os.environ["MOTO_PORT"] = str(listener.getsockname()[1])
+    # Not werkzeug's server: it closes every connection, and about one answer in two thousand was
+    # lost on the way. An SDK then sends the call again, which finds the resource it has just made.
+    server = create_server(
         EmbeddedAws(lock),
-        threaded=True,
-        request_handler=QuietRequestHandler,
-        fd=listener.fileno(),
+        sockets=[listener],
+        threads=THREADS,
+        connection_limit=CONNECTIONS,
+        channel_timeout=IDLE_SECONDS,
+        ident=SERVICE,
     )
     driver = Driver(lock)
     driver.start()
     with _interrupted_by(signal.SIGTERM, signal.SIGINT):
-        server.serve_forever()
+        server.run()
     driver.stop()
 
 
 @contextlib.contextmanager
 def _interrupted_by(*signals: signal.Signals) -> Iterator[None]:
-    """Turn signals into the KeyboardInterrupt on which werkzeug closes the server."""
+    """Turn signals into the KeyboardInterrupt on which the server closes."""
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
