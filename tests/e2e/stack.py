@@ -12,10 +12,12 @@ import pytest
 
 from tests.embedded_aws import free_port
 
-__all__ = ["OUTPUT", "ROOT", "XOPS", "Embedded", "FirstRun", "free_port"]
+__all__ = ["CANARY", "OUTPUT", "ROOT", "XOPS", "Embedded", "FirstRun", "free_port"]
 
 ROOT = Path(__file__).resolve().parents[2]
 XOPS = str(Path(sys.executable).with_name("xops"))
+CANARY = "canary-2b9f41c07d5e"
+"""The value of every secret in these commands' environment; nothing may write it down."""
 OUTPUT = ROOT / "test-output"
 """Screenshots and logs that a person may want to look at after a run."""
 
@@ -53,6 +55,9 @@ class Embedded:
         mirror = os.environ.get("XOPS_TERRAFORM_MIRROR")
         return {
             **kept,
+            "AWS_SECRET_ACCESS_KEY": CANARY,
+            "AWS_SESSION_TOKEN": CANARY,
+            "GITHUB_TOKEN": CANARY,
             **({"XOPS_TERRAFORM_MIRROR": mirror} if mirror else {}),
             "XOPS_HOME": str(self.home),
             "XOPS_AWS_PORT": str(self.aws_port),
