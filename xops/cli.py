@@ -71,14 +71,21 @@ def main() -> None:
         err.print(f"[bold red]error[/] {_escaped(str(error))}")
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not _disk_is_full(error):
             raise
         remedy = f"Free some space at {settings.home()}, or set XOPS_HOME elsewhere."
-        err.print(f"[bold red]error[/] {_escaped(str(error))}\n  -> {_escaped(remedy)}")
+        err.print(f"[bold red]error[/] {os.strerror(errno.ENOSPC)}\n  -> {_escaped(remedy)}")
         sys.exit(XopsError.exit_code)
-    except KeyboardInterrupt:
-        err.print("interrupted; run it again to go on")
-        sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Typer turns Ctrl-C into this without a word
+            err.print("interrupted; run it again to go on")
+        raise
+
+
+def _disk_is_full(error: OSError) -> bool:
+    # Copying a tree gathers its errors as text, without a number.
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return error.errno in full or os.strerror(errno.ENOSPC) in str(error)
 
 
 def _escaped(text: str) -> str:

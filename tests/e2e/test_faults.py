@@ -256,6 +256,7 @@ def test_drift_is_found_named_and_kept(stack: Embedded, aws: Aws) -> None:
     assert "changed outside Terraform" in changes[0]["reason"]
     assert stack.evidence()[-1]["kind"] == "drift"
     assert aws.retention() == 5
+    aws.drift(7)
 
 
 def test_a_port_in_use_is_named_with_its_holder_and_nothing_is_started(tmp_path: Path) -> None:
