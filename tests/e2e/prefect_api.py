@@ -29,12 +29,15 @@ class PrefectApi:
         found: dict[str, Any] = self._http.get(f"/flow_runs/{run_id}").raise_for_status().json()
         return found
 
-    def latest(self) -> dict[str, Any]:
-        """The run that was asked for last, scheduled ones left out."""
-        wanted = {"sort": "START_TIME_DESC", "limit": 20}
+    def asked_for(self) -> set[str]:
+        """The runs that somebody has asked for, scheduled ones left out."""
+        wanted = {"sort": "EXPECTED_START_TIME_DESC", "limit": 200}
         runs = self._http.post("/flow_runs/filter", json=wanted).raise_for_status().json()
-        asked = [run for run in runs if not run["auto_scheduled"]]
-        return dict(max(asked, key=lambda run: run["created"]))
+        return {run["id"] for run in runs if not run["auto_scheduled"]}
+
+    def new_run(self, before: set[str]) -> str:
+        """The run that was asked for since `before`."""
+        return str(self.until(lambda: self.asked_for() - before, "a new run").pop())
 
     def cancel(self, run_id: str) -> None:
         """What the UI's Cancel button does."""

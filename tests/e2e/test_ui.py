@@ -62,12 +62,12 @@ def choose(page: Page, shown: str, wanted: str) -> None:
 def test_a_plan_only_run_from_the_form_changes_nothing(stack: Embedded, page: Page) -> None:
     prefect = PrefectApi(stack.ui)
     records = len(stack.evidence())
+    before = prefect.asked_for()
     open_form(page, stack.ui)
     expect(page.get_by_role("switch")).to_have_attribute("aria-checked", "false")
     picture(page, "1-the-form")
     page.get_by_role("button", name="Submit").click()
-    page.wait_for_url("**/deployments/deployment/*")
-    run = prefect.wait(prefect.latest()["id"], "Completed")
+    run = prefect.wait(prefect.new_run(before), "Completed")
     assert run["parameters"]["apply"] is False
     assert prefect.artifacts(run["id"])["plan-ecs-local"]["description"].startswith("ecs/local: ")
     assert len(stack.evidence()) == records
@@ -80,12 +80,12 @@ def test_an_apply_waits_for_a_person_and_the_evidence_names_them(
     stack: Embedded, page: Page
 ) -> None:
     prefect = PrefectApi(stack.ui)
+    before = prefect.asked_for()
     open_form(page, stack.ui)
     choose(page, "local", "test")
     page.get_by_role("switch").click()
     page.get_by_role("button", name="Submit").click()
-    page.wait_for_url("**/deployments/deployment/*")
-    run_id = prefect.latest()["id"]
+    run_id = prefect.new_run(before)
     prefect.wait(run_id, "Suspended")
     assert stack.evidence("test") == []
 
