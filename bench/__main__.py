@@ -34,7 +34,7 @@ from xops.ecs import terraform_discovery
 from xops.ecs.environment import Environment
 from xops.ecs.stream1 import Stream1
 
-ROUNDS = 5
+ROUNDS = 3
 """Pairs measured of what takes seconds; what takes minutes is measured once."""
 
 XOPS = str(Path(sys.executable).with_name("xops"))

@@ -49,7 +49,7 @@ def open_form(page: Page, ui: str) -> None:
     page.goto(f"{ui}/deployments")
     row = page.locator(".p-table__row, tr").filter(has_text="provision-ecs")
     row.get_by_role("link", name="ecs", exact=True).first.click()
-    page.get_by_role("button", name="Run").first.wait_for()
+    page.wait_for_url("**/deployments/deployment/*")
     page.goto(f"{page.url.split('?')[0]}/run")
     page.get_by_role("button", name="Submit").wait_for()
 

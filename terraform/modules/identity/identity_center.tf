@@ -165,8 +165,9 @@ resource "aws_identitystore_group" "this" {
   for_each = var.create_groups ? local.permission_sets : {}
 
   identity_store_id = local.identity_store_id
-  display_name      = var.identity_center.groups[each.key]
-  description       = each.value.description
+  # The environments of one emulated account share its directory, where a name is taken once.
+  display_name = "${var.identity_center.groups[each.key]}-${var.name}"
+  description  = each.value.description
 }
 
 resource "aws_ssoadmin_permission_set" "this" {

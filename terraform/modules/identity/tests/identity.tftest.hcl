@@ -112,7 +112,7 @@ run "an_emulator_gets_its_groups_made" {
   }
 
   assert {
-    condition     = toset([for group in values(aws_identitystore_group.this) : group.display_name]) == toset(["xops-operators", "xops-finops", "xops-administrators"])
+    condition     = toset([for group in values(aws_identitystore_group.this) : group.display_name]) == toset(["xops-operators-xops-prod", "xops-finops-xops-prod", "xops-administrators-xops-prod"])
     error_message = "The identity store of an emulator starts empty."
   }
 }
