@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -21,7 +22,7 @@ from prefect.client.schemas.sorting import ArtifactSort, LogSort
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from xops.core import settings
-from xops.core.errors import PermanentError
+from xops.core.errors import PermanentError, TemporaryError
 
 _POLL_SECONDS = 1.0
 
@@ -61,16 +62,28 @@ def follow(api: str, run_id: UUID, on_step: Callable[[Step], None]) -> Any:
 
     Raises:
         PermanentError: it failed, crashed, was cancelled, or waits for a person.
+        TemporaryError: the server has stopped answering; the run may well go on.
     """
-    with client(api) as prefect:
-        reader = _Reader(prefect, run_id)
-        while True:
-            run = prefect.read_flow_run(run_id)
-            for step in reader.news():
-                on_step(step)
-            if run.state is not None and (run.state.is_final() or run.state.is_paused()):
-                return _result(run)
-            time.sleep(_POLL_SECONDS)
+    try:
+        with client(api) as prefect:
+            return _result(_wait(prefect, run_id, on_step))
+    except httpx.TransportError as error:
+        raise TemporaryError(
+            f"following run {run_id}",
+            f"the Prefect server at {api} has stopped answering ({error})",
+            "Look at `xops doctor`; `xops up` starts what has ended and provisions again.",
+        ) from error
+
+
+def _wait(prefect: SyncPrefectClient, run_id: UUID, on_step: Callable[[Step], None]) -> FlowRun:
+    reader = _Reader(prefect, run_id)
+    while True:
+        run = prefect.read_flow_run(run_id)
+        for step in reader.news():
+            on_step(step)
+        if run.state is not None and (run.state.is_final() or run.state.is_paused()):
+            return run
+        time.sleep(_POLL_SECONDS)
 
 
 class _Reader:
