@@ -73,6 +73,7 @@ def test_a_plan_only_run_from_the_form_changes_nothing(stack: Embedded, page: Pa
     assert len(stack.evidence()) == records
     page.goto(f"{stack.ui}/runs/flow-run/{run['id']}")
     expect(page.get_by_text("Completed").first).to_be_visible()
+    expect(page.get_by_text("plan: ecs/").first).to_be_visible()
     picture(page, "2-planned")
 
 
@@ -102,6 +103,7 @@ def test_an_apply_waits_for_a_person_and_the_evidence_names_them(
     prefect.wait(run_id, "Completed")
     page.reload()
     expect(page.get_by_text("Completed").first).to_be_visible()
+    expect(page.get_by_text("plan: ecs/").first).to_be_visible()
     picture(page, "4-applied")
 
     record = stack.evidence("test")[-1]
