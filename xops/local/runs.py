@@ -17,7 +17,7 @@ from prefect.client.schemas.filters import (
     LogFilter,
     LogFilterFlowRunId,
 )
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, Log
 from prefect.client.schemas.sorting import ArtifactSort, LogSort
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
@@ -25,6 +25,7 @@ from xops.core import settings
 from xops.core.errors import PermanentError, TemporaryError
 
 _POLL_SECONDS = 1.0
+_LAST_WORDS_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,24 @@ def follow(api: str, run_id: UUID, on_step: Callable[[Step], None]) -> Any:
 
 def _wait(prefect: SyncPrefectClient, run_id: UUID, on_step: Callable[[Step], None]) -> FlowRun:
     reader = _Reader(prefect, run_id)
-    while True:
-        run = prefect.read_flow_run(run_id)
-        for step in reader.news():
-            on_step(step)
-        if run.state is not None and (run.state.is_final() or run.state.is_paused()):
-            return run
+    while not _is_over(run := prefect.read_flow_run(run_id)):
+        _tell(reader, on_step)
         time.sleep(_POLL_SECONDS)
+    # The run's last lines reach the server after its last state; a run that was killed has none.
+    give_up = time.monotonic() + _LAST_WORDS_SECONDS
+    while not reader.finished and time.monotonic() < give_up:
+        _tell(reader, on_step)
+        time.sleep(_POLL_SECONDS / 2)
+    return run
+
+
+def _is_over(run: FlowRun) -> bool:
+    return run.state is not None and (run.state.is_final() or run.state.is_paused())
+
+
+def _tell(reader: _Reader, on_step: Callable[[Step], None]) -> None:
+    for step in reader.news():
+        on_step(step)
 
 
 class _Reader:
@@ -94,6 +106,7 @@ class _Reader:
         self._run_id = run_id
         self._read = 0
         self._shown = ""
+        self.finished = False
 
     def news(self) -> Iterator[Step]:
         wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[self._run_id]))
@@ -101,6 +114,7 @@ class _Reader:
             wanted, limit=200, offset=self._read, sort=LogSort.TIMESTAMP_ASC
         )
         self._read += len(lines)
+        self.finished = self.finished or any(map(_is_last, lines))
         # Terraform's steps come as progress; their log lines are for the UI.
         yield from (Step(line.message) for line in lines if line.name == "xops.lifecycle")
         yield from self._progress()
@@ -118,6 +132,11 @@ class _Reader:
             if artifact.type == "progress" and shown != self._shown:
                 self._shown = shown
                 yield Step(shown, float(str(artifact.data)))
+
+
+def _is_last(line: Log) -> bool:
+    ended = line.message.startswith("Finished in state")
+    return ended and line.name == "prefect.flow_runs"
 
 
 def _result(run: FlowRun) -> Any:
