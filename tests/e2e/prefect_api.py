@@ -8,7 +8,7 @@ import httpx
 import pytest
 import tenacity
 
-DEADLINE = 600.0
+DEADLINE = 900.0
 
 
 class Patient(httpx.BaseTransport):
