@@ -10,7 +10,7 @@ from pathlib import Path
 from xops.core import process
 from xops.core.errors import XopsError
 from xops.ecs import terraform_discovery
-from xops.ecs.stream1 import SOURCE, copy_source
+from xops.ecs.stream1 import SOURCE, copy_source, use_local_backend
 from xops.ecs.terraform import Terraform
 
 
@@ -23,7 +23,7 @@ def main() -> int:
         if not _formatted(binary, SOURCE):
             return 1
         for stack in sorted(path for path in (source / "stacks").iterdir() if path.is_dir()):
-            (stack / "backend_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
+            use_local_backend(stack)
             mirror = terraform_discovery.find_mirror(os.environ)
             own = work / f"work-{stack.name}"
             terraform = Terraform(binary, stack, own, own / "data", {}, mirror)

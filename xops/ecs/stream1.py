@@ -32,6 +32,7 @@ from xops.ecs.terraform_events import ProgressHandler
 SOURCE = settings.ROOT / "terraform"
 
 _KEPT_RUNS = 20
+_OVERRIDE = "backend_override.tf"
 
 
 @dataclass(frozen=True)
@@ -135,11 +136,11 @@ class Stream1:
 
         The data folder is kept per backend, so that an unchanged environment needs no `init`.
         """
-        override = self.terraform.stack / "backend_override.tf"
+        override = self.terraform.stack / _OVERRIDE
         if bucket_exists:
             override.unlink(missing_ok=True)
             return self.terraform, self._backend()
-        override.write_text('terraform {\n  backend "local" {}\n}\n', encoding="utf-8")
+        use_local_backend(self.terraform.stack)
         return replace(self.terraform, data=self.terraform.work / "data"), {}
 
     def apply(
@@ -223,6 +224,11 @@ class Stream1:
             values["github"]["state_bucket"] = self.bucket.name
         path.write_text(json.dumps(values, indent=2), encoding="utf-8")
         return path
+
+
+def use_local_backend(stack: Path) -> None:
+    """Put a copy of a stack on a local backend: there is no bucket, or none is wanted."""
+    (stack / _OVERRIDE).write_text('terraform {\n  backend "local" {}\n}\n', encoding="utf-8")
 
 
 def copy_source(work: Path) -> Path:
