@@ -21,11 +21,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import httpx
 from rich.console import Console
 from rich.table import Table
 
@@ -33,6 +30,7 @@ from xops.core.settings import ROOT
 from xops.ecs import terraform_discovery
 from xops.ecs.environment import Environment
 from xops.ecs.stream1 import Stream1
+from xops.local import runs
 
 ROUNDS = 3
 """Pairs measured of what takes seconds; what takes minutes is measured once."""
@@ -169,27 +167,18 @@ class Flow:
     """provision-ecs through the Prefect server and its worker."""
 
     def __init__(self, stack: Home) -> None:
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{stack.prefect_port}/api", timeout=60)
-        found = self._http.get("/deployments/name/provision-ecs/ecs").raise_for_status()
-        self._deployment = found.json()["id"]
+        self._api = f"http://127.0.0.1:{stack.prefect_port}/api"
 
     def run(self) -> float:
         """One run with apply; the seconds from its start to its end as Prefect measured them."""
         parameters = {"request": {"environment": "local"}, "apply": True}
-        run = self._post({"parameters": parameters})
-        while (run := self._get(run["id"]))["state_type"] not in ("COMPLETED", "FAILED", "CRASHED"):
-            time.sleep(0.5)
-        if run["state_type"] != "COMPLETED":
-            sys.exit(f"the run ended as {run['state_name']}: {run['state']['message']}")
-        ended, started = (datetime.fromisoformat(run[key]) for key in ("end_time", "start_time"))
-        return (ended - started).total_seconds()
-
-    def _post(self, body: dict[str, Any]) -> dict[str, Any]:
-        path = f"/deployments/{self._deployment}/create_flow_run"
-        return dict(self._http.post(path, json=body).raise_for_status().json())
-
-    def _get(self, run_id: str) -> dict[str, Any]:
-        return dict(self._http.get(f"/flow_runs/{run_id}").raise_for_status().json())
+        number = runs.start(self._api, "provision-ecs/ecs", parameters)
+        runs.follow(self._api, number, lambda step: None)
+        with runs.client(self._api) as prefect:
+            run = prefect.read_flow_run(number)
+        if run.start_time is None or run.end_time is None:
+            sys.exit(f"the run {run.name} has ended, but the server does not say when")
+        return float((run.end_time - run.start_time).total_seconds())
 
 
 def say(message: str) -> None:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from prefect import flow, task
+from prefect import flow, get_client, runtime, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterName,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import State, StateType
+from prefect.states import Completed
 from prefect.utilities.urls import url_for
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,17 +45,35 @@ def _deliver(notice: Notice, channel: str) -> None:
     Notification.named(channel).notify(notice.subject, notice.text)
 
 
+def _delivered_before(notice: Notice) -> bool:
+    """Whether an earlier run has delivered this notice of this event.
+
+    A server whose database was locked works through an event again, and its automations start
+    another run. The deployment lets one run at a time, so that the earlier one is seen here.
+    """
+    same = FlowRunFilter(
+        name=FlowRunFilterName(any_=[runtime.flow_run.name]),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED])),
+    )
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_run_filter=same)
+    return any(Notice.model_validate(run.parameters["notice"]) == notice for run in runs)
+
+
 @flow(
     name="notify",
-    flow_run_name="notify-{channel}",
-    description="Deliver one notice through a notification block.",
+    flow_run_name="notify-{channel}-{notice.event_id}",
+    description="Deliver one notice through a notification block, once for each event.",
     persist_result=False,
 )
-def notify(notice: Notice, channel: str = "default") -> None:
-    """Deliver one notice through a notification block.
+def notify(notice: Notice, channel: str = "default") -> State[None] | None:
+    """Deliver one notice through a notification block; one that names an event only once.
 
     Args:
         notice: subject, body and the event it is about.
         channel: the name of an xops-notification block.
     """
+    if notice.event_id and _delivered_before(notice):
+        return Completed(name="AlreadyDelivered", message="An earlier run has delivered it.")
     _deliver(notice, channel)
+    return None
