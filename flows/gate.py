@@ -12,9 +12,9 @@ from prefect import suspend_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
+from xops.core.lifecycle import Approval
 from xops.core.plan import Plan
 from xops.core.plan_view import markdown
-from xops.ecs.lifecycle import Approval
 
 WAIT_SECONDS = 24 * 3600
 

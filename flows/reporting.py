@@ -15,9 +15,9 @@ from prefect.artifacts import (
 )
 from prefect.events import emit_event
 
+from xops.core.lifecycle import Outcome, Status
 from xops.core.plan import Plan
 from xops.core.plan_view import markdown
-from xops.ecs.lifecycle import Outcome, Status
 from xops.ecs.services import ServiceState
 from xops.ecs.terraform_events import Progress
 
@@ -80,20 +80,18 @@ class RunWatcher:
         lifecycle.warning("%s", message)
 
 
-def show_outcome(subject: str, outcome: Outcome) -> None:
+def show_outcome(outcome: Outcome[Any]) -> None:
     """The evidence as an artifact, and the event that automations wait for."""
-    approval = outcome.approval
+    subject, approval, seen = outcome.subject, outcome.approval, outcome.verification
     rows = {
         "status": outcome.status,
         "target": outcome.target,
         "digest": outcome.plan.digest,
         "approved by": f"{approval.by} ({approval.how})" if approval else "nothing to approve",
         "evidence": outcome.evidence or "none: nothing was applied",
-        "health": outcome.verification.health.status if outcome.verification else "not checked",
         **{f"seconds: {step}": f"{taken:.1f}" for step, taken in outcome.seconds.items()},
+        **(seen.rows() if seen else {"verification": "nothing was looked at"}),
     }
-    services = outcome.verification.services if outcome.verification else ()
-    rows |= {f"service {state.name}": str(state) for state in services}
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     create_markdown_artifact(
         f"|  |  |\n|---|---|\n{table}",
@@ -105,9 +103,9 @@ def show_outcome(subject: str, outcome: Outcome) -> None:
 
 
 def emit(subject: str, what: str, payload: dict[str, Any]) -> None:
-    """Emit `xops.ecs.<what>` about one environment. Events inform; evidence is what counts."""
+    """Emit `xops.<step>.<what>` about a subject. Events inform; evidence is what counts."""
     emit_event(
-        event=f"xops.ecs.{what}",
+        event=f"xops.{subject.split('/')[0]}.{what}",
         resource={"prefect.resource.id": f"xops.{subject}", "prefect.resource.name": subject},
         payload=payload,
     )

@@ -6,16 +6,17 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from xops.core.lifecycle import Approval, carry_out
 from xops.core.plan import Plan
 from xops.ecs.environment import Environment
-from xops.ecs.lifecycle import Approval, carry_out
+from xops.ecs.lifecycle import EcsSteps
 from xops.ecs.services import ServiceState
 from xops.ecs.stream1 import Planned, Stream1, Verification
-from xops.ecs.terraform_events import Progress, ProgressHandler
+from xops.ecs.terraform_events import Progress
 
 BOUNDARIES = ("planned", "applying", "applied", "verified", "recorded")
 
@@ -25,39 +26,27 @@ def die() -> NoReturn:
     raise AssertionError("unreachable")
 
 
-@dataclass
-class Mortal:
-    """`Stream1`'s steps; the process dies when the named boundary is reached."""
+@dataclass(frozen=True)
+class Mortal(EcsSteps):
+    """`EcsSteps`; the process dies when the named boundary is reached."""
 
-    stream: Stream1
-    boundary: str
+    boundary: str = ""
 
-    @property
-    def environment(self) -> Environment:
-        return self.stream.environment
+    def plan(self) -> Planned:
+        return self._after("planned", super().plan())
 
-    def plan(self, *, destroy: bool, on_progress: ProgressHandler) -> Planned:
-        return self._after("planned", self.stream.plan(destroy=destroy, on_progress=on_progress))
-
-    def apply(self, planned: Planned, on_progress: ProgressHandler) -> dict[str, Any]:
+    def apply(self, planned: Planned) -> dict[str, Any]:
         def watch(progress: Progress) -> None:
             if self.boundary == "applying" and progress.event == "apply_start":
                 die()
 
         return self._after("applied", self.stream.apply(planned, watch))
 
-    def outputs(self) -> dict[str, Any]:
-        return self.stream.outputs()
-
-    def verify(
-        self,
-        outputs: Mapping[str, Any],
-        on_progress: Callable[[Sequence[ServiceState]], None],
-    ) -> Verification:
-        return self._after("verified", self.stream.verify(outputs, on_progress))
+    def verify(self, outputs: Mapping[str, Any]) -> Verification | None:
+        return self._after("verified", super().verify(outputs))
 
     def record(self, kind: str, digest: str, facts: Mapping[str, Any]) -> str:
-        return self._after("recorded", self.stream.record(kind, digest, facts))
+        return self._after("recorded", super().record(kind, digest, facts))
 
     def _after[Result](self, boundary: str, result: Result) -> Result:
         if boundary == self.boundary:
@@ -84,5 +73,5 @@ def approve(plan: Plan) -> Approval:
 if __name__ == "__main__":
     name, boundary = sys.argv[1:]
     assert boundary in BOUNDARIES
-    steps = Mortal(Stream1.open(Environment.load(name)), boundary)
+    steps = Mortal(Stream1.open(Environment.load(name)), Silent(), boundary=boundary)
     carry_out(steps, approve, Silent(), apply=True)

@@ -5,12 +5,10 @@ Everything is read live, so running it again is how it resumes: what was done is
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
 import os
 import shutil
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xops.core import evidence, settings
+from xops.core.lifecycle import who
 from xops.core.plan import Change, Plan
 from xops.ecs import changes as terraform_changes
 from xops.ecs import terraform_discovery
@@ -56,6 +55,11 @@ class Verification:
 
     services: tuple[ServiceState, ...]
     health: HealthCheck
+
+    def rows(self) -> dict[str, str]:
+        """As a person reads it."""
+        services = {f"service {state.name}": str(state) for state in self.services}
+        return {"health": self.health.status, **services}
 
 
 @dataclass(frozen=True)
@@ -246,8 +250,3 @@ def _working_folder(environment: Environment) -> Path:
     folder = parent / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}"
     folder.mkdir(mode=0o700)
     return folder
-
-
-def who() -> str:
-    """The person or service account at this machine, for the evidence."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
