@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.reporting import RunWatcher, emit
+from flows.reporting import EcsWatcher, emit
 from flows.stream1 import EcsRequest, read_facts
 from xops.ecs.lifecycle import DriftStatus, detect_drift
 
@@ -24,7 +24,7 @@ def detect_ecs_drift(request: EcsRequest = EcsRequest()) -> dict[str, Any]:  # n
     """
     stream = read_facts(request)
     subject = stream.environment.subject
-    drift = detect_drift(stream, RunWatcher(subject))
+    drift = detect_drift(stream, EcsWatcher(subject))
     if drift.status is DriftStatus.DRIFTED:
         emit(subject, "drifted", {"digest": drift.plan.digest})
     return drift.to_json()

@@ -29,14 +29,13 @@ _UPDATE_SECONDS = 2.0
 
 
 class RunWatcher:
-    """Shows the lifecycle of one environment in the run that carries it out."""
+    """Shows the lifecycle of one subject in the run that carries it out."""
 
     def __init__(self, subject: str) -> None:
         self._key = subject.replace("/", "-")
         self._subject = subject
         self._artifact: UUID | None = None
         self._updated = 0.0
-        self._services = ""
 
     def plan_ready(self, plan: Plan) -> None:
         """The plan as an artifact, before anything is changed."""
@@ -46,20 +45,16 @@ class RunWatcher:
         )
         emit(self._subject, "planned", {"digest": plan.digest, "empty": plan.is_empty})
 
-    def progress(self, progress: Progress) -> None:
-        """Each step of an apply as a log line; the progress artifact at most every 2 s."""
-        if not progress.event.startswith("apply_") or not progress.total:
-            return
-        if progress.event != "apply_progress":
-            terraform.info("%d/%d %s", progress.done, progress.total, progress.message)
-        now = time.monotonic()
-        last = progress.done == progress.total
-        if last or now - self._updated >= _UPDATE_SECONDS:
-            self._updated = now
-            self._show(100.0 * progress.done / progress.total, progress)
+    def note(self, message: str) -> None:
+        """A warning in the log."""
+        lifecycle.warning("%s", message)
 
-    def _show(self, percent: float, progress: Progress) -> None:
-        description = f"{progress.done}/{progress.total} {progress.message}"
+    def show(self, percent: float, description: str, *, last: bool = False) -> None:
+        """The progress artifact, updated at most every 2 s."""
+        now = time.monotonic()
+        if not last and now - self._updated < _UPDATE_SECONDS:
+            return
+        self._updated = now
         if self._artifact is None:
             created = create_progress_artifact(
                 percent, key=f"apply-{self._key}", description=description
@@ -68,6 +63,26 @@ class RunWatcher:
         else:
             update_progress_artifact(self._artifact, percent, description=description)
 
+
+class EcsWatcher(RunWatcher):
+    """Terraform's steps and the services on top."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(subject)
+        self._services = ""
+
+    def progress(self, progress: Progress) -> None:
+        """Each step of an apply as a log line and in the progress artifact."""
+        if not progress.event.startswith("apply_") or not progress.total:
+            return
+        if progress.event != "apply_progress":
+            terraform.info("%d/%d %s", progress.done, progress.total, progress.message)
+        self.show(
+            100.0 * progress.done / progress.total,
+            f"{progress.done}/{progress.total} {progress.message}",
+            last=progress.done == progress.total,
+        )
+
     def services(self, states: Sequence[ServiceState]) -> None:
         """The services whenever something about them changed."""
         seen = "; ".join(map(str, states))
@@ -75,9 +90,28 @@ class RunWatcher:
             self._services = seen
             lifecycle.info("services: %s", seen)
 
-    def note(self, message: str) -> None:
-        """A warning in the log."""
-        lifecycle.warning("%s", message)
+
+class K3sWatcher(RunWatcher):
+    """Steps of hosts on top: how many are known is told by the plan."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(subject)
+        self._hosts: list[str] = []
+        self._up: set[str] = set()
+
+    def plan_ready(self, plan: Plan) -> None:
+        """As `RunWatcher.plan_ready`; the hosts that change are what there is to do."""
+        super().plan_ready(plan)
+        self._hosts = sorted({change.target.partition(":")[0] for change in plan.changes})
+
+    def step(self, host: str, what: str, seconds: float | None) -> None:
+        """A step of a host as a log line with its seconds."""
+        if seconds is not None:
+            lifecycle.info("%s: %s (%.1f s)", host, what, seconds)
+        if what == "node":
+            self._up.add(host)
+        done = 100.0 * len(self._up) / max(len(self._hosts), 1)
+        self.show(min(done, 100.0), f"{host}: {what}", last=what == "node")
 
 
 def show_outcome(outcome: Outcome[Any]) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blocks import EcsEnvironment
 from flows import tasked
-from flows.reporting import RunWatcher
+from flows.reporting import EcsWatcher
 from flows.tasked import is_temporary
 from xops.ecs import environment
 from xops.ecs.lifecycle import EcsSteps
@@ -54,6 +54,6 @@ def read_facts(request: EcsRequest) -> Stream1:
 def carry_out(request: EcsRequest, *, apply: bool, destroy: bool) -> dict[str, Any] | State[Any]:
     """Plan, gate, apply, verify and record one environment; the outcome as JSON."""
     stream = read_facts(request)
-    watcher = RunWatcher(stream.environment.subject)
+    watcher = EcsWatcher(stream.environment.subject)
     steps = EcsSteps(stream, watcher, destroy)
     return tasked.carry_out(steps, environment.slot(stream.environment.name), watcher, apply=apply)

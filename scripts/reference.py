@@ -1,4 +1,4 @@
-"""Write the pages of docs/reference that follow from the code: the command, the environment file.
+"""Write the pages of docs/reference that follow from the code: the command, the files' schemas.
 
 `python scripts/reference.py` writes them; `tests/contract/test_docs.py` holds that they are up to
 date.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
@@ -16,7 +16,11 @@ import typer
 
 from xops import cli
 from xops.core import settings
-from xops.ecs.environment import PROTECTED, VARIABLE_PREFIX, Environment
+from xops.ecs import environment
+from xops.ecs.environment import PROTECTED, Environment
+from xops.k3s import inventory
+from xops.k3s.diagnosis import PATTERNS, Pattern
+from xops.k3s.inventory import Cluster
 
 FOLDER = settings.ROOT / "docs" / "reference"
 _NOTE = "<!-- Made by scripts/reference.py; a change here is lost. -->\n"
@@ -47,6 +51,23 @@ _RULES = (
     "`approval.required_for` contains `destroy`.",
 )
 
+_CLUSTER_RULES = (
+    "There are 1, 3 or 5 servers, together with those of Terraform. k3d makes its own.",
+    "Names, addresses (with their port) and private addresses belong to one host each; the nodes"
+    " must know each host by an address of its own.",
+    "`endpoint.address` is nobody's, and no host lies within `networks.cluster` or"
+    " `networks.service`, which do not overlap. Every host's pods take a /24 of the former.",
+    "Hosts of different sites need `networks.backend: wireguard-native` (or `none`).",
+    "A host with `storage: slow` is an agent.",
+    "Labels and taints are ones that a kubelet may give its own node.",
+    "`air_gap` and `artifacts` exclude each other.",
+    "`k3s.config` has no key that xOps sets itself, and none that holds a secret.",
+    "`snapshots.s3`: keys come in a pair and go through `config_secret`. A bucket must be named"
+    " unless Terraform makes it.",
+    "`hardening.exempt_namespaces` contains `kube-system`. With k3d the profile is `none`.",
+    "`approval.required_for` contains `destroy`.",
+)
+
 
 def main() -> None:
     """Write every page."""
@@ -56,7 +77,13 @@ def main() -> None:
 
 def pages() -> dict[str, str]:
     """The text of each page by its file's name."""
-    return {"cli.md": "\n".join(_cli()), "environment-file.md": "\n".join(_environment_file())}
+    made = {
+        "cli.md": _cli(),
+        "environment-file.md": _environment_file(),
+        "cluster-file.md": _cluster_file(),
+        "k3s-causes.md": _causes(),
+    }
+    return {name: "\n".join(lines) for name, lines in made.items()}
 
 
 def _cli() -> Iterator[str]:
@@ -96,17 +123,56 @@ def _value(annotation: Any) -> str:
 
 
 def _environment_file() -> Iterator[str]:
-    schema = Environment.model_json_schema()
     yield f"{_NOTE}\n# The environment file\n"
     yield "`deployments/environments/<name>.yaml`. Editors find the schema beside it"
     yield "(`schema.json`). A wrong file gives all its errors at once, each with path and line.\n"
+    yield from _layers(environment.VARIABLE_PREFIX, "SERVICES__CREW__CPU=2048", "services.crew.cpu")
+    yield from _schema_tables(Environment.model_json_schema())
+    yield from _rules(_RULES)
+
+
+def _cluster_file() -> Iterator[str]:
+    yield f"{_NOTE}\n# The cluster file\n"
+    yield "`deployments/clusters/<name>.yaml`, or a file anywhere that has the cluster's name."
+    yield "Editors find the schema beside it (`schema.json`). A wrong file gives all its errors at"
+    yield "once, each with path and line. Paths are relative to the file's folder, `~` is the"
+    yield "person's. No secret stands in the file, only where it is read from.\n"
+    yield from _layers(inventory.VARIABLE_PREFIX, "SSH__PORT=2222", "ssh.port")
+    yield from _schema_tables(Cluster.model_json_schema())
+    yield from _rules(_CLUSTER_RULES)
+
+
+def _layers(prefix: str, example: str, path: str) -> Iterator[str]:
     yield "Values come from four layers, each over the one before: the defaults below, the file,"
-    yield f"environment variables (`{VARIABLE_PREFIX}SERVICES__CREW__CPU=2048` sets"
-    yield "`services.crew.cpu`; values are YAML), arguments of the command."
-    yield from _table("", schema, schema["$defs"], set())
+    yield f"environment variables (`{prefix}{example}` sets"
+    yield f"`{path}`; values are YAML), arguments of the command."
+
+
+def _rules(rules: Iterable[str]) -> Iterator[str]:
     yield "\n## Rules that no single key shows\n"
-    yield from (f"- {rule}" for rule in _RULES)
+    yield from (f"- {rule}" for rule in rules)
     yield ""
+
+
+def _causes() -> Iterator[str]:
+    yield f"{_NOTE}\n# Why a host fails\n"
+    yield "Log lines of K3S, etcd and kubelet that are recognised when a host does not become"
+    yield "ready, each with what to do. Words in capitals are replaced by what the line says. What"
+    yield "usually follows from another cause is listed, and told, last."
+    for pattern in sorted(PATTERNS, key=lambda pattern: pattern.is_symptom):
+        yield from _cause(pattern)
+    yield ""
+
+
+def _cause(pattern: Pattern) -> Iterator[str]:
+    yield f"\n## {pattern.code}\n\n{pattern.title[0].upper()}{pattern.title[1:]}."
+    yield ""
+    yield re.sub(r"\{(\w+)\}", lambda name: name[1].upper(), pattern.remedy)
+    yield f"\nSource: <{pattern.source}>"
+
+
+def _schema_tables(schema: Mapping[str, Any]) -> Iterator[str]:
+    yield from _table("", schema, schema["$defs"], set())
 
 
 def _table(
@@ -119,18 +185,27 @@ def _table(
     yield "| key | value | default | |\n|---|---|---|---|"
     below = []
     for name, field in model["properties"].items():
-        kind = _model_name(field)
-        inner = models.get(kind, {})
-        nested = "properties" in inner
-        if nested:
-            below.append((name, kind, inner))
-        value = "see below" if nested else _kind(field, models)
-        default = _default(name, field, model, nested=nested)
+        kind, step = _inner_model(field, models)
+        if kind:
+            below.append((name + step, kind))
+        value = "see below" if kind else _kind(field, models)
+        default = _default(name, field, model, nested=bool(kind) and not step)
         yield f"| `{name}` | {value} | {default} | {_plain(field.get('description', ''))} |"
-    for name, kind, inner in below:
+    for name, kind in below:
         if kind not in seen:
             seen.add(kind)
-            yield from _table(_place(path, name, kind), inner, models, seen)
+            yield from _table(_place(path, name, kind), models[kind], models, seen)
+
+
+def _inner_model(field: Mapping[str, Any], models: Mapping[str, Any]) -> tuple[str, str]:
+    """The model that a field holds, and how its values are reached: `.*` in a mapping or list."""
+    patterns = field.get("patternProperties", {}).values()
+    inner = [field.get("additionalProperties"), field.get("items"), *patterns]
+    for held, step in [(field, ""), *((option, ".*") for option in inner)]:
+        kind = _model_name(held) if isinstance(held, dict) else ""
+        if "properties" in models.get(kind, {}):
+            return kind, step
+    return "", ""
 
 
 def _place(path: str, name: str, kind: str) -> str:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 import flows
 
-CHANGING = {"provision-ecs", "destroy-ecs"}
+CHANGING = {"provision-ecs", "destroy-ecs", "bootstrap-k3s"}
 """Flows that change something: they plan only, unless told to apply."""
 
 

@@ -135,6 +135,7 @@ def test_all_flows_are_deployed(original: Document) -> None:
         "flows/destroy_ecs.py:destroy_ecs",
         "flows/detect_ecs_drift.py:detect_ecs_drift",
         "flows/notify.py:notify",
+        "flows/bootstrap_k3s.py:bootstrap_k3s",
     }
     assert entrypoints >= flows
 

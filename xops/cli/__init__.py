@@ -13,8 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
+from xops.cli.bundle import bundles
 from xops.cli.console import AsJson, bar, err, escaped, out, print_json
 from xops.cli.ecs import DRIFTED, ecs
+from xops.cli.k3s import k3s
 from xops.core import settings
 from xops.core.errors import XopsError
 from xops.core.lifecycle import Status
@@ -36,6 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its boxes show local variables, secrets among them
 )
 app.add_typer(ecs, name="ecs")
+app.add_typer(k3s, name="k3s")
+app.add_typer(bundles, name="bundle")
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from xops.core import settings
 from xops.core.errors import PermanentError
 from xops.core.process import Command, Finished, run
 from xops.ecs import environment
+from xops.k3s import inventory
 from xops.local import automations
 from xops.local.runs import client
 from xops.local.services import python
@@ -97,8 +98,10 @@ def _work_pool(prefect: SyncPrefectClient) -> None:
 
 
 def _limits(prefect: SyncPrefectClient) -> None:
-    for name in environment.names():
-        prefect.upsert_global_concurrency_limit_by_name(environment.slot(name), 1)
+    slots = [environment.slot(name) for name in environment.names()]
+    slots += [inventory.slot(name) for name in inventory.names()]
+    for slot in slots:
+        prefect.upsert_global_concurrency_limit_by_name(slot, 1)
 
 
 def _run(api_url: str, attempted: str, *module_and_arguments: str) -> Finished:

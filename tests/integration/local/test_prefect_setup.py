@@ -28,7 +28,13 @@ from xops.ecs import environment
 from xops.local import automations, prefect_setup, runs
 from xops.local.stack import POOL, Stack, stack
 
-DEPLOYMENTS = {"provision-ecs/ecs", "destroy-ecs/ecs", "detect-ecs-drift/ecs", "notify/notify"}
+DEPLOYMENTS = {
+    "provision-ecs/ecs",
+    "destroy-ecs/ecs",
+    "detect-ecs-drift/ecs",
+    "notify/notify",
+    "bootstrap-k3s/k3s",
+}
 DEADLINE = 180.0
 
 

@@ -1,0 +1,215 @@
+"""terraform/stacks/k3s_hosts for real: one apply on the embedded AWS, and what xOps makes of it."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.embedded_aws import client, endpoint
+from xops.core.plan import Plan
+from xops.ecs.aws import Aws
+from xops.ecs.changes import from_terraform
+from xops.ecs.environment import Target
+from xops.ecs.stream1 import SOURCE, copy_source, use_local_backend
+from xops.ecs.terraform import Terraform
+from xops.ecs.terraform_discovery import find_binary, find_mirror
+from xops.k3s.inventory import Cluster
+
+__all__ = ["client", "endpoint"]
+
+REGION = "ap-southeast-2"
+NAME = "xops-k3s-test"
+VARIABLES = {
+    "environment": "test",
+    "target": "embedded",
+    "region": REGION,
+    "name": NAME,
+    "tags": {"owner": "platform", "cost_centre": "platform-test"},
+    "ssh": {"cidrs": ["203.0.113.7/32"]},
+    "deletion_protection": False,
+}
+
+
+@pytest.fixture(scope="module")
+def terraform(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terraform]:
+    folder = tmp_path_factory.mktemp("hosts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XOPS_HOME", str(folder / "home"))
+        stack = copy_source(folder) / "stacks" / "k3s_hosts"
+        use_local_backend(stack)
+        made = Terraform(
+            binary=find_binary(os.environ),
+            stack=stack,
+            work=folder / "work",
+            data=folder / "data",
+            environ=Aws(Target.EMBEDDED, REGION, {"XOPS_AWS_ENDPOINT": endpoint}).terraform_environ(),
+            mirror=find_mirror(os.environ),
+        )
+        made.init({})
+        (made.work / "vars.json").write_text(json.dumps(VARIABLES))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def outputs(terraform: Terraform) -> dict[str, Any]:
+    """What the one apply of this module gave."""
+    terraform.apply(terraform.plan(terraform.work / "vars.json"))
+    return terraform.output()
+
+
+@pytest.fixture(scope="module")
+def instances(outputs: dict[str, Any], client: Callable[..., Any]) -> list[dict[str, Any]]:
+    """The servers as EC2 describes them, in the order of their names."""
+    filters = [{"Name": "tag:stack", "Values": [NAME]}]
+    reservations = client("ec2").describe_instances(Filters=filters)["Reservations"]
+    found = [one for reservation in reservations for one in reservation["Instances"]]
+    return sorted(found, key=lambda one: tags(one["Tags"])["Name"])
+
+
+def tags(rows: list[dict[str, str]]) -> dict[str, str]:
+    return {row["Key"]: row["Value"] for row in rows}
+
+
+def test_a_second_plan_is_empty(terraform: Terraform, outputs: dict[str, Any]) -> None:
+    again = terraform.plan(terraform.work / "vars.json")
+
+    plan: Plan = from_terraform(terraform.show(again), "k3s/test", "embedded")
+    assert plan.changes == ()
+    assert not again.has_changes
+
+
+def test_hosts_are_the_machines_that_run(
+    outputs: dict[str, Any], instances: list[dict[str, Any]]
+) -> None:
+    seen = [
+        {
+            "name": tags(one["Tags"])["Name"],
+            "address": one["PublicIpAddress"],
+            "private_address": one["PrivateIpAddress"],
+            "arch": one["Architecture"],
+            "zone": one["Placement"]["AvailabilityZone"],
+        }
+        for one in instances
+    ]
+
+    # The emulator knows no architecture of an image; the type says which it is.
+    assert [one.pop("arch") for one in seen] == [one["Architecture"] for one in instances]
+    assert {one["InstanceType"] for one in instances} == {"t4g.medium"}
+    expected = [
+        {key: host[key] for key in ("name", "address", "private_address", "zone")}
+        for host in outputs["hosts"]
+    ]
+    assert seen == expected
+    assert len({host["zone"] for host in outputs["hosts"]}) == 3
+
+
+def test_costs_can_be_told_apart(instances: list[dict[str, Any]]) -> None:
+    for one in instances:
+        expected = {
+            "environment": "test",
+            "stack": NAME,
+            "service": "k3s-server",
+            "owner": "platform",
+            "cost_centre": "platform-test",
+        }
+        assert expected.items() <= tags(one["Tags"]).items()
+
+
+def test_machines_want_imdsv2_and_have_encrypted_disks(
+    instances: list[dict[str, Any]], client: Callable[..., Any]
+) -> None:
+    volumes = [one["BlockDeviceMappings"][0]["Ebs"]["VolumeId"] for one in instances]
+    disks = client("ec2").describe_volumes(VolumeIds=volumes)["Volumes"]
+
+    assert {one["MetadataOptions"]["HttpTokens"] for one in instances} == {"required"}
+    assert [(disk["Encrypted"], disk["VolumeType"]) for disk in disks] == [(True, "gp3")] * 3
+
+
+def test_the_load_balancer_leads_to_every_server(
+    outputs: dict[str, Any], instances: list[dict[str, Any]], client: Callable[..., Any]
+) -> None:
+    balancing = client("elbv2")
+    [balancer] = balancing.describe_load_balancers(Names=[NAME])["LoadBalancers"]
+    [group] = balancing.describe_target_groups(Names=[NAME])["TargetGroups"]
+    answers = balancing.describe_target_health(TargetGroupArn=group["TargetGroupArn"])
+
+    assert (balancer["Type"], balancer["Scheme"]) == ("network", "internal")
+    assert balancer["DNSName"] == outputs["endpoint"]
+    targets = {
+        (row["Target"]["Id"], row["Target"]["Port"]) for row in answers["TargetHealthDescriptions"]
+    }
+    assert targets == {(one["InstanceId"], 6443) for one in instances}
+
+
+def test_nobody_but_the_named_reach_a_server(
+    instances: list[dict[str, Any]], client: Callable[..., Any]
+) -> None:
+    [group] = {one["SecurityGroups"][0]["GroupId"] for one in instances}
+    filters = [{"Name": "group-id", "Values": [group]}]
+    rules = client("ec2").describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
+    ingress = [rule for rule in rules if not rule["IsEgress"]]
+
+    from_addresses = {rule["CidrIpv4"]: rule["FromPort"] for rule in ingress if "CidrIpv4" in rule}
+    assert from_addresses == {"203.0.113.7/32": 22}
+    among_servers = {
+        (rule["IpProtocol"], rule["FromPort"], rule["ToPort"])
+        for rule in ingress
+        if rule.get("ReferencedGroupInfo", {}).get("GroupId") == group
+    }
+    assert among_servers == {
+        ("tcp", 6443, 6443),
+        ("tcp", 2379, 2380),
+        ("tcp", 10250, 10250),
+        ("udp", 8472, 8472),
+    }
+
+
+def test_a_snapshot_that_was_deleted_can_be_brought_back(
+    outputs: dict[str, Any], client: Callable[..., Any]
+) -> None:
+    store, name = client("s3"), outputs["snapshots_bucket"]
+
+    store.put_object(Bucket=name, Key="on-demand-1", Body=b"etcd")
+    store.delete_object(Bucket=name, Key="on-demand-1")
+    versions = store.list_object_versions(Bucket=name, Prefix="on-demand-1")["Versions"]
+
+    assert len(versions) == 1
+    block = store.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"]
+    assert all(block.values())
+    [rule] = store.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+
+
+@pytest.mark.parametrize("form", ["outputs", "inventory"])
+def test_a_cluster_file_takes_its_hosts_from_the_outputs(
+    outputs: dict[str, Any], tmp_path: Path, form: str
+) -> None:
+    file = tmp_path / "cloud.yaml"
+    file.write_text(
+        "apiVersion: xops/v1\nname: cloud\nk3s: {version: v1.34.1+k3s1}\n"
+        "source: {kind: terraform, outputs: outputs.json}\nendpoint: {kind: dns}\n"
+        "snapshots: {s3: {}}\n"
+    )
+    given = json.loads(outputs["inventory"]) if form == "inventory" else outputs
+
+    cluster = Cluster.load(file, environ={}).with_outputs(given)
+
+    assert [host.name for host in cluster.servers] == [f"{NAME}-{number}" for number in (1, 2, 3)]
+    assert {(host.arch, host.user) for host in cluster.hosts} == {("arm64", "ec2-user")}
+    assert outputs["endpoint"] in cluster.tls_sans
+    assert cluster.snapshots.s3 is not None
+    assert cluster.snapshots.s3.bucket == outputs["snapshots_bucket"]
+    assert outputs["networks"] == cluster.networks.model_dump(include=set(outputs["networks"]))
+
+
+def test_the_lock_is_stream_1_s_own() -> None:
+    """One provider for both stacks: a mirror that serves one serves the other."""
+    stacks = SOURCE / "stacks"
+
+    locks = {
+        (stacks / name / ".terraform.lock.hcl").read_bytes() for name in ("stream1", "k3s_hosts")
+    }
+    assert len(locks) == 1

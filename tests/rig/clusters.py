@@ -1,0 +1,197 @@
+"""A cluster file for a rig, and the `xops` command on it as a person would run it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.rig.access import Access
+from tests.rig.hosts import Host, Rig
+from tests.rig.k3s_program import version_of
+from xops.core.settings import ROOT
+
+XOPS = str(Path(sys.executable).with_name("xops"))
+
+# Hosts share a small machine, its disk and its kernel.
+_PREFLIGHT = {"fsync_p99_ms": 2000, "min_cpus": 1, "min_memory_mib": 512, "min_disk_gib": 1}
+
+
+@dataclass
+class TestCluster:
+    """One cluster: its file, its lock file, its own xOps home."""
+
+    __test__ = False
+
+    folder: Path
+    rig: Rig
+    access: Access
+    program: Path
+    values: dict[str, Any] = field(default_factory=dict)
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.release = self.folder / "release"
+        self.release.mkdir(parents=True, exist_ok=True)
+        self.offer(self.program)
+        self.values = {
+            "apiVersion": "xops/v1",
+            "name": "rig",
+            "k3s": {"version": version_of(self.program), "disable": ["traefik", "servicelb"]},
+            "networks": {"backend": "vxlan"},
+            "artifacts": {"folder": str(self.release)},
+            "ssh": {
+                "user": "admin",
+                "identity_file": str(self.access.key_file),
+                "known_hosts": str(self.access.known_hosts),
+                "config": str(self.folder / "no-ssh-config"),
+            },
+            "preflight": _PREFLIGHT,
+            "approval": {"required_for": ["destroy"]},
+            "hosts": [_host(host, "server") for host in self.rig.servers]
+            + [_host(host, "agent") for host in self.rig.agents],
+            **self.values,
+        }
+        self.write()
+
+    @property
+    def file(self) -> Path:
+        """The cluster file."""
+        return self.folder / "rig.yaml"
+
+    @property
+    def lock(self) -> Path:
+        """The lock file that names the program under test."""
+        return self.folder / "k3s.lock.yaml"
+
+    @property
+    def home(self) -> Path:
+        """Where xOps keeps tokens, kubeconfig and evidence."""
+        return self.folder / "home"
+
+    def offer(self, program: Path, images: Path | None = None) -> None:
+        """Put a program (and an archive of images) where a release's files are looked for."""
+        shutil.copyfile(program, self.release / "k3s")
+        archive = self.release / "k3s-airgap-images-amd64.tar"
+        if images:
+            shutil.copyfile(images, archive)
+        elif not archive.exists():
+            archive.write_bytes(bytes(1024))
+        entry = {
+            kind: {
+                "name": path.name,
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "size": path.stat().st_size,
+            }
+            for kind, path in (("binary", self.release / "k3s"), ("images", archive))
+        }
+        known: dict[str, Any] = {"versions": {}}
+        if self.lock.exists():
+            known = yaml.safe_load(self.lock.read_text())
+        known["versions"][version_of(program)] = {"amd64": entry}
+        self.lock.write_text(yaml.safe_dump(known))
+
+    def write(self) -> None:
+        """Write the file anew after a change of `values`."""
+        self.file.write_text(yaml.safe_dump(self.values, sort_keys=False))
+
+    def command(self, *words: str) -> list[str]:
+        """The command line of `xops k3s VERB FILE ...`."""
+        verb, *rest = words
+        lock = [] if verb == "trust" else ["--lock", str(self.lock)]
+        return [XOPS, "k3s", verb, str(self.file), *lock, *rest]
+
+    def environment(self) -> dict[str, str]:
+        """Its environment."""
+        return {**os.environ, "XOPS_HOME": str(self.home), **self.environ}
+
+    def run(self, *words: str, deadline: float = 600) -> subprocess.CompletedProcess[str]:
+        """Run `xops k3s VERB` to its end."""
+        return subprocess.run(
+            self.command(*words),
+            cwd=ROOT,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=deadline,
+            check=False,
+        )
+
+    def json(self, *words: str, accepted: Sequence[int] = (0,)) -> Mapping[str, Any]:
+        """The JSON that a command prints; its exit code must be one of these."""
+        done = self.run(*words, "--json")
+        assert done.returncode in accepted, f"exit {done.returncode}\n{done.stdout}{done.stderr}"
+        found: Mapping[str, Any] = json.loads(done.stdout)
+        return found
+
+    @property
+    def secrets(self) -> Path:
+        """Where the cluster's tokens and kubeconfig are kept."""
+        return self.home / "clusters" / "rig"
+
+    def kubectl(self, *words: str, server: Host | None = None) -> str:
+        """`k3s kubectl` on this machine with the kept kubeconfig; asks `server` if one is named."""
+        kubeconfig = self.secrets / "kubeconfig"
+        if server:
+            words = ("--server", f"https://{server.address}:6443", *words)
+        done = subprocess.run(
+            [str(self.release / "k3s"), "kubectl", "--kubeconfig", str(kubeconfig), *words],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def nodes(self, server: Host | None = None) -> dict[str, dict[str, str]]:
+        """The conditions of every node by name."""
+        items = json.loads(self.kubectl("get", "nodes", "-o", "json", server=server))["items"]
+        return {
+            item["metadata"]["name"]: {
+                row["type"]: row["status"] for row in item["status"]["conditions"]
+            }
+            for item in items
+        }
+
+    def voters(self, server: Host | None = None) -> set[str]:
+        """The nodes that are Ready and vote in etcd."""
+        return {
+            name
+            for name, conditions in self.nodes(server).items()
+            if (conditions["Ready"], conditions.get("EtcdIsVoter")) == ("True", "True")
+        }
+
+    def killed_at(self, line: str, deadline: float = 400) -> str:
+        """Run `apply` and kill it with SIGKILL as soon as it prints a line with this text.
+
+        What it printed. Fails if it ends before.
+        """
+        with subprocess.Popen(
+            self.command("apply"), cwd=ROOT, env=self.environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        ) as process:  # fmt: skip
+            assert process.stdout
+            guard = threading.Timer(deadline, process.kill)
+            guard.start()
+            told = ""
+            try:
+                for row in process.stdout:
+                    told += row
+                    if line in row:
+                        return told
+            finally:
+                process.kill()
+                guard.cancel()
+        raise AssertionError(f"never said {line!r}:\n{told}")
+
+
+def _host(host: Host, role: str) -> dict[str, Any]:
+    return {"name": host.name, "address": host.address, "role": role}

@@ -1,0 +1,74 @@
+"""The k3s program that goes onto test hosts: the test distribution, or a real release."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from pathlib import Path
+
+from tests.rig.engine import cache_folder, run
+
+SOURCES = Path(__file__).with_name("k3s")
+VERSION = "v1.34.1+k3s1"
+"""The version that tests use unless they need several."""
+
+_BUILD_SECONDS = 1400.0  # cold, with a cold module cache, on a slow machine
+
+
+def real_programs() -> list[Path]:
+    """Real K3S releases to test with, from XOPS_TEST_K3S: paths with a colon between them."""
+    return [Path(path) for path in os.environ.get("XOPS_TEST_K3S", "").split(os.pathsep) if path]
+
+
+def version_of(program: Path) -> str:
+    """What `k3s --version` says, such as v1.34.1+k3s1."""
+    return run([program, "--version"]).stdout.split()[2]
+
+
+def real_program(version: str) -> Path | None:
+    """The real release of that version; for `VERSION` any will do, and the first is taken."""
+    programs = real_programs()
+    same = [program for program in programs if version_of(program) == version]
+    return next(iter(same or (programs if version == VERSION else [])), None)
+
+
+def build(version: str) -> Path:
+    """The test distribution, which says that it is `version`; built once for its sources.
+
+    Raises:
+        RigError: the build failed; the compiler's words are in it.
+    """
+    folder = cache_folder() / "k3s"
+    folder.mkdir(exist_ok=True)
+    program = folder / f"{version}-{_key(version)}"
+    with (folder / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            partial = program.with_name("partial")
+            run(["bash", SOURCES / "build.sh", version, partial], deadline=_BUILD_SECONDS)
+            partial.rename(program)
+            _forget_old(folder)
+    return program
+
+
+def _forget_old(folder: Path) -> None:
+    """Programs of earlier sources; a day is longer than any session that may still use one."""
+    for program in folder.glob("v*"):
+        if time.time() - program.stat().st_mtime > 86_400:
+            program.unlink()
+
+
+def _key(version: str) -> str:
+    """Differs whenever another program would come out."""
+    digest = hashlib.sha256(version.encode())
+    digest.update(_compiler().encode())
+    for path in sorted(SOURCES.rglob("*")):
+        if path.is_file() and path.suffix != ".md":
+            digest.update(str(path.relative_to(SOURCES)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _compiler() -> str:
+    return run(["go", "version"]).stdout

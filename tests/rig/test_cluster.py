@@ -1,0 +1,262 @@
+"""Bare hosts become a cluster, and stay one: with the real command over real SSH.
+
+The tests of this module share one cluster and leave it whole.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.rig.clusters import TestCluster
+from tests.rig.conftest import MakeCluster, MakeRig
+from tests.rig.hosts import Host
+from xops.core.settings import ROOT
+
+SERVERS = {"server-1", "server-2", "server-3"}
+FIRST: dict[str, str] = {}
+"""What the first apply printed."""
+
+_WATCHED = (
+    "find /etc/rancher /var/lib/rancher/k3s/server/manifests /etc/systemd/system/k3s*.service"
+    " /usr/local/bin /etc/sysctl.d -type f -printf '%p %T@ %i\\n' 2>/dev/null | sort;"
+    " systemctl show k3s k3s-agent -p NRestarts -p ActiveEnterTimestampMonotonic -p MainPID"
+)
+
+
+@pytest.fixture(scope="module")
+def cluster(make_shared_rig: MakeRig, make_cluster: MakeCluster) -> TestCluster:
+    found = make_cluster(make_shared_rig(servers=3, agents=1))
+    done = found.run("apply")
+    assert done.returncode == 0, done.stdout + done.stderr
+    FIRST["out"], FIRST["err"] = done.stdout, done.stderr
+    return found
+
+
+def touched(cluster: TestCluster) -> dict[str, str]:
+    """Files with the moments of their last writes, and since when K3S runs, by host."""
+    return {host.name: host.shell(_WATCHED) for host in cluster.rig.hosts}
+
+
+def test_bare_hosts_become_a_cluster(cluster: TestCluster) -> None:
+    nodes = cluster.nodes()
+    assert set(nodes) == {*SERVERS, "agent-1"}
+    assert cluster.voters() == SERVERS
+    assert nodes["agent-1"]["Ready"] == "True"
+    assert "Endpoint:     https://" in FIRST["out"]
+    assert "every rule of the profile holds" in FIRST["out"]
+
+
+def test_every_step_of_a_host_is_a_line_with_its_seconds(cluster: TestCluster) -> None:
+    for host in ("server-1", "server-2", "server-3"):
+        steps = re.findall(rf"✔ {host} +(\S.*?) +\d+\.\d s", FIRST["err"])
+        assert steps[:5] == ["binary brought", steps[1], "active", "readyz", "node"], steps
+        assert re.fullmatch(r"\d+ files written", steps[1])
+    # One server after the other: the next is started when the last is a voter.
+    order = re.findall(r"✔ (server-\d) +(active|node) ", FIRST["err"])
+    assert order == [(name, step) for name in sorted(SERVERS) for step in ("active", "node")]
+
+
+def test_no_server_is_special_afterwards(cluster: TestCluster) -> None:
+    for host in cluster.rig.servers:
+        text = host.exec(["cat", "/etc/rancher/k3s/config.yaml"])
+        assert "cluster-init" not in text
+        assert re.search(r"^server: https://", text, re.MULTILINE)
+
+
+def test_the_record_names_the_plan_and_what_was_seen(cluster: TestCluster) -> None:
+    (file,) = (cluster.home / "evidence" / "k3s" / "rig").glob("*-apply.json")
+    record = json.loads(file.read_text())
+    assert record["digest"] == record["plan"]["digest"]
+    assert record["status"] == "applied"
+    assert {node["name"] for node in record["verification"]["nodes"]} == {*SERVERS, "agent-1"}
+    assert record["approval"]["by"].startswith("policy of cluster file")
+
+
+def test_secrets_are_root_s_alone_and_nowhere_else(cluster: TestCluster) -> None:
+    tokens = [
+        (cluster.secrets / name).read_text().strip() for name in ("server-token", "agent-token")
+    ]
+    for file in cluster.secrets.iterdir():
+        assert file.stat().st_mode & 0o777 == 0o600, file
+    assert cluster.secrets.stat().st_mode & 0o777 == 0o700
+    shown = FIRST["out"] + FIRST["err"]
+    shown += "".join(f.read_text() for f in cluster.home.rglob("*.json"))
+    for host in cluster.rig.hosts:
+        modes = host.shell("stat -c '%a %U' /etc/rancher/k3s/config.yaml /etc/rancher/k3s/*token")
+        assert set(modes.split("\n")) - {""} == {"600 root"}
+        shown += host.shell("journalctl --no-pager; ps axww; cat /etc/rancher/k3s/config.yaml")
+    assert not [token for token in tokens if token in shown]
+
+
+def test_an_agent_keeps_no_token_that_lasts(cluster: TestCluster) -> None:
+    """Its host holds a token that ends after an hour, and no token of the servers'."""
+    (agent,) = cluster.rig.agents
+    server = cluster.rig.servers[0]
+    kept = agent.exec(["cat", "/etc/rancher/k3s/token"]).strip()
+    identity = kept.partition("::")[2].partition(".")[0]
+    listed = server.exec(["k3s", "token", "list"])
+    assert re.search(rf"^{identity} +\S*(59m|1h)", listed, re.MULTILINE), listed
+
+
+def test_a_second_run_writes_and_restarts_nothing(cluster: TestCluster) -> None:
+    before = touched(cluster)
+    assert cluster.json("plan")["plan"]["changes"] == []
+    outcome = cluster.json("apply")
+    assert outcome["status"] == "unchanged"
+    assert touched(cluster) == before
+    # Facts, and the kubeconfig of one of them.
+    trips = outcome["verification"]["round_trips"]
+    assert sorted(trips.values()) == [1, 1, 1, 2]
+
+
+def test_the_profile_is_in_force(cluster: TestCluster) -> None:
+    server = cluster.rig.servers[0]
+    status = cluster.json("status")
+    assert status["quorum"] is True
+    assert status["hardening"]
+    assert all(control["met"] for control in status["hardening"])
+    privileged = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "wants-all", "namespace": "default"},
+        "spec": {
+            "containers": [{"name": "it", "image": "a:1", "securityContext": {"privileged": True}}]
+        },
+    }
+    refused = server.shell(
+        f"echo '{json.dumps(privileged)}' | k3s kubectl create -f - 2>&1 || true"
+    )
+    assert "violates PodSecurity" in refused
+    assert "wants-all" in server.shell("cat /var/lib/rancher/k3s/server/logs/audit.log")
+    assert "Enabled" in server.exec(["k3s", "secrets-encrypt", "status"])
+
+
+@contextmanager
+def held(host: Host, cluster: TestCluster) -> Iterator[None]:
+    """The host's lock, held by another process as another apply would."""
+    code = f"""
+import asyncio
+from xops.k3s import paths
+from xops.k3s.inventory import Cluster
+from xops.k3s.ssh import SshConnector
+async def main():
+    cluster = Cluster.load({str(cluster.file)!r}).completed()
+    transport = await SshConnector(cluster.ssh).connect(cluster.host({host.name!r}))
+    async with transport.lock(paths.LOCK, "somebody else's apply"):
+        print("held", flush=True)
+        await asyncio.sleep(600)
+asyncio.run(main())
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, env=os.environ
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"held\n"
+        yield
+        process.kill()  # no clean end: the lock must be free all the same
+
+
+def changed(cluster: TestCluster, retention: int) -> None:
+    cluster.values["snapshots"] = {"retention": retention}
+    cluster.write()
+
+
+def test_of_two_applies_the_second_is_refused(cluster: TestCluster) -> None:
+    before = touched(cluster)
+    changed(cluster, 9)
+    with held(cluster.rig.servers[1], cluster):
+        done = cluster.run("apply")
+    assert done.returncode == 1
+    assert "somebody else's apply" in done.stderr
+    assert touched(cluster) == before
+
+
+def test_a_change_goes_from_server_to_server_and_the_api_stays(
+    cluster: TestCluster, eventually: Callable[..., object]
+) -> None:
+    changed(cluster, 7)
+    planned = cluster.json("plan", accepted=(2,))["plan"]["changes"]
+    restarts = [row["target"] for row in planned if row["reason"].startswith("restarts")]
+    assert restarts == [f"{name}: k3s" for name in sorted(SERVERS)]
+    pids = {host.name: host.shell("systemctl show k3s -p MainPID") for host in cluster.rig.servers}
+    done = cluster.run("apply")
+    assert done.returncode == 0, done.stdout + done.stderr
+    order = re.findall(r"✔ (server-\d) +(active|node) ", done.stderr)
+    assert order == [(name, step) for name in sorted(SERVERS) for step in ("active", "node")]
+    for host in cluster.rig.servers:
+        assert host.shell("systemctl show k3s -p MainPID") != pids[host.name]
+    assert cluster.voters() == SERVERS
+
+
+def test_one_server_may_stop(cluster: TestCluster, eventually: Callable[..., object]) -> None:
+    first, second, _ = cluster.rig.servers
+    first.kill()
+    try:
+        # The API answers elsewhere, and takes writes: two of three are a quorum.
+        cluster.kubectl("create", "configmap", "written", "--from-literal=a=b", server=second)
+        status = cluster.json("status")
+        assert status["quorum"] is True
+        assert set(status["failed"]) == {"server-1"}
+        refused = cluster.run("apply")
+        assert refused.returncode == 1
+        assert "server-1: ssh:" in refused.stderr
+    finally:
+        first.start()
+    eventually(lambda: cluster.voters(second) == SERVERS, 120)
+    assert cluster.kubectl("get", "configmap", "written", "-o", "jsonpath={.data.a}") == "b"
+
+
+def test_the_first_server_s_disk_is_lost_and_it_joins_again(
+    cluster: TestCluster, eventually: Callable[..., object]
+) -> None:
+    first, second, _ = cluster.rig.servers
+    identity = cluster.json("status")["cluster_id"]
+    first.lose_disk()
+    planned = cluster.json("plan", accepted=(2,))["plan"]["changes"]
+    assert {"delete"} <= {row["action"] for row in planned if row["target"] == "server-1: node"}
+    assert not [row for row in planned if "founds" in row["reason"]]
+    label = cluster.json("plan", accepted=(2,))["plan"]["digest"]
+    waits = cluster.run("apply")  # what is destroyed is approved first, whatever the policy says
+    assert waits.returncode == 4, waits.stderr
+    done = cluster.run("apply", "--approve", label)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cluster.voters(second) == SERVERS
+    status = cluster.json("status")
+    assert status["cluster_id"] == identity
+    assert cluster.kubectl("get", "configmap", "written", "-o", "jsonpath={.data.a}") == "b"
+    assert "cluster-init" not in first.exec(["cat", "/etc/rancher/k3s/config.yaml"])
+
+
+def test_an_agent_lives_through_the_loss_of_its_link(
+    cluster: TestCluster, eventually: Callable[..., object]
+) -> None:
+    (agent,) = cluster.rig.agents
+    pid = agent.shell("systemctl show k3s-agent -p MainPID")
+    agent.cut()
+    try:
+        eventually(lambda: cluster.nodes()["agent-1"]["Ready"] != "True", 120)
+        assert agent.shell("systemctl is-active k3s-agent").strip() == "active"
+    finally:
+        agent.mend()
+    eventually(lambda: cluster.nodes()["agent-1"]["Ready"] == "True", 120)
+    assert agent.shell("systemctl show k3s-agent -p MainPID") == pid
+
+
+def test_another_machine_takes_the_tokens_over(cluster: TestCluster, tmp_path: Path) -> None:
+    kept = {f.name: f.read_text() for f in cluster.secrets.iterdir()}
+    changed(cluster, 6)
+    cluster.environ["XOPS_HOME"] = str(tmp_path)
+    try:
+        done = cluster.run("apply")
+    finally:
+        cluster.environ.clear()
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = tmp_path / "clusters" / "rig"
+    assert {f.name: f.read_text() for f in found.iterdir()} == kept

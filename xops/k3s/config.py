@@ -1,0 +1,269 @@
+"""The files that a host shall have: configuration, service, hardening, manifests. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from xops.k3s import hardening, kube_vip, paths, topology
+from xops.k3s.facts import HostFacts
+from xops.k3s.inventory import API_PORT, Cluster, Host
+from xops.k3s.topology import Topology
+
+HEADER = "# Managed by xOps; what is changed here by hand is put back.\n"
+JOIN_KEYS = ("cluster-init", "server")
+"""Keys that only count before a server has data: changing them needs no restart."""
+
+_SYSTEMD = """\
+# Managed by xOps; what is changed here by hand is put back.
+[Unit]
+Description=K3S {role}
+Documentation=https://docs.k3s.io
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=notify
+EnvironmentFile=-/etc/default/%N
+EnvironmentFile=-/etc/sysconfig/%N
+ExecStartPre=-/sbin/modprobe br_netfilter
+ExecStartPre=-/sbin/modprobe overlay
+ExecStart={binary} {role}
+# Pods outlive a restart of K3S.
+KillMode=process
+Delegate=yes
+LimitNOFILE=1048576
+LimitNPROC=infinity
+LimitCORE=infinity
+TasksMax=infinity
+TimeoutStartSec=0
+Restart=always
+RestartSec=5s
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_OPENRC = """\
+#!/sbin/openrc-run
+# Managed by xOps; what is changed here by hand is put back.
+description="K3S {role}"
+supervisor=supervise-daemon
+command="{binary}"
+command_args="{role}"
+output_log=/var/log/{service}.log
+error_log=/var/log/{service}.log
+respawn_delay=5
+respawn_max=0
+rc_ulimit="-n 1048576 -u unlimited -c unlimited"
+
+depend() {{
+  after network-online
+  want cgroups
+}}
+"""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it shall be. `restarts` says whether K3S must be restarted to read it anew."""
+
+    path: str
+    content: str
+    mode: int = 0o600
+    restarts: bool = True
+    secret: bool = False
+
+
+def files(
+    cluster: Cluster,
+    host: Host,
+    facts: Mapping[str, HostFacts],
+    formation: Topology,
+    registries: str | None = None,
+) -> Iterator[File]:
+    """All files of one host but its tokens, the binary and the images.
+
+    Args:
+        cluster: the inventory.
+        host: whose files.
+        facts: of every host.
+        formation: what the facts say about the cluster.
+        registries: registries.yaml with its passwords, None for none.
+    """
+    data = cluster.k3s.data_dir
+    seen = facts[host.name]
+    yield File(paths.CONFIG, _yaml(config(cluster, host, seen, formation)))
+    yield _unit(host, seen.init)
+    if registries is not None:
+        yield File(paths.REGISTRIES, registries, secret=True)
+    if cluster.hardening.profile == "cis":
+        yield File(paths.SYSCTL, hardening.sysctl_file(), 0o644, restarts=False)
+        if host.is_server:
+            yield File(f"{data}/{paths.PSA}", hardening.admission_file(cluster))
+            yield File(f"{data}/{paths.AUDIT}", hardening.audit_file())
+    if host.is_server:
+        for name, text in _manifests(cluster):
+            yield File(f"{data}/{paths.MANIFESTS}/xops-{name}.yaml", text, restarts=False)
+    if cluster.air_gap:
+        # Without this file K3S imports every archive anew at each start.
+        yield File(f"{data}/{paths.IMAGE_CACHE}", "{}\n", 0o644, restarts=False)
+
+
+def _manifests(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    if cluster.endpoint.kind == "vip":
+        yield "kube-vip", kube_vip.manifest(cluster.endpoint)
+
+
+def _unit(host: Host, init: str) -> File:
+    form, mode = (_OPENRC, 0o755) if init == "openrc" else (_SYSTEMD, 0o644)
+    text = form.format(role=host.role, binary=paths.BINARY, service=paths.service(host))
+    return File(paths.unit(host, init), text, mode)
+
+
+def _yaml(values: Mapping[str, Any]) -> str:
+    return HEADER + yaml.safe_dump(dict(values), sort_keys=True, default_flow_style=False)
+
+
+def config(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -> dict[str, Any]:
+    """The host's config.yaml. It holds no secret: tokens are files of their own."""
+    values = {
+        **_node(cluster, host),
+        **_join(cluster, host, seen, formation),
+        "kubelet-arg": _kubelet(cluster, host),
+    }
+    if host.is_server:
+        values |= _server(cluster)
+    if host.is_server and cluster.hardening.profile == "cis":
+        values = _merged(values, hardening.server_config(cluster.k3s.data_dir))
+    return {key: value for key, value in values.items() if value not in ([], None, "")}
+
+
+def _node(cluster: Cluster, host: Host) -> dict[str, Any]:
+    external = host.address if host.private_address else None
+    return {
+        "data-dir": cluster.k3s.data_dir,
+        "node-name": host.name,
+        "node-ip": host.internal_address,
+        "node-external-ip": external if cluster.spans_sites else None,
+        "node-label": [f"{key}={value}" for key, value in sorted(cluster.labels(host).items())],
+        "node-taint": list(cluster.taints(host)),
+        "token-file": paths.TOKEN,
+        "protect-kernel-defaults": True if cluster.hardening.profile == "cis" else None,
+        "private-registry": paths.REGISTRIES if cluster.registries.mirrors else None,
+    }
+
+
+def _join(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -> dict[str, Any]:
+    """`cluster-init` for who founds the cluster or is alone, `server` for everybody else."""
+    if host == formation.founder or (host.is_server and len(cluster.servers) == 1):
+        return {"cluster-init": True}
+    kept = _kept_server(cluster, host, seen)
+    return {"server": kept or server_url(cluster, host, formation)}
+
+
+def _kept_server(cluster: Cluster, host: Host, seen: HostFacts) -> str | None:
+    """The server that it was once joined through, as long as that is one of the others."""
+    known = yaml.safe_load(seen.contents.get(paths.CONFIG, "")) or {}
+    kept = known.get("server") if isinstance(known, dict) else None
+    joined = seen.etcd_member or not host.is_server
+    others = {_url(other.internal_address) for other in cluster.servers if other is not host}
+    return kept if joined and kept in others | _fixed(cluster, host) else None
+
+
+def server_url(cluster: Cluster, host: Host, formation: Topology) -> str:
+    """Where the host joins: the fixed endpoint for agents, else a server that answers."""
+    if fixed := _fixed(cluster, host):
+        return fixed.pop()
+    answering = formation.source if formation.source not in (None, host) else None
+    peer = answering or formation.founder or topology.peer_of(cluster, host)
+    return _url((peer or cluster.servers[0]).internal_address)
+
+
+def _fixed(cluster: Cluster, host: Host) -> set[str]:
+    return set() if host.is_server or cluster.endpoint.kind == "servers" else {
+        cluster.endpoint_url()
+    }  # fmt: skip
+
+
+def _url(address: str) -> str:
+    return f"https://[{address}]:{API_PORT}" if ":" in address else f"https://{address}:{API_PORT}"
+
+
+def _server(cluster: Cluster) -> dict[str, Any]:
+    networks = cluster.networks
+    return {
+        **_free(cluster.k3s.config),
+        "agent-token-file": paths.AGENT_TOKEN,
+        "cluster-cidr": networks.cluster,
+        "service-cidr": networks.service,
+        "cluster-dns": networks.cluster_dns,
+        "cluster-domain": networks.domain,
+        "flannel-backend": networks.backend,
+        "disable": sorted(cluster.k3s.disable),
+        "tls-san": list(cluster.tls_sans),
+        "write-kubeconfig-mode": "0600",
+        "embedded-registry": cluster.registries.embedded or None,
+        "system-default-registry": cluster.registries.system_default,
+        **_snapshots(cluster),
+    }
+
+
+def _free(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
+    }
+
+
+def _snapshots(cluster: Cluster) -> dict[str, Any]:
+    kept = cluster.snapshots
+    values: dict[str, Any] = {
+        "etcd-snapshot-schedule-cron": kept.schedule,
+        "etcd-snapshot-retention": kept.retention,
+    }
+    if kept.s3 and kept.s3.config_secret:  # K3S takes no other S3 key beside the Secret
+        return values | {"etcd-s3": True, "etcd-s3-config-secret": kept.s3.config_secret}
+    if kept.s3:
+        values |= {
+            "etcd-s3": True,
+            "etcd-s3-bucket": kept.s3.bucket,
+            "etcd-s3-region": kept.s3.region,
+            "etcd-s3-endpoint": kept.s3.endpoint,
+            "etcd-s3-folder": kept.s3.folder,
+        }
+    return values
+
+
+def _kubelet(cluster: Cluster, host: Host) -> list[str]:
+    cis = hardening.kubelet_arguments() if cluster.hardening.profile == "cis" else []
+    small = [
+        "image-gc-high-threshold=70",
+        "image-gc-low-threshold=60",
+        "container-log-max-size=5Mi",
+        "container-log-max-files=2",
+        "max-pods=40",
+        "eviction-hard=memory.available<50Mi,nodefs.available<5%",
+    ]
+    return cis + (small if cluster.low_memory(host) else [])
+
+
+def _merged(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Both; lists are joined, so that a person's own arguments stay."""
+    joined = {
+        key: [*values.get(key, []), *value] if isinstance(value, list) else value
+        for key, value in more.items()
+    }
+    return {**values, **joined}
+
+
+def needs_restart(before: str, after: str) -> bool:
+    """Whether two contents of config.yaml differ in more than how a server once joined."""
+
+    def rest(text: str) -> dict[str, Any]:
+        values = yaml.safe_load(text) or {}
+        return {key: value for key, value in values.items() if key not in JOIN_KEYS}
+
+    return rest(before) != rest(after)

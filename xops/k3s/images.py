@@ -1,0 +1,167 @@
+"""Which container images an archive holds, read from the archive itself.
+
+An archive is what `docker save` or `ctr images export` writes: a tar with Docker's manifest.json,
+with an OCI index.json, or with both, plain or compressed. K3S imports .tar, .tar.gz and .tar.zst.
+
+Sources: moby image specification 1.2 (manifest.json); OCI image layout 1.0 (index.json);
+containerd, core/images/annotations.go (the annotation with the full name).
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import importlib.util
+import json
+import re
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from xops.core.errors import Finding, InputError, PermanentError
+
+type Opener = Callable[[Path], Any]
+"""Gives the unpacked bytes as a file."""
+
+_NAME_ANNOTATION = "io.containerd.image.name"
+_LARGEST_INDEX = 16 << 20
+"""Bytes. A real one has some kB; an archive that claims more is not read into memory."""
+
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
+_GZIP, _ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+# Both have the interface of the standard library of Python 3.14.
+_ZSTANDARD_MODULES = ("compression.zstd", "backports.zstd")
+
+
+def image_list(text: str) -> tuple[str, ...]:
+    """The images that a `k3s-images.txt` names, in full and in order, each once.
+
+    Raises:
+        InputError: every line that names no image.
+    """
+    lines = {n: line.partition("#")[0].strip() for n, line in enumerate(text.split("\n"), 1)}
+    wrong = [
+        Finding("k3s-images.txt", "", f"names no image: {line[:80]!r}", number)
+        for number, line in lines.items()
+        if line and not _REFERENCE.fullmatch(line)
+    ]
+    if wrong:
+        raise InputError("reading the release's list of images", wrong)
+    return tuple(sorted({full_name(line) for line in lines.values() if line}))
+
+
+def full_name(image: str) -> str:
+    """An image with its registry: `rancher/pause:3.6` is `docker.io/rancher/pause:3.6`.
+
+    Source: github.com/distribution/reference, the normalisation that Docker and containerd share.
+    """
+    first, slash, _ = image.partition("/")
+    if not slash:
+        return f"docker.io/library/{image}"
+    if "." in first or ":" in first or first == "localhost":
+        return image
+    return f"docker.io/{image}"
+
+
+def openers() -> Mapping[bytes, Opener]:
+    """How to open a compressed file, by its first bytes, as far as this Python can."""
+    known: dict[bytes, Opener] = {_GZIP: partial(gzip.open, mode="rb")}
+    if zstandard := _zstandard():
+        known[_ZSTANDARD] = partial(zstandard.open, mode="rb")
+    return known
+
+
+def _zstandard() -> Any:
+    for name in _ZSTANDARD_MODULES:
+        package, _, _ = name.partition(".")
+        if importlib.util.find_spec(package) and importlib.util.find_spec(name):
+            return importlib.import_module(name)
+    return None
+
+
+def _damages() -> tuple[type[Exception], ...]:
+    """What reading a damaged archive raises."""
+    zstandard = _zstandard()
+    others = (zstandard.ZstdError,) if zstandard else ()
+    return (tarfile.TarError, ValueError, RecursionError, EOFError, OSError, zlib.error, *others)
+
+
+def images_in(archive: Path, known: Mapping[bytes, Opener] | None = None) -> tuple[str, ...] | None:
+    """The images in an archive, in full and in order; None if it cannot be unpacked here.
+
+    Args:
+        archive: .tar, .tar.gz or .tar.zst; its first bytes say which, not its name.
+        known: the compressions that can be read; `openers()` if None.
+
+    Raises:
+        PermanentError: it is no archive of images, is damaged, or names no image.
+    """
+    opener = _opener(archive, openers() if known is None else known)
+    if opener is None:
+        return None
+    try:
+        with opener(archive) as file, tarfile.open(fileobj=file, mode="r|") as tar:
+            names = {full_name(name) for name in _names(tar)}
+    except _damages() as error:
+        raise _unreadable(archive, f"it is damaged or no archive of images: {error}") from error
+    if not names:
+        raise _unreadable(archive, "it names no image")
+    return tuple(sorted(names))
+
+
+def _opener(archive: Path, known: Mapping[bytes, Opener]) -> Opener | None:
+    with archive.open("rb") as file:
+        start = file.read(4)
+    for magic in (_GZIP, _ZSTANDARD):
+        if start.startswith(magic):
+            return known.get(magic)
+    return partial(Path.open, mode="rb")
+
+
+def _names(tar: tarfile.TarFile) -> Iterator[str]:
+    # To the end, though the index may have been seen: so a damaged archive is noticed.
+    for member in tar:
+        name = member.name.removeprefix("./")
+        if name in _READERS and member.isfile():
+            if member.size > _LARGEST_INDEX:
+                raise ValueError(f"{name} has {member.size} bytes")
+            content = tar.extractfile(member)
+            yield from _READERS[name](json.loads(content.read() if content else b""))
+
+
+def _docker(manifest: Any) -> Iterator[str]:
+    for row in _rows(manifest):
+        yield from map(_reference, row.get("RepoTags") or [])
+
+
+def _oci(index: Any) -> Iterator[str]:
+    for row in _rows(index.get("manifests") if isinstance(index, dict) else None):
+        name = (row.get("annotations") or {}).get(_NAME_ANNOTATION)
+        if name is not None:
+            yield _reference(name)
+
+
+def _rows(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise ValueError("its index has another form than Docker's and OCI's")
+    return value
+
+
+def _reference(name: Any) -> str:
+    if not isinstance(name, str) or not _REFERENCE.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of an image")
+    return name
+
+
+_READERS = {"manifest.json": _docker, "index.json": _oci}
+
+
+def _unreadable(archive: Path, found: str) -> PermanentError:
+    return PermanentError(
+        f"looking which images are in {archive}",
+        found,
+        "Take the archive from the release again. One of your own is what `docker save` writes.",
+    )

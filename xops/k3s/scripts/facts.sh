@@ -1,0 +1,58 @@
+# What is true on this host now, in sections that begin with @@name. Reads only; on a server
+# without K3S it writes a few KiB to time the disk. Of files that hold secrets only hashes are told.
+# Given: SERVICE DATA BINARY CONFIG WATCHED MODULES SYSCTLS PROBES
+export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+section() { printf '\n@@%s\n' "$1"; }
+section clock; date +%s.%N
+section arch; uname -m
+section os; . /etc/os-release 2>/dev/null; printf '%s %s\n' "${ID:-unknown}" "${VERSION_ID:-}"
+section init
+if [ -d /run/systemd/system ]; then echo systemd
+elif command -v rc-service >/dev/null; then echo openrc
+else echo unknown; fi
+section hostname; cat /proc/sys/kernel/hostname
+section machine_id; cat /etc/machine-id 2>/dev/null
+section cpus; nproc
+section memory; grep -E '^(MemTotal|SwapTotal):' /proc/meminfo
+place=$DATA; while [ ! -d "$place" ]; do place=$(dirname "$place"); done
+section disk; df -Pk "$place" | tail -n 1
+section addresses; ip -o addr show scope global | awk '{print $4}'
+section routes; ip route show default; ip -6 route show default
+section cgroups
+cat /sys/fs/cgroup/cgroup.controllers 2>/dev/null
+ls -d /sys/fs/cgroup/memory /sys/fs/cgroup/*,memory* 2>/dev/null
+section modules
+for module in $MODULES; do
+  [ -d "/sys/module/$module" ] || modprobe -n "$module" 2>/dev/null || echo "$module"
+done
+section iptables; iptables --version 2>/dev/null
+section sockets; ss -Hlntu 2>/dev/null | awk '{print $1, $5}'
+section sysctls; for key in $SYSCTLS; do printf '%s=%s\n' "$key" "$(cat "/proc/sys/$(echo "$key" | tr . /)" 2>/dev/null)"; done
+section version; [ -x "$BINARY" ] && timeout 10 "$BINARY" --version 2>/dev/null | head -n 1
+section service
+if [ -d /run/systemd/system ]; then
+  systemctl show "$SERVICE" -p LoadState -p ActiveState -p UnitFileState -p NRestarts -p ActiveEnterTimestamp
+elif [ -e "/etc/init.d/$SERVICE" ]; then
+  echo LoadState=loaded
+  rc-service "$SERVICE" status >/dev/null 2>&1 && echo ActiveState=active || echo ActiveState=inactive
+  rc-update show default 2>/dev/null | grep -q "$SERVICE" && echo UnitFileState=enabled
+fi
+section files
+for file in $WATCHED; do
+  [ -f "$file" ] && printf '%s %s %s\n' "$(sha256sum "$file" | cut -c1-64)" "$(stat -c '%a %U:%G %s' "$file")" "$file"
+done
+section images; for file in "$DATA"/agent/images/*; do [ -f "$file" ] && printf '%s %s\n' "$(stat -c %s "$file")" "$file"; done
+section config; cat "$CONFIG" 2>/dev/null
+section cluster_id; for file in "$DATA/server/tls/server-ca.crt" "$DATA/agent/server-ca.crt"; do [ -f "$file" ] && sha256sum "$file" | cut -c1-64 && break; done
+section etcd; [ -d "$DATA/server/db/etcd/member" ] && echo member
+section nodes
+[ "$SERVICE" = k3s ] && [ -x "$BINARY" ] && [ -f /etc/rancher/k3s/k3s.yaml ] && timeout 8 "$BINARY" kubectl get nodes -o json 2>/dev/null
+section fsync
+if [ "$PROBES" -gt 0 ] && [ ! -x "$BINARY" ]; then
+  probe="$place/.xops-fsync-probe"; count=0
+  while [ "$count" -lt "$PROBES" ]; do
+    dd if=/dev/zero of="$probe" bs=2300 count=1 conv=fsync 2>&1 | grep copied; count=$((count + 1))
+  done
+  rm -f "$probe"
+fi
+section end

@@ -1,0 +1,35 @@
+# Waits until K3S on this host is up; says each step as it is reached: @@active, @@readyz, @@node.
+# Exit 20: the service gives up again and again; 21: the time is over; the last @@ says how far.
+# Given: SERVICE BINARY NODE ROLE MEMBERS LIMIT DATA
+end=$(($(date +%s) + LIMIT))
+say() { printf '@@%s\n' "$1"; }
+in_time() { [ "$(date +%s)" -lt "$end" ] || exit 21; sleep 0.5; }
+starts() { systemctl show "$SERVICE" -p NRestarts 2>/dev/null | cut -d= -f2; }
+active() {
+  if [ -d /run/systemd/system ]; then
+    [ "$(systemctl is-active "$SERVICE")" = active ]
+  else
+    rc-service "$SERVICE" status >/dev/null 2>&1
+  fi
+}
+patient() {
+  now=$(starts)
+  [ $((${now:-0} - ${first:-0})) -lt 4 ] || exit 20
+  in_time
+}
+first=$(starts)
+until active; do patient; done
+say active
+[ "$ROLE" = server ] || exit 0
+until [ "$("$BINARY" kubectl get --raw /readyz 2>/dev/null)" = ok ]; do patient; done
+say readyz
+ready() {
+  shown=$("$BINARY" kubectl get nodes -o jsonpath="$FORM" 2>/dev/null) || return 1
+  echo "$shown" | grep "^$NODE " | grep " Ready=True" | grep -q " EtcdIsVoter=True" || return 1
+  echo "$shown" | grep "^$NODE " | grep -q "node-role.kubernetes.io/control-plane" || return 1
+  [ "$(echo "$shown" | grep -c " EtcdIsVoter=True")" -ge "$MEMBERS" ]
+}
+FORM='{range .items[*]}{.metadata.name}{range .status.conditions[*]} {.type}={.status}{end} {.metadata.labels}{"\n"}{end}'
+until ready; do patient; done
+say node
+printf '@@cluster=%s\n' "$(sha256sum "$DATA/server/tls/server-ca.crt" | cut -c1-64)"
