@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from prefect import flow, task
@@ -27,8 +28,8 @@ class K3sRequest(BaseModel):
 
     cluster: str = Field(
         default="onprem",
-        pattern="^[a-z0-9-]+$",
-        description="One of deployments/clusters/*.yaml, without .yaml.",
+        pattern=r"^[\w./-]+$",
+        description="One of deployments/clusters/*.yaml, without .yaml; or a file on the worker.",
     )
 
 
@@ -62,5 +63,5 @@ def bootstrap_k3s(
     cluster = _read(request)
     watcher = K3sWatcher(cluster.subject)
     connector = SshConnector(cluster.ssh, cluster=cluster.name)
-    steps = K3sSteps(cluster, connector, watcher, Lock.load())
+    steps = K3sSteps(cluster, connector, watcher, Lock.configured(os.environ))
     return tasked.carry_out(steps, inventory.slot(cluster.name), watcher, apply=apply)

@@ -145,7 +145,7 @@ class TestCluster:
         if server:
             words = ("--server", f"https://{server.address}:6443", *words)
         done = subprocess.run(
-            [str(self.release / "k3s"), "kubectl", "--kubeconfig", str(kubeconfig), *words],
+            [str(self.program), "kubectl", "--kubeconfig", str(kubeconfig), *words],
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stdout}{done.stderr}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -65,7 +66,9 @@ def _steps(name: str, lock: Path | None, watcher: _Watcher) -> K3sSteps:
             "Use `k3d` itself on it; `xops k3s` needs a cluster of source given or terraform.",
         )
     connector = SshConnector(cluster.ssh, cluster=name)
-    return K3sSteps(cluster, connector, watcher, Lock.load(lock) if lock else Lock.load())
+    return K3sSteps(
+        cluster, connector, watcher, Lock.load(lock) if lock else Lock.configured(os.environ)
+    )
 
 
 @k3s.command()

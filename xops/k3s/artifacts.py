@@ -126,6 +126,15 @@ class Lock(Model):
         """
         return settings.load(cls, file, prefix="XOPS_K3S_LOCK__", environ={}, arguments={})
 
+    @classmethod
+    def configured(cls, environ: Mapping[str, str]) -> Lock:
+        """That of the variable XOPS_K3S_LOCK, else the project's own.
+
+        Raises:
+            InputError: as `load`.
+        """
+        return cls.load(Path(environ.get("XOPS_K3S_LOCK", FILE)))
+
     def entry(self, version: str) -> Entry:
         """What is locked of a version.
 

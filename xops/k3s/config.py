@@ -11,6 +11,7 @@ import yaml
 from xops.k3s import hardening, kube_vip, paths, topology
 from xops.k3s.facts import HostFacts
 from xops.k3s.inventory import API_PORT, Cluster, Host
+from xops.k3s.notation import ip_address
 from xops.k3s.topology import Topology
 
 HEADER = "# Managed by xOps; what is changed here by hand is put back.\n"
@@ -24,6 +25,8 @@ Description=K3S {role}
 Documentation=https://docs.k3s.io
 Wants=network-online.target
 After=network-online.target
+# Without its configuration K3S would found a cluster of its own.
+ConditionPathExists={config}
 
 [Service]
 Type=notify
@@ -54,6 +57,8 @@ description="K3S {role}"
 supervisor=supervise-daemon
 command="{binary}"
 command_args="{role}"
+# Without its configuration K3S would found a cluster of its own.
+required_files="{config}"
 output_log=/var/log/{service}.log
 error_log=/var/log/{service}.log
 respawn_delay=5
@@ -120,7 +125,9 @@ def _manifests(cluster: Cluster) -> Iterator[tuple[str, str]]:
 
 def _unit(host: Host, init: str) -> File:
     form, mode = (_OPENRC, 0o755) if init == "openrc" else (_SYSTEMD, 0o644)
-    text = form.format(role=host.role, binary=paths.BINARY, service=paths.service(host))
+    text = form.format(
+        role=host.role, binary=paths.BINARY, service=paths.service(host), config=paths.CONFIG
+    )
     return File(paths.unit(host, init), text, mode)
 
 
@@ -133,21 +140,23 @@ def config(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -
     values = {
         **_node(cluster, host),
         **_join(cluster, host, seen, formation),
-        "kubelet-arg": _kubelet(cluster, host),
     }
     if host.is_server:
         values |= _server(cluster)
+    values = _merged(values, {"kubelet-arg": _kubelet(cluster, host)})
     if host.is_server and cluster.hardening.profile == "cis":
         values = _merged(values, hardening.server_config(cluster.k3s.data_dir))
     return {key: value for key, value in values.items() if value not in ([], None, "")}
 
 
 def _node(cluster: Cluster, host: Host) -> dict[str, Any]:
-    external = host.address if host.private_address else None
+    # K3S takes addresses only; of a name it would say that it is none, and not start.
+    inner = host.internal_address
+    external = host.address if host.private_address and ip_address(host.address) else None
     return {
         "data-dir": cluster.k3s.data_dir,
         "node-name": host.name,
-        "node-ip": host.internal_address,
+        "node-ip": inner if ip_address(inner) else None,
         "node-external-ip": external if cluster.spans_sites else None,
         "node-label": [f"{key}={value}" for key, value in sorted(cluster.labels(host).items())],
         "node-taint": list(cluster.taints(host)),
@@ -253,10 +262,15 @@ def _kubelet(cluster: Cluster, host: Host) -> list[str]:
 def _merged(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """Both; lists are joined, so that a person's own arguments stay."""
     joined = {
-        key: [*values.get(key, []), *value] if isinstance(value, list) else value
+        key: [*_listed(values.get(key)), *value] if isinstance(value, list) else value
         for key, value in more.items()
     }
     return {**values, **joined}
+
+
+def _listed(value: Any) -> list[Any]:
+    """A person may write one argument without a list."""
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def needs_restart(before: str, after: str) -> bool:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
+
 from xops.core.errors import PermanentError
 from xops.k3s import paths, scripts
 from xops.k3s.inventory import Host
@@ -28,6 +30,14 @@ SYSCTLS = {
     "kernel.panic": "10",
     "kernel.panic_on_oops": "1",
 }
+
+# Keys of a config.yaml that another hand wrote whose values go no further than this module.
+_SECRET_KEYS = frozenset(
+    {
+        "agent-token", "datastore-endpoint", "etcd-s3-access-key", "etcd-s3-secret-key",
+        "etcd-s3-session-token", "token", "vpn-auth",
+    }
+)  # fmt: skip
 
 _FSYNC_MARGIN = 0.99
 _SECTION = re.compile(r"^@@([a-z_]+)$")
@@ -116,7 +126,7 @@ def script(host: Host, data_dir: str, *, probe_disk: bool = True) -> str:
     watched = " ".join(
         [
             paths.BINARY, paths.CONFIG, paths.REGISTRIES, paths.TOKEN, paths.AGENT_TOKEN,
-            paths.SYSCTL, *(paths.unit(host, init) for init in ("systemd", "openrc")),
+            paths.SYSCTL, paths.UNREAD, *(paths.unit(host, init) for init in ("systemd", "openrc")),
             *(f"{data_dir}/{name}" for name in (paths.PSA, paths.AUDIT)),
             f"{data_dir}/{paths.MANIFESTS}/xops-*.yaml", f"{data_dir}/{paths.IMAGE_CACHE}",
         ]
@@ -198,7 +208,7 @@ def _facts(sections: Mapping[str, list[str]]) -> HostFacts:
         version=_version(text("version")),
         service=_service(dict(_pairs(sections["service"]))),
         files=dict(_files(sections["files"])),
-        contents={paths.CONFIG: text("config")} if sections["config"] else {},
+        contents=_contents(text("config")),
         images={row.split(" ", 1)[1]: int(row.split()[0]) for row in sections["images"]},
         cluster_id=text("cluster_id") or None,
         etcd_member=text("etcd") == "member",
@@ -242,6 +252,19 @@ def _files(rows: Sequence[str]) -> list[tuple[str, FileFacts]]:
         (name, FileFacts(sha256, mode, owner, int(size)))
         for sha256, mode, owner, size, name in split
     ]
+
+
+def _contents(text: str) -> dict[str, str]:
+    """config.yaml without secrets. What is no configuration is left unknown, not shown."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {}
+    if not isinstance(values, dict):
+        return {}
+    secret = {key for key in values if str(key).rstrip("+") in _SECRET_KEYS}
+    shown = values | dict.fromkeys(secret, "not shown")
+    return {paths.CONFIG: yaml.safe_dump(shown) if secret else text}
 
 
 def _nodes(text: str) -> tuple[NodeFacts, ...] | None:

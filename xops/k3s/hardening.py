@@ -130,7 +130,9 @@ def report(cluster: Cluster, facts: Mapping[str, HostFacts]) -> list[Control]:
 
 
 def _controls(cluster: Cluster, host: Host, facts: Mapping[str, HostFacts]) -> list[Control]:
-    seen = facts[host.name]
+    seen = facts.get(host.name)
+    if seen is None:
+        return [Control(host.name, "the profile", None, "the host could not be looked at")]
     found: list[Control] = []
     for name, wanted in SYSCTLS.items():
         value = seen.sysctls.get(name) or None

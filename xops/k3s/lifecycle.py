@@ -27,7 +27,7 @@ from xops.k3s.facts import NodeFacts
 from xops.k3s.hardening import Control, report
 from xops.k3s.inventory import Cluster
 from xops.k3s.observing import Connected, connected, observe
-from xops.k3s.operations import Files, Installation, moving
+from xops.k3s.operations import GATE_SECONDS, Files, Installation, moving
 from xops.k3s.planning import ClusterPlan, Desired
 from xops.k3s.preflight import Finding, Observed
 from xops.k3s.tokens import Tokens
@@ -316,12 +316,18 @@ class K3sSteps:
                 tokens=kept,
                 files=await self._files(made),
                 on_step=self.watcher.step,
+                gate_seconds=int(os.environ.get("XOPS_K3S_GATE_SECONDS", GATE_SECONDS)),
             ).run()
             # The first server now knows others that it can join through, should its disk be lost.
             observed, made = await self._planned_now(hosts)
             if made.plan.is_empty:
                 return
             _refuse_more_restarts(made)
+        raise NotSteadyError(
+            f"looking at {made.plan.subject} after the apply",
+            f"this still differs: {', '.join(change.target for change in made.plan.changes)}",
+            "Find out what else changes it on the host, then run it again.",
+        )
 
     async def _planned_now(self, hosts: Connected) -> tuple[Observed, ClusterPlan]:
         observed = await observe(self.cluster, hosts, probe_disk=False, peers=False)

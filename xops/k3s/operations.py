@@ -11,10 +11,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from xops.core.errors import PermanentError, XopsError
+from xops.core.errors import PermanentError, TemporaryError, XopsError
 from xops.core.process import redact
 from xops.k3s import diagnosis, paths, planning, scripts
 from xops.k3s.facts import HostFacts
@@ -27,13 +27,13 @@ StepHandler = Callable[[str, str, float | None], None]
 """Called with a host, what was done there, and the seconds it took; None while it goes on."""
 
 GATE_SECONDS = 300
-AGENT_SECONDS = 240
 FORGET_SECONDS = 90
 SCRIPT_DEADLINE = 120.0
 AGENT_TOKEN_TTL = "1h"  # noqa: S105 - a duration
 LOG_LINES = 80
 
 _NEVER_UP = 20
+_UNREAD = b"K3S has yet to read files that xOps wrote.\n"
 _MIB = 1 << 20
 
 
@@ -65,11 +65,15 @@ class Installation:
     tokens: Tokens
     files: Files
     on_step: StepHandler
+    gate_seconds: int = GATE_SECONDS
 
     def __post_init__(self) -> None:
         self._cluster_id = self.planned.topology.cluster_id
+        forgotten = {part.host.name for part in self.planned.hosts if part.stale}
         self._voters = [
-            node.name for node in self.planned.topology.nodes or () if node.voter and node.ready
+            node.name
+            for node in self.planned.topology.nodes or ()
+            if node.voter and node.ready and node.name not in forgotten
         ]
         self._answering = self.planned.topology.source
 
@@ -133,7 +137,8 @@ class Installation:
 
     def _refuse_loss_of_quorum(self, part: HostPlan) -> None:
         others = [name for name in self._voters if name != part.host.name]
-        if part.restarts and len(self.cluster.servers) > 1 and len(others) < self._quorum():
+        members = len(self.planned.topology.members)
+        if part.restarts and members > 1 and len(others) < self._quorum():
             raise QuorumError(
                 f"restarting K3S on {part.host.name}",
                 f"of the other servers only {', '.join(others) or 'none'} is ready, and etcd needs"
@@ -147,6 +152,9 @@ class Installation:
     async def _bring(self, part: HostPlan) -> None:
         """Files and tokens, then the binary, then the service."""
         host = part.host
+        if part.starts or part.restarts:
+            # Should this be killed before the service is told, the next plan still restarts it.
+            await self.transports[host.name].put(Upload(_UNREAD, paths.UNREAD, 0o600))
         for file in part.files:
             upload = Upload(file.content.encode(), file.path, file.mode)
             await self.transports[host.name].put(upload)
@@ -165,7 +173,7 @@ class Installation:
                 await self.transports[part.host.name].put(upload)
 
     async def _start(self, part: HostPlan) -> None:
-        verb = "start" if part.starts else "restart" if part.restarts else "keep"
+        verb = self._verb(part)
         values = {
             "SERVICE": paths.service(part.host),
             "BINARY": paths.BINARY,
@@ -173,8 +181,18 @@ class Installation:
             "SYSCTL": paths.SYSCTL,
             "REMOVED": "\n".join(part.removed),
             "VERB": verb,
+            "UNREAD": paths.UNREAD,
         }
         await self._must(part.host, "start", values, f"telling K3S to {verb}")
+
+    def _verb(self, part: HostPlan) -> str:
+        """A service that is starting has read its files already: `start` would leave it at that."""
+        service = self.facts[part.host.name].service
+        hangs = service is not None and service.active not in ("inactive", "failed")
+        unread = paths.UNREAD in self.facts[part.host.name].files
+        if part.starts and not (hangs and (part.binary or part.files or part.tokens or unread)):
+            return "start"
+        return "restart" if part.starts or part.restarts else "keep"
 
     async def _gate(self, part: HostPlan) -> None:
         """Wait until the server is a voter whose node is Ready; else say why it is not."""
@@ -188,13 +206,13 @@ class Installation:
             "NODE": host.name,
             "ROLE": host.role,
             "MEMBERS": str(len(wanted)) if not part.starts or part.joins else "1",
-            "LIMIT": str(GATE_SECONDS),
+            "LIMIT": str(self.gate_seconds),
             "DATA": self.cluster.k3s.data_dir,
         }
-        ran = await self._watched(host, scripts.script("gate", values), GATE_SECONDS + 30)
+        ran = await self._watched(host, scripts.script("gate", values), self.gate_seconds + 30)
         if ran.exit_code != 0:
             await self._failed(part, ran)
-        self._voters = sorted(wanted)
+        self._voters = sorted({*self._voters, host.name})
         self._cluster_id = self._said(ran, "cluster=") or self._cluster_id
         self._answering = self._answering or host
 
@@ -224,7 +242,7 @@ class Installation:
         token = await self._agent_token() if any(part.tokens for part in parts) else ""
         await _all(self._bring_agent(part, token) for part in parts)
         await _all(self._gate_agent(part) for part in parts)
-        await self._nodes_ready([part for part in parts if part.starts or part.restarts])
+        await self._nodes_ready([p for p in parts if p.starts or p.restarts or p.waits])
 
     async def _agent_token(self) -> str:
         """A token that lets agents in for an hour, so that none of them keeps one that lasts."""
@@ -258,11 +276,11 @@ class Installation:
             "NODE": part.host.name,
             "ROLE": part.host.role,
             "MEMBERS": "0",
-            "LIMIT": str(AGENT_SECONDS),
+            "LIMIT": str(self.gate_seconds),
             "DATA": self.cluster.k3s.data_dir,
         }
         script = scripts.script("gate", values)
-        ran = await self._watched(part.host, script, AGENT_SECONDS + 30)
+        ran = await self._watched(part.host, script, self.gate_seconds + 30)
         if ran.exit_code != 0:
             await self._failed(part, ran)
 
@@ -273,7 +291,7 @@ class Installation:
         values = {
             "BINARY": paths.BINARY,
             "NODES": " ".join(part.host.name for part in parts),
-            "LIMIT": str(AGENT_SECONDS),
+            "LIMIT": str(self.gate_seconds),
         }
         source = self.transports[self._source().name]
         started = time.monotonic()
@@ -284,10 +302,10 @@ class Installation:
                 self.on_step(line.removeprefix("@@"), "node", taken)
 
         script = scripts.script("nodes_ready", values)
-        ran = await source.run(script, deadline=AGENT_SECONDS + 30, on_line=told)
+        ran = await source.run(script, deadline=self.gate_seconds + 30, on_line=told)
         missing = [p for p in parts if f"@@{p.host.name}" not in ran.stdout.splitlines()]
-        if missing:
-            await self._failed(missing[0], ran)
+        # What was said is about the other nodes; of these it is known that the service runs.
+        await _all(self._failed(part, replace(ran, stdout="@@active")) for part in missing)
 
     # What goes wrong
 
@@ -341,6 +359,7 @@ class Installation:
             "DATA": self.cluster.k3s.data_dir,
             "FOLDER": paths.FOLDER,
             "UNIT": paths.unit(host, self.facts[host.name].init),
+            "UNREAD": paths.UNREAD,
         }
         await self._must(host, "undo", values, f"taking {host.name} back to before it joined")
         if self._answering and self._answering != host:
@@ -391,7 +410,8 @@ async def _all(works: Iterable[Awaitable[None]]) -> None:
     if len(ours) == 1:
         raise ours[0]
     if ours:
-        raise PermanentError(
+        temporary = all(isinstance(error, TemporaryError) for error in ours)
+        raise (TemporaryError if temporary else PermanentError)(
             "changing several hosts",
             "".join(f"\n  {error.attempted}: {error.found}" for error in ours),
             " ".join(dict.fromkeys(error.remedy for error in ours)),

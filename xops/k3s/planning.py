@@ -122,7 +122,10 @@ def _host(
     removed = tuple(_removed(cluster, seen, {file.path for file in wanted}))
     joins = host in formation.joiners or host == formation.founder or _is_new_agent(host, seen)
     changed = (
-        binary or any(_restarts(file, seen) for file in differing) or paths.REGISTRIES in removed
+        binary
+        or any(_restarts(file, seen) for file in differing)
+        or paths.REGISTRIES in removed
+        or paths.UNREAD in seen.files
     )
     active = seen.service is not None and seen.service.is_active
     return HostPlan(
@@ -136,7 +139,7 @@ def _host(
         restarts=active and (changed or joins),
         joins=joins,
         waits=_waits(host, formation, joins=joins),
-        stale=host in formation.stale,
+        stale=joins and formation.node(host) is not None,
     )
 
 
@@ -173,11 +176,14 @@ def _has_images(cluster: Cluster, seen: HostFacts, artifact: Artifact) -> bool:
 def _tokens(
     host: Host, seen: HostFacts, formation: Topology, tokens: Tokens | None
 ) -> Iterator[str]:
-    """Token files that are missing or differ. An agent that has joined needs its token no more."""
+    """Token files that are missing or differ. An agent that has joined needs its token no more.
+
+    One that has not may hold a token from an earlier apply, which is over after an hour.
+    """
     wanted = [paths.TOKEN, paths.AGENT_TOKEN] if host.is_server else [paths.TOKEN]
     for path in wanted:
         found = seen.files.get(path)
-        if found is None or found.mode != "600":
+        if found is None or found.mode != "600" or _is_new_agent(host, seen):
             yield path
         elif host.is_server and tokens is not None:
             right = (

@@ -5,6 +5,7 @@ Every finding of every host is given at once, each with the command that mends i
 
 from __future__ import annotations
 
+import re
 import statistics
 import textwrap
 from collections import defaultdict
@@ -17,11 +18,13 @@ from xops.core.errors import PermanentError, XopsError
 from xops.k3s import topology
 from xops.k3s.facts import HostFacts
 from xops.k3s.inventory import API_PORT, Cluster, Host
+from xops.k3s.notation import ip_address
 
 SERVER_PORTS = (API_PORT, 2379, 2380, 10250)
 AGENT_PORTS = (10250,)
 
 _CLOSED = ("silent", "unreachable")
+_RELEASE = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:\+k3s(\d+))?")
 
 
 class Severity(StrEnum):
@@ -174,7 +177,7 @@ def _addresses(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Findin
         )
         yield Finding(host.name, "route", "has no default route; K3S would not start", remedy)
     inner = host.internal_address
-    if inner[0].isdigit() and inner not in seen.addresses:
+    if ip_address(inner) and inner not in seen.addresses:
         found = f"{inner} is not among its addresses: {', '.join(sorted(seen.addresses))}"
         yield Finding(host.name, "address", found, "Set private_address to one of them.")
 
@@ -190,28 +193,39 @@ def _ports(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Finding]:
 
 
 def _installed(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Finding]:
-    if seen.version and (newer := _order(seen.version)) > (wanted := _order(cluster.k3s.version)):
-        found = f"runs {seen.version}, the file says {cluster.k3s.version}"
-        remedy = f"K3S cannot go back: write `version: {seen.version}`, or restore a snapshot."
-        yield Finding(host.name, "version", found, remedy)
-    elif seen.version and wanted[1] > newer[1] + 1:
-        found = f"runs {seen.version}; {cluster.k3s.version} skips a minor version"
-        yield Finding(host.name, "version", found, f"Go to v1.{newer[1] + 1} first.")
+    if seen.version is not None:
+        yield from _version(cluster, host, seen.version)
     if not host.is_server and seen.etcd_member:
         found = "holds etcd's data, the file says agent"
         yield Finding(host.name, "role", found, "Write `role: server`, or remove the node first.")
 
 
+def _version(cluster: Cluster, host: Host, version: str) -> Iterator[Finding]:
+    current, wanted = _order(version), _order(cluster.k3s.version)
+    found = remedy = ""
+    if not current:
+        found, remedy = f"{version} is no release of K3S", "Install a release there first."
+    elif current > wanted:
+        found = f"runs {version}, the file says {cluster.k3s.version}"
+        remedy = f"K3S cannot go back: write `version: {version}`, or restore a snapshot."
+    elif wanted[1] > current[1] + 1:
+        found = f"runs {version}; {cluster.k3s.version} skips a minor version"
+        remedy = f"Go to v1.{current[1] + 1} first."
+    if found:
+        yield Finding(host.name, "version", found, remedy)
+
+
 def _order(version: str) -> tuple[int, ...]:
-    numbers = version.removeprefix("v").replace("+k3s", ".").split("-")[0].split(".")
-    return tuple(int(number) for number in numbers)
+    """Major, minor, patch, and K3S's own number; empty for what is no release."""
+    numbers = _RELEASE.match(version)
+    return tuple(int(number) for number in numbers.groups("0")) if numbers else ()
 
 
 def _peers(cluster: Cluster, host: Host, observed: Observed) -> Iterator[Finding]:
     answers = observed.reached.get(host.name, {})
     closed: dict[str, list[int]] = defaultdict(list)
     for (address, port), answer in sorted(answers.items()):
-        if answer in _CLOSED:
+        if answer in _CLOSED and address != cluster.endpoint.address:
             closed[address].append(port)
     names = {other.internal_address: other.name for other in cluster.hosts}
     for address, ports in closed.items():
@@ -271,11 +285,11 @@ def _one_cluster(cluster: Cluster, observed: Observed) -> Iterator[Finding]:
     if len(known) < 2:
         return
     for identity, names in known.items():
-        found = f"{', '.join(names)} belong to cluster {identity[:12]}, others to another"
+        found = f"cluster {identity[:12]} is that of {', '.join(names)}; others are of another"
         remedy = (
             "These are different clusters, and xOps merges none. On the hosts that shall join the"
-            " other one: `k3s-killall.sh; rm -rf /var/lib/rancher/k3s /etc/rancher`. That loses"
-            " what is only there."
+            " other one: `systemctl disable --now k3s k3s-agent; rm -rf"
+            f" {cluster.k3s.data_dir} /etc/rancher`. That loses what is only there."
         )
         yield Finding(names[0], "cluster", found, remedy)
 

@@ -47,7 +47,8 @@ def _hash(token: str) -> str:
 def secret_of(token: str) -> str:
     """The secret part of a token in either form, `K10<hash>::server:<secret>` or plain."""
     text = token.strip()
-    return text.split("::", 1)[1].split(":", 1)[-1] if text.startswith("K10") else text
+    is_full = text.startswith("K10") and "::" in text
+    return text.split("::", 1)[1].split(":", 1)[-1] if is_full else text
 
 
 def load(folder: Path) -> Tokens | None:

@@ -37,11 +37,6 @@ class Topology:
         """The host's node, None if the API shows none or does not answer."""
         return next((node for node in self.nodes or () if node.name == host.name), None)
 
-    @property
-    def stale(self) -> tuple[Host, ...]:
-        """Hosts that the cluster knows as members, whose own disk knows nothing of it."""
-        return tuple(host for host in self.joiners if self.node(host) is not None)
-
 
 def read(cluster: Cluster, facts: Mapping[str, HostFacts]) -> Topology:
     """What the facts say about the cluster. While a server was not seen, nobody founds one."""

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
@@ -30,9 +32,10 @@ func runAgent(arguments []string) error {
 	defer stop()
 	infof("Starting k3s agent %s (%s)", version, commit)
 	if err := node.join(ctx, func() (*Remote, error) { return agentRemote(node, token) }); err != nil {
-		return err
+		return nil //nolint:nilerr // it waits until told to stop
 	}
 	return node.run(ctx, func() {
+		infof("k3s agent is up and running")
 		if _, err := daemon.SdNotify(true, "READY=1\n"); err != nil {
 			warningf("failed to notify systemd: %v", err)
 		}
@@ -98,10 +101,10 @@ func agentRemote(node *Node, token Token) (*Remote, error) {
 	return nil, err
 }
 
-// join gets the node's certificate, trying for as long as it takes. A node that has one keeps it:
-// it needs neither the token nor the server it once joined.
+// join gets the node's certificate, trying for as long as it takes. A node that has one shows that
+// instead of the token, and keeps it when no server answers.
 func (n *Node) join(ctx context.Context, find func() (*Remote, error)) error {
-	if n.hasIdentity() {
+	if n.hasIdentity() && n.refreshIdentity() {
 		return nil
 	}
 	for {
@@ -117,6 +120,34 @@ func (n *Node) join(ctx context.Context, find func() (*Remote, error)) error {
 			return err
 		}
 	}
+}
+
+// refreshIdentity renews the certificate with the one at hand, as K3S does at every start. It tells
+// whether the node may go on with what it has: not if the cluster is another one or refuses the node.
+func (n *Node) refreshIdentity() bool {
+	for _, address := range n.balancer.candidates() {
+		remote, err := n.certifiedRemote(address)
+		if err != nil {
+			return false
+		}
+		remote.client.Timeout = 3 * time.Second
+		err = n.fetchIdentity(remote)
+		status, stranger := &statusError{}, x509.UnknownAuthorityError{}
+		switch {
+		case err == nil:
+			return true
+		case errors.As(err, &stranger):
+			warningf("%s belongs to another cluster than this node's certificate", address)
+			if address != n.balancer.joined {
+				continue
+			}
+			return false
+		case errors.As(err, &status) && status.code != http.StatusServiceUnavailable:
+			warningf("%s refused this node's certificate: %v", address, err)
+			return false
+		}
+	}
+	return true
 }
 
 // retryAfter is short while a server starts and K3S's five seconds when it said no.

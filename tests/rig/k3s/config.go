@@ -147,7 +147,7 @@ func (o *Options) merge(file string, content []byte) error {
 		key := fmt.Sprint(item.Key)
 		name, appends := strings.CutSuffix(key, "+")
 		spec, known := o.specs[name]
-		if !known {
+		if !known || !o.readsFromFile(name) {
 			if err := o.unknownKey(name); err != nil {
 				return err
 			}
@@ -168,6 +168,16 @@ func (o *Options) merge(file string, content []byte) error {
 		o.values[spec.name] = values
 	}
 	return nil
+}
+
+// readsFromFile keeps the short commands from taking the server's token and join address for theirs.
+func (o *Options) readsFromFile(name string) bool {
+	switch o.command {
+	case "server", "agent", "etcd-snapshot":
+		return true
+	default:
+		return name == "data-dir" || name == "https-listen-port" || name == "write-kubeconfig"
+	}
 }
 
 // unknownKey does as K3S does: a server skips the key with a warning, an agent refuses to start.

@@ -66,7 +66,9 @@ func (s *Server) reconcileOnce(ctx context.Context, lister corelisters.NodeListe
 		if !s.leads() {
 			continue
 		}
-		if err := s.finalizeNode(within, node); err != nil {
+		if err := s.finalizeNode(within, node); apierrors.IsConflict(err) {
+			debugf("node %s changed meanwhile; again in a second", node.Name)
+		} else if err != nil {
 			warningf("node %s: %v", node.Name, err)
 		}
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -130,6 +132,18 @@ func (b *balancer) demote(address string) {
 	b.mutex.Unlock()
 	for _, connection := range cut {
 		connection.Close()
+	}
+}
+
+// avoid moves on from the server in front when it turns out to belong to another cluster.
+func (b *balancer) avoid(err error) {
+	stranger := x509.UnknownAuthorityError{}
+	if !errors.As(err, &stranger) {
+		return
+	}
+	if candidates := b.candidates(); len(candidates) > 1 {
+		warningf("%s is no server of this node's cluster", candidates[0])
+		b.demote(candidates[0])
 	}
 }
 

@@ -98,7 +98,7 @@ func (s *Server) etcdTLS(certificate, authority string) transport.TLSInfo {
 }
 
 // etcdDefaults come before etcd-arg: K3S's slow heartbeat halved, since tests wait for elections.
-var etcdDefaults = []string{"heartbeat-interval=250", "election-timeout=2500", "log-level=error", "warning-unary-request-duration=500ms"}
+var etcdDefaults = []string{"heartbeat-interval=200", "election-timeout=2000", "log-level=error", "warning-unary-request-duration=500ms"}
 
 // applyEtcdArguments must run first: declaring etcd's flags resets the fields behind them.
 func applyEtcdArguments(config *embed.Config, arguments []string) error {

@@ -152,6 +152,7 @@ func (n *Node) beat(ctx context.Context) {
 	for pause(ctx, heartbeat) == nil {
 		within, cancel := context.WithTimeout(ctx, heartbeat)
 		if err := n.renewLease(within); err != nil {
+			n.balancer.avoid(err)
 			warningf("Failed to update lease of node %s: %v", n.name, err)
 		}
 		found, err := n.client.CoreV1().Nodes().Get(within, n.name, metav1.GetOptions{ResourceVersion: "0"})

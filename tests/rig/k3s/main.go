@@ -5,6 +5,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/component-base/cli"
 	"k8s.io/component-base/logs"
 	_ "k8s.io/component-base/metrics/prometheus/version"
+	"k8s.io/klog/v2"
 	kubectl "k8s.io/kubectl/pkg/cmd"
 	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
@@ -71,6 +73,10 @@ func runCommand(command string, arguments []string) {
 	if !known {
 		fmt.Fprintf(os.Stderr, "No help topic for '%s'\n", command)
 		os.Exit(3)
+	}
+	if command != "server" && command != "agent" {
+		klog.LogToStderr(false) // the gRPC library's remarks about connections that close
+		klog.SetOutput(io.Discard)
 	}
 	if err := action(arguments); err != nil {
 		fatalf("Error: %v", err)

@@ -162,6 +162,7 @@ func (n *Node) run(ctx context.Context, registered func()) error {
 		if err == nil {
 			break
 		}
+		n.balancer.avoid(err)
 		warningf("Unable to register node %s with API server: %v", n.name, err)
 		if err := pause(ctx, time.Second); err != nil {
 			return nil

@@ -76,10 +76,26 @@ func (s *Server) mayReset() error {
 	return listener.Close()
 }
 
+// locate gives the path of the snapshot to restore, from S3 if that is on.
+func (s *Server) locate(path string) (string, error) {
+	store, err := snapshotsOf(s.options, s.paths, s.nodeName)
+	if err != nil {
+		return "", err
+	}
+	if store.bucket != nil {
+		return store.bucket.download(path, store.directory)
+	}
+	if !strings.Contains(path, "/") {
+		path = filepath.Join(store.directory, path)
+	}
+	return path, nil
+}
+
 // restore puts a snapshot's data in the place of this host's.
 func (s *Server) restore(path string) error {
-	if !strings.Contains(path, "/") {
-		path = filepath.Join(snapshotsOf(s.options, s.paths, s.nodeName).directory, path)
+	path, err := s.locate(path)
+	if err != nil {
+		return err
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -122,7 +138,7 @@ func (s *Server) becomeSoleMember() error {
 	config.AdvertisePeerUrls = addresses(s.peerURL())
 	config.InitialCluster = s.memberName + "=" + s.peerURL()
 	config.ForceNewCluster = true
-	config.LogLevel = "error"
+	config.LogLevel = "panic"
 	config.EnableGRPCGateway = false
 	running, err := embed.StartEtcd(config)
 	if err != nil {

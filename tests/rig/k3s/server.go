@@ -55,7 +55,7 @@ func runServer(arguments []string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := server.start(ctx); err != nil {
+	if err := server.start(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
 	<-ctx.Done()
@@ -91,9 +91,6 @@ func newServer(options *Options) (*Server, error) {
 func checkServerOptions(options *Options) error {
 	if options.String("datastore-endpoint") != "" {
 		return errors.New("this test distribution keeps its data in embedded etcd only: remove datastore-endpoint")
-	}
-	if options.Bool("cluster-init") && options.String("server") != "" {
-		return errors.New("cannot use both cluster-init and server: remove one of them from the configuration")
 	}
 	for _, key := range []string{"cluster-cidr", "service-cidr"} {
 		if _, _, err := net.ParseCIDR(options.List(key)[0]); err != nil {

@@ -25,11 +25,13 @@ type snapshots struct {
 	directory string
 	node      string
 	compress  bool
+	bucket    *bucket // nil without S3
 }
 
-func snapshotsOf(options *Options, paths Paths, node string) snapshots {
+func snapshotsOf(options *Options, paths Paths, node string) (snapshots, error) {
 	directory := firstOf(options.String("etcd-snapshot-dir"), paths.server("db", "snapshots"))
-	return snapshots{paths: paths, directory: directory, node: node, compress: options.Bool("etcd-snapshot-compress")}
+	bucket, err := bucketOf(options)
+	return snapshots{paths, directory, node, options.Bool("etcd-snapshot-compress"), bucket}, err
 }
 
 func (s snapshots) save(ctx context.Context, name string) (string, error) {
@@ -51,6 +53,13 @@ func (s snapshots) save(ctx context.Context, name string) (string, error) {
 			return "", err
 		}
 		file += ".zip"
+	}
+	infof("Snapshot %s saved.", file)
+	if s.bucket == nil {
+		return file, nil
+	}
+	if err := s.bucket.upload(filepath.Join(s.directory, file)); err != nil {
+		return "", fmt.Errorf("failed to upload snapshot: %w", err)
 	}
 	infof("Snapshot %s saved.", file)
 	return file, nil
@@ -149,12 +158,27 @@ func (s snapshots) list() error {
 		fmt.Fprintf(table, "%s\tfile://%s\t%d\t%s\n", info.Name(), filepath.Join(s.directory, info.Name()), info.Size(),
 			info.ModTime().UTC().Format(time.RFC3339))
 	}
+	if s.bucket != nil {
+		objects, err := s.bucket.list()
+		if err != nil {
+			return err
+		}
+		for _, object := range objects {
+			_, bucket, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(s.bucket.base, "https://"), "http://"), "/")
+			fmt.Fprintf(table, "%s\ts3://%s/%s\t%d\t%s\n", filepath.Base(object.Key), bucket, object.Key, object.Size,
+				object.LastModified.UTC().Format(time.RFC3339))
+		}
+	}
 	return table.Flush()
 }
 
 func (s snapshots) remove(names []string) error {
 	for _, name := range names {
-		if err := os.Remove(filepath.Join(s.directory, filepath.Base(name))); err != nil {
+		err := os.Remove(filepath.Join(s.directory, filepath.Base(name)))
+		if s.bucket != nil && (err == nil || os.IsNotExist(err)) {
+			err = s.bucket.remove(name)
+		}
+		if err != nil {
 			return fmt.Errorf("failed to delete snapshot %s: %w", name, err)
 		}
 		infof("Snapshot %s deleted.", name)
@@ -172,7 +196,10 @@ func runSnapshot(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	store := snapshotsOf(options, paths, node)
+	store, err := snapshotsOf(options, paths, node)
+	if err != nil {
+		return err
+	}
 	switch firstOf(options.Rest...) {
 	case "save", "":
 		_, err = store.save(context.Background(), options.String("name"))
@@ -203,10 +230,14 @@ func (s *Server) scheduleSnapshots(ctx context.Context) {
 	if s.options.Bool("etcd-disable-snapshots") {
 		return
 	}
-	store := snapshotsOf(s.options, s.paths, s.nodeName)
+	store, err := snapshotsOf(s.options, s.paths, s.nodeName)
+	if err != nil {
+		errorf("snapshots are not scheduled: %v", err)
+		return
+	}
 	name := s.options.String("etcd-snapshot-name")
 	schedule := cron.New()
-	_, err := schedule.AddFunc(s.options.String("etcd-snapshot-schedule-cron"), func() {
+	_, err = schedule.AddFunc(s.options.String("etcd-snapshot-schedule-cron"), func() {
 		if _, err := store.save(ctx, name); err != nil {
 			errorf("Failed to take scheduled snapshot: %v", err)
 			return

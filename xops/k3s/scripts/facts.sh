@@ -5,7 +5,8 @@ export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 section() { printf '\n@@%s\n' "$1"; }
 section clock; date +%s.%N
 section arch; uname -m
-section os; . /etc/os-release 2>/dev/null; printf '%s %s\n' "${ID:-unknown}" "${VERSION_ID:-}"
+# A POSIX shell ends when `.` finds no file.
+section os; [ ! -r /etc/os-release ] || . /etc/os-release; printf '%s %s\n' "${ID:-unknown}" "${VERSION_ID:-}"
 section init
 if [ -d /run/systemd/system ]; then echo systemd
 elif command -v rc-service >/dev/null; then echo openrc

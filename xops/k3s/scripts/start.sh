@@ -1,5 +1,6 @@
 # Puts the staged binary in place and starts or restarts K3S, without waiting for it.
 # Given: SERVICE BINARY STAGED SYSCTL REMOVED (paths, a line each) VERB (start, restart or keep)
+#        UNREAD (the note that K3S has something to read)
 set -e
 echo "$REMOVED" | while read -r path; do [ -z "$path" ] || rm -f "$path"; done
 if [ -n "$STAGED" ]; then
@@ -18,3 +19,4 @@ else
   rc-update add "$SERVICE" default >/dev/null
   rc-service --quiet "$SERVICE" "$VERB"
 fi
+rm -f "$UNREAD"

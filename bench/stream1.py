@@ -1,0 +1,148 @@
+"""Stream 1: what xOps costs on top of the bare tool, and how long a person waits.
+
+provision-ecs, apply    the flow run, against `terraform apply -auto-approve` of the same stack
+provision-ecs, no-op    the flow run, against `terraform plan` of the unchanged stack
+xops ecs apply, no-op   the same from a shell, Python's start included
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.rows import ROUNDS, XOPS, Row, measured, say, timed
+from xops.core.settings import ROOT
+from xops.ecs import terraform_discovery
+from xops.ecs.environment import Environment
+from xops.ecs.stream1 import Stream1
+from xops.local import runs
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Home:
+    """An embedded stack of its own below one folder."""
+
+    folder: Path
+    aws_port: int
+    prefect_port: int
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment of its commands."""
+        return {
+            **os.environ,
+            "XOPS_HOME": str(self.folder),
+            "XOPS_AWS_PORT": str(self.aws_port),
+            "XOPS_PREFECT_PORT": str(self.prefect_port),
+        }
+
+    def xops(self, *arguments: str) -> float:
+        """Run the command; the seconds it took."""
+        return timed([XOPS, *arguments], ROOT, self.environ)
+
+    def stream(self) -> Stream1:
+        """`local` on its embedded AWS, which is started, with the state's bucket in place.
+
+        The bare tool needs the bucket as well, so neither side is timed for making it.
+        """
+        self.xops("ecs", "plan", "-e", "local")
+        os.environ["XOPS_HOME"] = str(self.folder)
+        endpoint = {"XOPS_AWS_ENDPOINT": f"http://127.0.0.1:{self.aws_port}"}
+        stream = Stream1.open(Environment.load("local"), {**self.environ, **endpoint})
+        stream.bucket.apply(stream.bucket.changes())
+        return stream
+
+
+@contextmanager
+def home() -> Iterator[Home]:
+    """A stack that is stopped and removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="xops-bench-") as folder:
+        stack = Home(Path(folder), free_port(), free_port())
+        try:
+            yield stack
+        finally:
+            stack.xops("down")
+
+
+class Bare:
+    """Terraform by hand on the same stack, with an embedded AWS of its own."""
+
+    def __init__(self, stack: Home) -> None:
+        stream = stack.stream()
+        stream.plan()  # leaves an initialised data folder, the variables and the configuration
+        self._terraform = stream.terraform
+        self._environ = stream.terraform._environment()
+        self._variables = stream.terraform.work / "environment.tfvars.json"
+
+    def _run(self, *arguments: str, accepted: tuple[int, ...] = (0,)) -> float:
+        argv = [*self._terraform.binary.argv, *arguments, f"-var-file={self._variables}"]
+        return timed(argv, self._terraform.stack, self._environ, accepted)
+
+    def apply(self) -> float:
+        """`terraform apply` from nothing."""
+        return self._run("apply", "-auto-approve", "-input=false", "-json")
+
+    def plan(self) -> float:
+        """`terraform plan` of an unchanged stack."""
+        return self._run("plan", "-input=false", "-json", "-detailed-exitcode")
+
+
+class Flow:
+    """provision-ecs through the Prefect server and its worker."""
+
+    def __init__(self, stack: Home) -> None:
+        self._api = f"http://127.0.0.1:{stack.prefect_port}/api"
+
+    def run(self) -> float:
+        """One run with apply; the seconds from its start to its end as Prefect measured them."""
+        parameters = {"request": {"environment": "local"}, "apply": True}
+        number = runs.start(self._api, "provision-ecs/ecs", parameters)
+        runs.follow(self._api, number, lambda step: None)
+        with runs.client(self._api) as prefect:
+            run = prefect.read_flow_run(number)
+        if run.start_time is None or run.end_time is None:
+            sys.exit(f"the run {run.name} has ended, but the server does not say when")
+        return float((run.end_time - run.start_time).total_seconds())
+
+
+def measure() -> list[Row]:
+    """Measure everything about Stream 1, and how long the unit suite takes."""
+    binary = terraform_discovery.find_binary(os.environ)
+    say(f"Terraform {binary.version} from {binary.source}; about ten minutes")
+    rows: list[Row] = []
+    with home() as hand, home() as stack:
+        bare = Bare(hand)
+        stack.stream()
+        bring_up = "import sys; from xops.local import stack, up; up.bring_up(stack.stack(), print)"
+        timed([sys.executable, "-c", bring_up], ROOT, stack.environ)
+        flow = Flow(stack)
+        apply = Row("provision-ecs, apply", "terraform apply", 1.10)
+        rows.append(measured(apply, flow.run, bare.apply, 1))
+        no_op = Row("provision-ecs, no-op", "terraform plan", 1.25)
+        rows.append(measured(no_op, flow.run, bare.plan, ROUNDS))
+        shell = Row("xops ecs apply, no-op", "terraform plan")
+        rows.append(
+            measured(shell, lambda: stack.xops("ecs", "apply", "-e", "local"), bare.plan, ROUNDS)
+        )
+        again = Row("make run ONCE=1, everything up", "")
+        again.ours = [stack.xops("up", "--once")]
+        stack.xops("down")
+        first = Row("make run ONCE=1, nothing up, warm caches", "")
+        first.ours = [stack.xops("up", "--once")]
+        rows += [again, first]
+    unit = Row("unit suite", "")
+    unit.ours = [timed([sys.executable, "-m", "pytest", "-q", "tests/unit"], ROOT, {**os.environ})]
+    return [*rows, unit]

@@ -1,0 +1,452 @@
+"""Hosts that exist in memory only, behind the Protocol through which xOps reaches real ones.
+
+They keep K3S's contract where an apply touches it: a server founds or joins as its config.yaml
+says, joins one at a time and with the right token, an earlier life of it must be forgotten first.
+All that is asked of them is noted, in the order in which it came, over all hosts.
+"""
+
+import asyncio
+import hashlib
+import json
+import shlex
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from xops.k3s import facts, paths, scripts
+from xops.k3s.inventory import Cluster, Host
+from xops.k3s.transport import BytesHandler, LineHandler, LockedError, Ran, Transport, Upload
+
+CA = b"the cluster's own CA"
+CLUSTER_ID = hashlib.sha256(CA).hexdigest()
+
+TEXTS = {
+    name: resources.files(scripts).joinpath(f"{name}.sh").read_text()
+    for name in (
+        "diagnose", "facts", "forget", "gate", "nodes_ready", "peers", "prepare", "start", "undo",
+    )
+}  # fmt: skip
+KNOWN = {text.partition("\n")[0]: name for name, text in TEXTS.items()}
+
+
+class Killed(BaseException):
+    """The process that applies ends here, as by SIGKILL; the hosts go on."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One request. `what` is a script's name, or `put`; `about` its verb, node or path."""
+
+    host: str
+    what: str
+    about: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.what} {self.about}".rstrip()
+
+
+@dataclass
+class Machine:
+    """One host: its files, its service, and what is wrong with it."""
+
+    host: Host
+    version: str
+    files: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    active: str | None = None
+    read: dict[str, bytes] = field(default_factory=dict)
+    """The files as K3S read them when it was started last."""
+    starts: int = 0
+    has_etcd: bool = False
+    knows_ca: bool = False
+    breaks: str | None = None
+    """What its log says; K3S then never comes up."""
+    log: str = ""
+    forgets_file: str | None = None
+    """A path at which nothing that is written stays."""
+    images: dict[str, int] = field(default_factory=dict)
+    holder: str | None = None
+
+    @property
+    def text(self) -> dict[str, Any]:
+        """config.yaml as K3S would read it."""
+        body, _ = self.files.get(paths.CONFIG, (b"", 0))
+        return yaml.safe_load(body) or {}
+
+    @property
+    def restarts(self) -> int:
+        """How often K3S was told to start beyond the first time."""
+        return max(0, self.starts - 1)
+
+    def lose_disk(self) -> None:
+        """All of it is gone; the host boots bare."""
+        self.files.clear()
+        self.read.clear()
+        self.images.clear()
+        self.active = None
+        self.has_etcd = self.knows_ca = False
+
+
+@dataclass
+class World:
+    """All hosts of a cluster, and what its API knows."""
+
+    cluster: Cluster
+    machines: dict[str, Machine] = field(default_factory=dict)
+    nodes: dict[str, bool] = field(default_factory=dict)
+    """Ready or not, by name."""
+    founded: int = 0
+    events: list[Event] = field(default_factory=list)
+    scripts: list[str] = field(default_factory=list)
+    uploads: list[tuple[str, Upload]] = field(default_factory=list)
+    agent_tokens: list[str] = field(default_factory=list)
+    joining: set[str] = field(default_factory=set)
+    """Servers that were told to join and are no voters yet."""
+    most_joining: int = 0
+    transports: list["InMemory"] = field(default_factory=list)
+    kubeconfig: str = ""
+    kill_at: int | None = None
+    """The number of the request at which the applying process ends."""
+
+    def __post_init__(self) -> None:
+        for host in self.cluster.hosts:
+            self.machines[host.name] = Machine(host, self.cluster.k3s.version)
+
+    async def connect(self, host: Host) -> Transport:
+        transport = InMemory(self, self.machines[host.name])
+        self.transports.append(transport)
+        return transport
+
+    def note(self, event: Event) -> None:
+        if self.kill_at is not None and len(self.events) >= self.kill_at:
+            raise Killed
+        self.events.append(event)
+
+    def round_trips(self) -> dict[str, int]:
+        """Requests by host, over all connections."""
+        found = dict.fromkeys(self.machines, 0)
+        for transport in self.transports:
+            found[transport.host] += transport.round_trips
+        return found
+
+    def forget_events(self) -> None:
+        """Begin to count anew."""
+        for kept in (self.events, self.scripts, self.uploads, self.transports):
+            kept.clear()
+
+    def seen(self, *what: str) -> list[str]:
+        """Requests of these kinds as lines, in order."""
+        return [str(event) for event in self.events if event.what in what]
+
+    @property
+    def members(self) -> list[str]:
+        """Servers whose vote counts, up or down; a learner's does not yet."""
+        servers = [name for name in self.nodes if self.machines[name].host.is_server]
+        return [name for name in servers if name not in self.joining]
+
+    @property
+    def voters(self) -> list[str]:
+        """Members that are up."""
+        machines = self.machines
+        up = [name for name in self.members if machines[name].active == "active"]
+        return [name for name in up if machines[name].has_etcd]
+
+    @property
+    def has_quorum(self) -> bool:
+        return 2 * len(self.voters) > len(self.members)
+
+
+class InMemory:
+    """One connection, as `xops.k3s.transport.Transport` describes it."""
+
+    def __init__(self, world: World, machine: Machine) -> None:
+        self._world = world
+        self._machine = machine
+        self.round_trips = 0
+
+    @property
+    def host(self) -> str:
+        return self._machine.host.name
+
+    async def run(
+        self,
+        script: str,
+        *,
+        stdin: bytes = b"",
+        deadline: float,
+        on_line: LineHandler | None = None,
+    ) -> Ran:
+        self.round_trips += 1
+        first = script.partition("\n")[0]
+        name = KNOWN.get(first, first.removeprefix("# "))
+        values = _values(script, name)
+        about = values.get("VERB", values.get("NODE", ""))
+        self._world.note(Event(self.host, name, about))
+        self._world.scripts.append(script)
+        await asyncio.sleep(0)
+        lines: list[str] = []
+        code = 0
+        for answer in _ANSWERS[name](self._world, self._machine, values):
+            if isinstance(answer, int):
+                code = answer
+            else:
+                lines.append(answer)
+                if on_line:
+                    for line in answer.splitlines():
+                        on_line(line)
+        return Ran(code, "\n".join(lines) + "\n", "", 0.0)
+
+    async def put(self, upload: Upload, on_progress: BytesHandler | None = None) -> bool:
+        self.round_trips += 1
+        self._world.note(Event(self.host, "put", upload.path))
+        self._world.uploads.append((self.host, upload))
+        await asyncio.sleep(0)
+        body = upload.source if isinstance(upload.source, bytes) else upload.source.read_bytes()
+        files = self._machine.files
+        if files.get(upload.path) == (body, upload.mode):
+            return False
+        if upload.path != self._machine.forgets_file:
+            files[upload.path] = (body, upload.mode)
+        if paths.IMAGES in upload.path and not upload.path.endswith(paths.IMAGE_CACHE):
+            self._machine.images[upload.path] = len(body)
+        return True
+
+    @asynccontextmanager
+    async def lock(self, path: str, holder: str) -> AsyncIterator[None]:
+        if self._machine.holder:
+            found = f"held by {self._machine.holder}"
+            raise LockedError(f"locking {self.host}", found, "Wait for it.")
+        self._machine.holder = holder
+        try:
+            yield
+        finally:
+            self._machine.holder = None
+
+    async def close(self) -> None:
+        pass
+
+
+def _values(script: str, name: str) -> dict[str, str]:
+    """The variables that were set in a script of ours."""
+    if name not in TEXTS:
+        return {}
+    first, _, rest = TEXTS[name].partition("\n")
+    assigned = script.removeprefix(first).removesuffix(rest)
+    pairs = (word.split("=", 1) for word in shlex.split(assigned))
+    return {key: value for key, value in pairs}
+
+
+# Answers of the scripts: lines of their output, and the exit code if it is not 0.
+
+Answer = Iterator[str | int]
+
+
+def _facts(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    host = machine.host
+    inner = host.internal_address
+    installed = paths.BINARY in machine.files
+    service = f"LoadState={'loaded' if machine.active else 'not-found'}"
+    service += f"\nActiveState={machine.active}\nUnitFileState=enabled\nNRestarts=0"
+    answers = {
+        "clock": "0.0",
+        "arch": "x86_64" if host.arch == "amd64" else "aarch64",
+        "os": "debian 13",
+        "init": "systemd",
+        "hostname": host.name,
+        "machine_id": hashlib.sha256(host.name.encode()).hexdigest()[:32],
+        "cpus": "4",
+        "memory": "MemTotal: 8000000 kB\nSwapTotal: 0 kB",
+        "disk": "/dev/vda 99999999 1 99999999 1% /",
+        "addresses": f"{inner}/24",
+        "routes": "default via 10.0.0.1",
+        "cgroups": "memory",
+        "modules": "",
+        "iptables": "iptables v1.8",
+        "sockets": "",
+        "sysctls": "\n".join(f"{key}={value}" for key, value in facts.SYSCTLS.items()),
+        "version": f"k3s version {machine.version} (0123)" if installed else "",
+        "service": service,
+        "files": "\n".join(_file_rows(world, machine, values["WATCHED"])),
+        "images": "\n".join(f"{size} {path}" for path, size in machine.images.items()),
+        "config": machine.files.get(paths.CONFIG, (b"", 0))[0].decode(),
+        "cluster_id": CLUSTER_ID if machine.knows_ca else "",
+        "etcd": "member" if machine.has_etcd else "",
+        "nodes": _nodes(world, machine),
+        "fsync": "",
+        "end": "",
+    }
+    yield from (f"\n@@{name}\n{text}" for name, text in answers.items())
+
+
+def _file_rows(world: World, machine: Machine, watched: str) -> Iterator[str]:
+    manifests = f"{world.cluster.k3s.data_dir}/{paths.MANIFESTS}/xops-"
+    for path, (body, mode) in machine.files.items():
+        if path in watched.split() or path.startswith(manifests):
+            digest = hashlib.sha256(body).hexdigest()
+            yield f"{digest} {mode:o} root:root {len(body)} {path}"
+
+
+def _nodes(world: World, machine: Machine) -> str:
+    answers = machine.host.is_server and machine.active == "active" and world.has_quorum
+    return json.dumps({"items": [_node(world, name) for name in world.nodes]}) if answers else ""
+
+
+def _node(world: World, name: str) -> dict[str, Any]:
+    machine = world.machines[name]
+    roles = ("control-plane", "etcd") if machine.host.is_server else ()
+    conditions = {"Ready": str(world.nodes[name] and machine.active == "active")}
+    if roles:
+        conditions["EtcdIsVoter"] = str(name not in world.joining)
+    return {
+        "metadata": {
+            "name": name,
+            "labels": {f"node-role.kubernetes.io/{role}": "true" for role in roles},
+        },
+        "status": {
+            "conditions": [{"type": kind, "status": value} for kind, value in conditions.items()],
+            "addresses": [{"type": "InternalIP", "address": machine.host.internal_address}],
+            "nodeInfo": {"kubeletVersion": machine.version},
+        },
+    }
+
+
+def _peers(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    yield from (f"{pair} refused" for pair in values["PAIRS"].splitlines())
+
+
+def _prepare(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    yield from ()
+
+
+def _start(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    for path in values["REMOVED"].split():
+        machine.files.pop(path, None)
+    if staged := values["STAGED"]:
+        machine.files[paths.BINARY] = machine.files.pop(staged)
+        machine.version = world.cluster.k3s.version
+    if values["VERB"] == "keep":
+        return
+    machine.files.pop(values["UNREAD"], None)
+    if values["VERB"] == "start" and machine.active in ("active", "activating"):
+        return
+    machine.starts += 1
+    machine.read = {path: body for path, (body, _) in machine.files.items()}
+    _come_up(world, machine)
+    yield from ()
+
+
+def _come_up(world: World, machine: Machine) -> None:
+    machine.active = "activating"
+    if machine.breaks is None:
+        machine.log = (_server if machine.host.is_server else _agent)(world, machine)
+    else:
+        machine.log = machine.breaks
+    if not machine.log:
+        machine.active = "active"
+        machine.knows_ca = True
+        world.nodes[machine.host.name] = True
+
+
+def _server(world: World, machine: Machine) -> str:
+    """Found or join as the configuration says; what the log says where it fails."""
+    config, name = machine.text, machine.host.name
+    if machine.has_etcd:
+        return ""
+    if config.get("cluster-init"):
+        world.founded += 1
+        machine.has_etcd = True
+        return ""
+    token = machine.files[paths.TOKEN][0].decode().strip()
+    if not token.startswith(f"K10{CLUSTER_ID}::server:"):
+        return 'level=fatal msg="failed to validate token: token CA hash does not match"'
+    if name in world.nodes:
+        return f'level=fatal msg="etcd cluster join failed: duplicate node name found: {name}"'
+    world.joining.add(name)
+    world.most_joining = max(world.most_joining, len(world.joining))
+    machine.has_etcd = True
+    return ""
+
+
+def _agent(world: World, machine: Machine) -> str:
+    token = machine.files[paths.TOKEN][0].decode().strip()
+    if not machine.knows_ca and token not in world.agent_tokens:
+        return 'level=error msg="token CA hash does not match the Cluster CA certificate hash"'
+    if not machine.knows_ca and machine.host.name in world.nodes:
+        return 'level=error msg="Node password rejected, duplicate hostname"'
+    return ""
+
+
+def _gate(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    if machine.active != "active":
+        yield 21
+        return
+    yield "@@active"
+    if values["ROLE"] == "agent":
+        return
+    world.joining.discard(machine.host.name)  # etcd makes a voter of a learner that caught up
+    if len(world.voters) < int(values["MEMBERS"]):
+        yield 21
+        return
+    yield from ("@@readyz", "@@node", f"@@cluster={CLUSTER_ID}")
+
+
+def _nodes_ready(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    ready = [name for name in values["NODES"].split() if world.nodes.get(name)]
+    yield from (f"@@{name}" for name in ready)
+    if ready != values["NODES"].split():
+        yield 21
+
+
+def _forget(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    world.nodes.pop(values["NODE"], None)
+    yield from ()
+
+
+def _undo(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    folder, data = values["FOLDER"], values["DATA"]
+    gone = {f"{folder}/{name}" for name in ("config.yaml", "token", "agent-token", "k3s.yaml")}
+    gone |= {values["UNIT"], values["UNREAD"]}
+    for path in list(machine.files):
+        if path in gone or path.startswith(f"{data}/server/"):
+            del machine.files[path]
+    world.joining.discard(machine.host.name)
+    machine.active = None
+    machine.has_etcd = machine.knows_ca = False
+    yield from ()
+
+
+def _diagnose(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    yield machine.log
+
+
+def _agent_token(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    token = f"K10{CLUSTER_ID}::agent{len(world.agent_tokens)}.canary"
+    world.agent_tokens.append(token)
+    yield token
+
+
+def _kept_tokens(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    for path in (paths.TOKEN, paths.AGENT_TOKEN):
+        yield machine.files[path][0].decode().strip()
+
+
+def _kubeconfig(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    yield world.kubeconfig
+
+_ANSWERS = {
+    "diagnose": _diagnose,
+    "facts": _facts,
+    "forget": _forget,
+    "gate": _gate,
+    "nodes_ready": _nodes_ready,
+    "peers": _peers,
+    "prepare": _prepare,
+    "start": _start,
+    "undo": _undo,
+    "token for agents": _agent_token,
+    "tokens of the cluster": _kept_tokens,
+    "kubeconfig": _kubeconfig,
+}

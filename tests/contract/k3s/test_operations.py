@@ -1,0 +1,727 @@
+"""An apply on hosts in memory: the order that keeps quorum, what is undone, what is left alone."""
+
+import asyncio
+import base64
+import copy
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.contract.k3s.hosts_in_memory import Event, Killed, Machine, World
+from tests.k3s_hosts import row
+from tests.k3s_release import VERSION, release
+from xops.core.errors import PermanentError
+from xops.core.lifecycle import Approval, Status, carry_out
+from xops.core.plan import Plan
+from xops.k3s import bundle, paths, tokens
+from xops.k3s.artifacts import ARCHITECTURES
+from xops.k3s.inventory import Cluster
+from xops.k3s.lifecycle import K3sSteps, NotSteadyError, Outcome, StalePlanError
+from xops.k3s.operations import NotReadyError, QuorumError
+from xops.k3s.preflight import PreflightError
+from xops.k3s.sources import Folder
+from xops.k3s.tokens import Tokens
+
+STUCK = 'level=fatal msg="starting kubernetes: preparing server: critical configuration value mismatch"'  # noqa: E501
+
+
+@dataclass
+class Watched:
+    """Who watches: all that was shown, as text."""
+
+    shown: list[str] = field(default_factory=list)
+
+    def plan_ready(self, plan: Plan) -> None:
+        self.shown.append(plan.model_dump_json())
+
+    def note(self, message: str) -> None:
+        self.shown.append(message)
+
+    def step(self, host: str, what: str, seconds: float | None) -> None:
+        self.shown.append(f"{host}: {what}")
+
+
+@dataclass
+class Lab:
+    """A cluster's file, its hosts in memory, and how xOps is run on them."""
+
+    world: World
+    folder: Path
+    watched: Watched = field(default_factory=Watched)
+    cluster: Cluster = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.cluster = self.world.cluster
+
+    @property
+    def steps(self) -> K3sSteps:
+        return K3sSteps(self.cluster, self.world, self.watched, release().lock)
+
+    def apply(self) -> Outcome:
+        """From facts to record, approved by whoever is asked."""
+        return carry_out(self.steps, _yes, self.watched, apply=True, sleep=lambda _: None)
+
+    def change(self, **values: Any) -> None:
+        """Write other values into the cluster's file."""
+        self.cluster = self.cluster.model_validate(self.cluster.model_dump() | values)
+        self.world.cluster = self.cluster
+
+    def machine(self, name: str) -> Machine:
+        return self.world.machines[name]
+
+    @property
+    def restarts(self) -> dict[str, int]:
+        return {name: machine.restarts for name, machine in self.world.machines.items()}
+
+    @property
+    def evidence(self) -> list[str]:
+        return [file.read_text() for file in (self.folder / "evidence").rglob("*.json")]
+
+
+def _yes(plan: Plan) -> Approval:
+    return Approval("a person", "by hand", plan.digest)
+
+
+type MakeLab = Callable[..., Lab]
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> str:
+    """A server's kubeconfig, with a certificate that a TLS library accepts as an authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "k3s-server-ca")])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    cluster = {"server": "https://127.0.0.1:6443"}
+    cluster["certificate-authority-data"] = base64.b64encode(pem).decode()
+    user = {"client-key-data": "a2V5"}
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "default", "cluster": cluster}],
+            "users": [{"name": "default", "user": user}],
+            "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
+            "current-context": "default",
+        }
+    )
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kubeconfig: str) -> MakeLab:
+    """`lab(3, 2)`: three servers and two agents without K3S; more keys of the file by name."""
+    monkeypatch.setenv("XOPS_HOME", str(tmp_path / "home"))
+    numbers = itertools.count()
+
+    def make(servers: int = 3, agents: int = 0, **values: Any) -> Lab:
+        folder = tmp_path / str(next(numbers))
+        files = release().write(folder / "release")
+        hosts = [_host("server", number) for number in range(1, servers + 1)]
+        hosts += [_host("agent", number) for number in range(1, agents + 1)]
+        document = {
+            "apiVersion": "xops/v1",
+            "name": "unit",
+            "k3s": {"version": VERSION},
+            "hardening": {"profile": "none"},
+            "artifacts": None if "air_gap" in values else {"folder": files},
+            "secrets": {"folder": folder / "secrets"},
+            "evidence": {"folder": folder / "evidence"},
+            "hosts": hosts,
+        }
+        world = World(Cluster.model_validate(document | values))
+        world.kubeconfig = kubeconfig
+        return Lab(world, folder)
+
+    return make
+
+
+def _host(role: str, number: int) -> dict[str, Any]:
+    """On loopback: what asks for the API from here is refused at once."""
+    return row(role, number, address=f"127.0.{1 if role == 'server' else 2}.{number}")
+
+
+# Bringing up
+
+
+@pytest.mark.parametrize(("servers", "agents"), [(1, 0), (1, 2), (3, 0), (3, 2), (5, 1)])
+def test_bare_hosts_become_a_cluster_and_stay_as_they_are(
+    lab: MakeLab, servers: int, agents: int
+) -> None:
+    here = lab(servers, agents)
+    first = here.apply()
+
+    assert first.status is Status.APPLIED
+    assert first.verification is not None
+    assert {node.name for node in first.verification.nodes} == set(here.world.machines)
+    assert here.world.founded == 1
+    assert set(here.restarts.values()) == {0}
+
+    here.world.forget_events()
+    before = {name: dict(machine.files) for name, machine in here.world.machines.items()}
+    second = here.apply()
+    assert second.status is Status.UNCHANGED
+    assert here.world.seen("put", "prepare", "start", "gate", "undo", "forget") == []
+    assert {name: machine.files for name, machine in here.world.machines.items()} == before
+    assert set(here.restarts.values()) == {0}
+
+
+def test_servers_come_one_at_a_time_each_through_its_gate(lab: MakeLab) -> None:
+    here = lab(3, 2)
+    here.apply()
+
+    assert here.world.seen("start", "gate")[:6] == [
+        "server-1: start start",
+        "server-1: gate server-1",
+        "server-2: start start",
+        "server-2: gate server-2",
+        "server-3: start start",
+        "server-3: gate server-3",
+    ]
+    assert here.world.most_joining == 1
+
+
+def test_agents_come_together_after_all_servers(lab: MakeLab) -> None:
+    here = lab(3, 2)
+    here.apply()
+
+    assert here.world.seen("start", "gate", "nodes_ready", "token for agents")[6:11] == [
+        "server-1: token for agents",
+        "agent-1: start start",
+        "agent-2: start start",
+        "agent-1: gate agent-1",
+        "agent-2: gate agent-2",
+    ]
+    assert len(here.world.seen("nodes_ready")) == 1
+
+
+@pytest.fixture
+def closed(lab: MakeLab, tmp_path: Path) -> MakeLab:
+    """Clusters whose hosts have no way out."""
+    archive = tmp_path / "bundle.tar"
+    source = Folder(release().write(tmp_path / "for-the-bundle"))
+    asyncio.run(bundle.build(VERSION, ARCHITECTURES, source, release().lock, archive))
+    return lambda *counts: lab(*counts, air_gap={"bundle": archive})
+
+
+def test_images_are_on_all_hosts_before_any_binary_changes(closed: MakeLab) -> None:
+    here = closed(3, 2)
+    here.apply()
+
+    events = [str(event) for event in here.world.events]
+    images = [at for at, line in enumerate(events) if "/agent/images/xops-" in line]
+    starts = [at for at, line in enumerate(events) if ": start " in line]
+    assert len(images) == 5
+    assert max(images) < min(starts)
+    assert all(len(machine.images) == 1 for machine in here.world.machines.values())
+    assert here.apply().status is Status.UNCHANGED
+
+
+def test_nobody_keeps_cluster_init_when_there_are_others(lab: MakeLab) -> None:
+    here = lab(3)
+    here.apply()
+
+    texts = [machine.text for machine in here.world.machines.values()]
+    assert ["cluster-init" in text for text in texts] == [False] * 3
+    assert [text["server"][8:17] for text in texts] == ["127.0.1.2", "127.0.1.1", "127.0.1.1"]
+
+
+# Healing
+
+
+@pytest.mark.parametrize("lost", ["server-1", "server-2", "server-3"])
+def test_a_server_without_its_disk_is_forgotten_then_joins(lab: MakeLab, lost: str) -> None:
+    here = lab(3)
+    here.apply()
+    here.machine(lost).lose_disk()
+    here.world.forget_events()
+    here.apply()
+
+    source = "server-2" if lost == "server-1" else "server-1"
+    assert here.world.seen("forget", "start")[:2] == [
+        f"{source}: forget {lost}",
+        f"{lost}: start start",
+    ]
+    assert here.world.founded == 1
+    assert sorted(here.world.voters) == ["server-1", "server-2", "server-3"]
+    assert {name: count for name, count in here.restarts.items() if name != lost and count} == {}
+
+
+def test_an_agent_without_its_disk_is_forgotten_then_joins(lab: MakeLab) -> None:
+    """Its node's password was lost with it: K3S lets it in again only when that is forgotten."""
+    here = lab(1, 1)
+    here.apply()
+    here.machine("agent-1").lose_disk()
+    here.world.forget_events()
+    here.apply()
+
+    assert here.world.seen("forget", "start")[:2] == [
+        "server-1: forget agent-1",
+        "agent-1: start start",
+    ]
+
+
+def test_members_that_are_down_come_up_together(lab: MakeLab) -> None:
+    """One alone has no quorum and would wait for ever."""
+    here = lab(3)
+    here.apply()
+    for name in ("server-1", "server-2"):
+        here.machine(name).active = "inactive"
+    here.world.forget_events()
+    here.apply()
+
+    assert here.world.seen("start", "gate") == [
+        "server-1: start start",
+        "server-2: start start",
+        "server-1: gate server-1",
+        "server-2: gate server-2",
+    ]
+    assert here.world.founded == 1
+
+
+def test_a_lost_node_and_a_stopped_one_are_both_mended(lab: MakeLab) -> None:
+    here = lab(5)
+    here.apply()
+    here.machine("server-4").lose_disk()
+    here.machine("server-1").active = "failed"
+    here.apply()
+
+    assert len(here.world.voters) == 5
+
+
+def test_without_quorum_a_lost_disk_is_mended_by_running_it_twice(lab: MakeLab) -> None:
+    """No API tells then that a node is an earlier life, and no plan forgets what it cannot see."""
+    here = lab(3)
+    here.apply()
+    here.machine("server-3").lose_disk()
+    here.machine("server-1").active = "failed"
+    with pytest.raises(NotReadyError, match="etcd still has a member by this host's name"):
+        here.apply()
+    here.apply()
+
+    assert sorted(here.world.voters) == ["server-1", "server-2", "server-3"]
+    assert here.world.founded == 1
+
+
+def test_one_server_becomes_three(lab: MakeLab) -> None:
+    """Its certificate must name the others, for which it restarts; alone it keeps no quorum."""
+    here = lab(3)
+    three = here.cluster
+    here.change(hosts=three.hosts[:1])
+    here.apply()
+    here.change(hosts=three.hosts)
+    here.apply()
+
+    assert sorted(here.world.voters) == ["server-1", "server-2", "server-3"]
+    assert (here.world.founded, here.world.most_joining) == (1, 1)
+
+
+# Restarts
+
+
+def test_a_changed_configuration_restarts_one_server_at_a_time(lab: MakeLab) -> None:
+    here = lab(3, 1)
+    here.apply()
+    here.world.forget_events()
+    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+    here.apply()
+
+    assert here.world.seen("start", "gate") == [
+        line
+        for name in ("server-1", "server-2", "server-3")
+        for line in (f"{name}: start restart", f"{name}: gate {name}")
+    ]
+    assert here.restarts == {"server-1": 1, "server-2": 1, "server-3": 1, "agent-1": 0}
+
+
+def test_a_new_binary_is_staged_everywhere_then_put_in_place_host_by_host(lab: MakeLab) -> None:
+    here = lab(3)
+    here.apply()
+    for machine in here.world.machines.values():
+        machine.files[paths.BINARY] = (b"an older release", 0o755)
+        machine.version = "v1.35.8+k3s1"
+    here.world.forget_events()
+    here.apply()
+
+    binaries = [line for line in here.world.seen("put", "start") if paths.UNREAD not in line]
+    assert [line.split(": ")[1].split(".")[0] for line in binaries] == [
+        *["put /usr/local/bin/k3s"] * 3,
+        *["start restart"] * 3,
+    ]
+    assert {machine.version for machine in here.world.machines.values()} == {VERSION}
+
+
+def test_no_server_restarts_when_that_would_lose_the_quorum(lab: MakeLab) -> None:
+    here = lab(3)
+    here.apply()
+    here.world.nodes["server-3"] = False
+    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+    here.world.forget_events()
+
+    with pytest.raises(QuorumError, match="only server-2 is ready, and etcd needs 2 of 3"):
+        here.apply()
+    assert here.world.seen("start") == []
+    assert set(here.restarts.values()) == {0}
+
+
+def test_a_service_that_hangs_with_old_files_is_restarted(lab: MakeLab) -> None:
+    """`start` does nothing to a service that is starting: it would never read the new ones."""
+    here = lab(1, 1)
+    here.apply()
+    agent = here.machine("agent-1")
+    agent.files[paths.CONFIG] = (b"server: https://nowhere:6443\n", 0o600)
+    agent.active = "activating"
+    here.apply()
+
+    assert agent.active == "active"
+
+
+# Failures
+
+
+@pytest.mark.parametrize("name", ["server-1", "server-2", "agent-1"])
+def test_a_host_that_never_came_up_is_taken_back_and_the_cause_named(
+    lab: MakeLab, name: str
+) -> None:
+    here = lab(3, 1)
+    here.machine(name).breaks = STUCK
+    with pytest.raises(NotReadyError) as caught:
+        here.apply()
+
+    error = caught.value
+    assert error.attempted == f"waiting for K3S on {name}"
+    assert "critical configuration" in error.found.lower()
+    assert f"{name} was taken back to before it joined" in error.remedy
+    machine = here.machine(name)
+    assert (machine.active, machine.has_etcd) == (None, False)
+    assert paths.CONFIG not in machine.files
+    assert paths.TOKEN not in machine.files
+    assert name not in here.world.nodes
+    assert paths.BINARY in machine.files  # what was brought is not brought again
+
+    machine.breaks = None
+    here.apply()
+    assert here.world.founded == 1
+    assert set(here.world.nodes) == set(here.world.machines)
+
+
+def test_a_failed_server_keeps_the_next_ones_from_starting(lab: MakeLab) -> None:
+    here = lab(3, 1)
+    here.machine("server-2").breaks = STUCK
+    with pytest.raises(NotReadyError):
+        here.apply()
+
+    assert here.world.seen("start") == ["server-1: start start", "server-2: start start"]
+
+
+@pytest.mark.parametrize("name", ["server-2", "agent-1"])
+def test_a_member_that_fails_later_is_left_as_it_is(lab: MakeLab, name: str) -> None:
+    here = lab(3, 1)
+    here.apply()
+    here.machine(name).active = "failed"
+    here.machine(name).breaks = STUCK
+    here.world.forget_events()
+    with pytest.raises(NotReadyError) as caught:
+        here.apply()
+
+    assert "It stays as it is." in caught.value.remedy
+    assert here.world.seen("undo", "forget") == []
+    assert paths.CONFIG in here.machine(name).files
+    assert name in here.world.nodes
+
+
+def test_a_member_whose_new_configuration_breaks_it_stops_the_roll_out(lab: MakeLab) -> None:
+    here = lab(3)
+    here.apply()
+    here.machine("server-1").breaks = STUCK
+    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+    here.world.forget_events()
+    with pytest.raises(NotReadyError):
+        here.apply()
+
+    assert here.world.seen("start") == ["server-1: start restart"]
+    assert here.world.has_quorum
+    assert here.world.seen("undo") == []
+
+
+def test_agents_that_are_running_but_no_nodes_are_all_named(lab: MakeLab) -> None:
+    here = lab(1, 3)
+    here.apply()
+    here.world.nodes.update({"agent-1": False, "agent-3": False})
+
+    with pytest.raises(PermanentError) as caught:
+        here.apply()
+    found = str(caught.value)
+    assert "waiting for K3S on agent-1" in found
+    assert "waiting for K3S on agent-3" in found
+    assert "agent-2" not in found
+    assert "got as far as: active" in found
+
+
+def test_what_something_else_undoes_at_once_is_said(lab: MakeLab) -> None:
+    here = lab(1, registries={"mirrors": {"docker.io": {}}})
+    here.machine("server-1").forgets_file = paths.REGISTRIES
+    with pytest.raises((NotSteadyError, NotReadyError), match=r"server-1"):
+        here.apply()
+
+
+def test_a_failure_is_recorded_with_its_plan(lab: MakeLab) -> None:
+    here = lab(3)
+    here.machine("server-2").breaks = STUCK
+    with pytest.raises(NotReadyError):
+        here.apply()
+
+    (record,) = here.evidence
+    values = yaml.safe_load(record)
+    assert (values["status"], values["error"]["error"]) == ("failed", "NotReadyError")
+
+
+# Plans
+
+
+def test_a_plan_is_not_applied_to_hosts_that_have_changed(lab: MakeLab) -> None:
+    here = lab(3)
+    here.apply()
+    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+    planned = here.steps.plan()
+    here.machine("server-3").files[paths.CONFIG] = (b"node-name: server-3\n", 0o600)
+    here.world.forget_events()
+
+    with pytest.raises(StalePlanError, match="the hosts have changed since"):
+        here.steps.apply(planned)
+    assert here.world.seen("put", "prepare", "start") == []
+
+
+def test_a_stale_plan_is_shown_and_approved_anew(lab: MakeLab) -> None:
+    here = lab(1)
+    approved: list[str] = []
+
+    def approve(plan: Plan) -> Approval:
+        approved.append(plan.digest)
+        if len(approved) == 1:
+            here.machine("server-1").files[paths.CONFIG] = (b"debug: true\n", 0o600)
+        return _yes(plan)
+
+    outcome = carry_out(here.steps, approve, here.watched, apply=True, sleep=lambda _: None)
+    assert len(set(approved)) == 2
+    assert outcome.plan.digest == approved[1]
+
+
+def test_hosts_of_two_clusters_are_refused(lab: MakeLab) -> None:
+    here = lab(1, 1)
+    here.apply()
+    here.machine("server-1").lose_disk()
+
+    with pytest.raises(PreflightError, match="belong to a cluster of which no server here has"):
+        here.apply()
+    assert here.world.founded == 1
+
+
+def test_a_second_apply_at_the_same_time_is_refused(lab: MakeLab) -> None:
+    here = lab(3)
+    planned = here.steps.plan()
+    here.machine("server-2").holder = "another person"
+
+    with pytest.raises(PermanentError, match="held by another person"):
+        here.steps.apply(planned)
+    assert here.world.seen("put", "start") == []
+    assert here.machine("server-1").holder is None
+
+
+# Secrets
+
+
+def test_tokens_are_in_files_and_nowhere_else(lab: MakeLab) -> None:
+    here = lab(3, 2)
+    here.apply()
+    kept = tokens.load(here.cluster.secrets_folder)
+    assert kept is not None
+
+    here.machine("server-3").lose_disk()
+    here.apply()
+    here.machine("server-2").active = "failed"
+    here.machine("server-2").breaks = f"{STUCK} token {kept.server} {kept.agent}"
+    with pytest.raises(NotReadyError) as caught:
+        here.apply()
+
+    elsewhere = [*here.world.scripts, *here.watched.shown, *here.evidence, repr(caught.value)]
+    elsewhere += [str(caught.value), *(file.name for file in here.folder.rglob("*"))]
+    for secret in (kept.server, kept.agent, *here.world.agent_tokens):
+        assert not [text for text in elsewhere if secret in text]
+
+
+def test_every_file_with_a_token_is_root_s_alone(lab: MakeLab) -> None:
+    here = lab(3, 2)
+    here.apply()
+    kept = tokens.load(here.cluster.secrets_folder)
+    assert kept is not None
+
+    secrets = [kept.server, kept.agent, *here.world.agent_tokens]
+    carrying = [
+        (upload.path, upload.mode, upload.owner)
+        for _, upload in here.world.uploads
+        if isinstance(upload.source, bytes)
+        and any(secret.encode() in upload.source for secret in secrets)
+    ]
+    assert set(carrying) == {
+        (paths.TOKEN, 0o600, "root:root"),
+        (paths.AGENT_TOKEN, 0o600, "root:root"),
+    }
+
+
+def test_an_agent_s_host_never_sees_a_token_that_lasts(lab: MakeLab) -> None:
+    here = lab(1, 2)
+    here.apply()
+    kept = tokens.load(here.cluster.secrets_folder)
+    assert kept is not None
+
+    brought = b"".join(
+        upload.source
+        for host, upload in here.world.uploads
+        if host.startswith("agent") and isinstance(upload.source, bytes)
+    )
+    assert kept.server.encode() not in brought
+    assert kept.agent.encode() not in brought
+    assert here.world.agent_tokens[0].encode() in brought
+
+
+def test_the_tokens_of_a_cluster_from_elsewhere_are_taken_over(lab: MakeLab) -> None:
+    here = lab(3)
+    here.apply()
+    folder = here.cluster.secrets_folder
+    before = tokens.load(folder)
+    for file in folder.iterdir():
+        file.unlink()
+    here.machine("server-2").lose_disk()
+    here.apply()
+
+    assert tokens.load(folder) == before
+    assert isinstance(before, Tokens)
+
+
+# Costs
+
+
+def counted(lab: MakeLab, servers: int, agents: int) -> Iterator[dict[str, int]]:
+    """Round trips by host: of the first apply, then of one with nothing to do."""
+    here = lab(servers, agents)
+    for _ in range(2):
+        here.world.forget_events()
+        here.apply()
+        yield here.world.round_trips()
+
+
+def test_round_trips_of_a_host_do_not_depend_on_how_many_there_are(lab: MakeLab) -> None:
+    for few, one, many in zip(
+        counted(lab, 3, 0), counted(lab, 3, 1), counted(lab, 3, 5), strict=True
+    ):
+        assert {name: many[name] for name in one} == one
+        assert {many[f"agent-{number}"] for number in range(1, 6)} == {one["agent-1"]}
+        # With agents there is a token to be made for all of them, and one look at all.
+        more = {name: one[name] - few[name] for name in few}
+        assert (more["server-2"], more["server-3"]) == (0, 0)
+        assert more["server-1"] <= 2
+
+
+def test_an_apply_with_nothing_to_do_is_cheap(lab: MakeLab) -> None:
+    _, again = counted(lab, 3, 2)
+
+    assert max(again.values()) <= 3
+
+
+# Killed anywhere
+
+
+def state(here: Lab) -> dict[str, tuple[Any, ...]]:
+    """What a cluster is like in the end, but for what differs from run to run."""
+    return {
+        name: (
+            machine.active,
+            machine.has_etcd,
+            sorted((path, mode) for path, (_, mode) in machine.files.items()),
+            {key: value for key, value in machine.text.items() if key != "server"},
+        )
+        for name, machine in here.world.machines.items()
+    }
+
+
+def unread(here: Lab, files: Sequence[str]) -> list[str]:
+    """Files that K3S runs without having read them as they are now."""
+    return [
+        f"{name}: {path}"
+        for name, machine in here.world.machines.items()
+        for path in files
+        if path in machine.files and machine.read.get(path) != machine.files[path][0]
+    ]
+
+
+def moments(events: Sequence[Event], *hosts: str) -> list[int]:
+    """After which request to kill: each that changed something on one of these hosts."""
+    changing = ("put", "prepare", "start", "gate", "forget", "undo", "token for agents")
+    return [
+        number
+        for number, event in enumerate(events, start=1)
+        if event.what in changing and event.host in hosts
+    ]
+
+
+def killed_then_finished(here: Lab, request: int) -> None:
+    """Kill the apply at a request, then run it again."""
+    here.world.forget_events()
+    here.world.kill_at = request
+    with pytest.raises(Killed):
+        here.apply()
+    for machine in here.world.machines.values():
+        machine.holder = None
+    here.world.kill_at = None
+    here.apply()
+
+
+@pytest.mark.parametrize(
+    ("servers", "agents", "hosts"),
+    [(3, 0, ["server-1", "server-2"]), (1, 1, ["agent-1"])],
+)
+def test_killed_after_any_change_it_is_finished_by_running_it_again(
+    lab: MakeLab, servers: int, agents: int, hosts: list[str]
+) -> None:
+    whole = lab(servers, agents)
+    whole.apply()
+
+    for request in moments(whole.world.events, *hosts):
+        here = lab(servers, agents)
+        killed_then_finished(here, request)
+        assert state(here) == state(whole), request
+        assert (here.world.founded, here.world.most_joining) == (1, whole.world.most_joining)
+
+
+def test_killed_after_any_change_what_was_written_is_read_all_the_same(lab: MakeLab) -> None:
+    """A file that was written and never read is not seen by comparing files."""
+    base = lab(3)
+    base.apply()
+    base.change(k3s={"version": VERSION, "config": {"v": 4}})
+
+    def again() -> Lab:
+        return Lab(copy.deepcopy(base.world), base.folder)
+
+    whole = again()
+    whole.world.forget_events()
+    whole.apply()
+    for request in moments(whole.world.events, "server-1", "server-2"):
+        here = again()
+        killed_then_finished(here, request)
+        assert unread(here, [paths.CONFIG]) == [], request
+        assert here.restarts == whole.restarts, request

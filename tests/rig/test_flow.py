@@ -1,0 +1,100 @@
+"""The flow bootstrap-k3s on a real Prefect server: cancelled half-way, run again, seen complete."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from uuid import UUID
+
+import httpx
+import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Cancelling
+
+from tests.patient import Patient
+from tests.rig.clusters import TestCluster
+from tests.rig.conftest import MakeCluster, MakeRig
+from xops.local import prefect_setup, runs
+from xops.local.stack import Stack, stack
+
+DEADLINE = 400.0
+
+
+def until[Found](look: Callable[[], Found | None], what: str) -> Found:
+    give_up = time.monotonic() + DEADLINE
+    while not (found := look()):
+        assert time.monotonic() < give_up, f"not seen within {DEADLINE:.0f} s: {what}"
+        time.sleep(0.5)
+    return found
+
+
+@pytest.fixture
+def cluster(make_rig: MakeRig, make_cluster: MakeCluster) -> TestCluster:
+    return make_cluster(make_rig(servers=1, agents=0))
+
+
+@pytest.fixture
+def servers(cluster: TestCluster) -> Iterator[Stack]:
+    """A Prefect server and a worker that know where the cluster's files are."""
+    with socket.socket() as probe, pytest.MonkeyPatch.context() as patch:
+        probe.bind(("127.0.0.1", 0))
+        patch.setenv("XOPS_PREFECT_PORT", str(probe.getsockname()[1]))
+        patch.setenv("XOPS_HOME", str(cluster.home))
+        patch.setenv("XOPS_K3S_LOCK", str(cluster.lock))
+        probe.close()
+        found = stack()
+        try:
+            found.server.launch()
+            found.server.wait()
+            prefect_setup.set_up(found.api)
+            found.worker.launch()
+            found.worker.wait()
+            yield found
+        finally:
+            found.worker.stop()
+            found.server.stop()
+
+
+def start(servers: Stack, cluster: TestCluster, *, apply: bool) -> UUID:
+    parameters = {"request": {"cluster": str(cluster.file)}, "apply": apply}
+    return runs.start(servers.api, "bootstrap-k3s/k3s", parameters)
+
+
+def ended(servers: Stack, run_id: UUID) -> FlowRun:
+    def look() -> FlowRun | None:
+        with runs.client(servers.api) as prefect:
+            run = prefect.read_flow_run(run_id)
+        return run if run.state and run.state.is_final() else None
+
+    return until(look, "the end of the run")
+
+
+def said(servers: Stack, text: str) -> bool:
+    with httpx.Client(base_url=servers.api, transport=Patient()) as http:
+        rows = http.post("/logs/filter", json={"limit": 200}).raise_for_status().json()
+    return any(text in row["message"] for row in rows)
+
+
+def artifacts(servers: Stack, run_id: UUID) -> set[str]:
+    with httpx.Client(base_url=servers.api, transport=Patient()) as http:
+        wanted = {"artifacts": {"flow_run_id": {"any_": [str(run_id)]}}}
+        rows = http.post("/artifacts/filter", json=wanted).raise_for_status().json()
+    return {row["key"] for row in rows if row["key"]}
+
+
+def test_cancelled_half_way_then_run_again(servers: Stack, cluster: TestCluster) -> None:
+    planned = start(servers, cluster, apply=False)
+    assert ended(servers, planned).state.name == "Completed"
+    assert artifacts(servers, planned) >= {"plan-k3s-rig", "evidence-k3s-rig"}
+
+    run_id = start(servers, cluster, apply=True)
+    until(lambda: said(servers, "server-1: binary brought"), "the upload")
+    with runs.client(servers.api) as prefect:
+        prefect.set_flow_run_state(run_id, Cancelling(), force=True)
+    assert ended(servers, run_id).state.name == "Cancelled"
+
+    again = start(servers, cluster, apply=True)
+    end = ended(servers, again)
+    assert end.state.name == "Completed", end.state.message
+    assert cluster.voters() == {"server-1"}
+    assert artifacts(servers, again) >= {"plan-k3s-rig", "evidence-k3s-rig", "apply-k3s-rig"}
+    assert said(servers, "server-1: node (")

@@ -1,0 +1,150 @@
+"""Killed anywhere and run again; a host that does not come up; a bundle without a way out."""
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.rig.clusters import XOPS
+from tests.rig.conftest import MakeCluster, MakeRig
+from tests.rig.engine import run
+
+# Lines of an apply of 3 servers and 1 agent, in their order: a process is killed at each.
+BOUNDARIES = (
+    "to create",
+    "server-1         binary brought",
+    "server-1         7 files written",
+    "server-1         active",
+    "server-1         node",
+    "server-2         7 files written",
+    "server-2         active",
+    "server-3         7 files written",
+    "server-3         readyz",
+    "agent-1          4 files written",
+    "agent-1          active",
+)
+
+
+@pytest.mark.parametrize("boundaries", [BOUNDARIES], ids=["all"])
+def test_killed_at_every_boundary_it_ends_like_one_run(
+    make_rig: MakeRig, make_cluster: MakeCluster, boundaries: tuple[str, ...]
+) -> None:
+    cluster = make_cluster(make_rig(servers=3, agents=1))
+    for line in boundaries:
+        cluster.killed_at(line)
+    done = cluster.run("apply")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cluster.voters() == {"server-1", "server-2", "server-3"}
+    assert cluster.nodes()["agent-1"]["Ready"] == "True"
+    assert cluster.json("plan")["plan"]["changes"] == []
+    for host in cluster.rig.servers:
+        members = host.shell(
+            "ls /usr/local/bin/k3s.* /etc/rancher/k3s/.*partial 2>/dev/null || true"
+        )
+        assert members.strip() == "", "something of a killed run was left"
+
+
+def test_a_host_that_never_comes_up_is_named_and_taken_back(
+    make_rig: MakeRig, make_cluster: MakeCluster
+) -> None:
+    cluster = make_cluster(make_rig(servers=3, agents=0))
+    one, two, three = cluster.rig.servers
+    cluster.environ["XOPS_K3S_GATE_SECONDS"] = "25"
+    # What preflight cannot see: the others reach nobody's etcd on the third, since none runs there.
+    three.block_port(2380, sender=one)
+    three.block_port(2380, sender=two)
+    done = cluster.run("apply")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "waiting for K3S on server-3" in done.stderr
+    assert "server-3 was taken back to before it joined" in done.stderr
+    assert cluster.json("status")["quorum"] is True
+    assert not three.shell("ls /var/lib/rancher/k3s/server 2>/dev/null || true").strip()
+
+    for sender in (one, two):
+        three.unblock_port(2380, sender=sender)
+    cluster.environ.clear()
+    done = cluster.run("apply")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cluster.voters() == {"server-1", "server-2", "server-3"}
+
+
+def archive(path: Path, image: str) -> Path:
+    """An archive of images as `docker save` writes it; only the names in it count here."""
+    manifest = json.dumps([{"Config": "config.json", "RepoTags": [image], "Layers": []}]).encode()
+    with tarfile.open(path, "w") as packed:
+        for name, content in (("manifest.json", manifest), ("config.json", b"{}")):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            packed.addfile(info, io.BytesIO(content))
+    return path
+
+
+def pod(name: str, image: str) -> str:
+    container = {"name": "it", "image": image}
+    values = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "kube-system"},
+        "spec": {"containers": [container], "tolerations": [{"operator": "Exists"}]},
+    }
+    return json.dumps(values)
+
+
+def test_without_a_way_out_all_comes_from_one_bundle(
+    make_rig: MakeRig,
+    make_cluster: MakeCluster,
+    tmp_path: Path,
+    eventually: Callable[..., object],
+) -> None:
+    cluster = make_cluster(make_rig(servers=1, agents=1, internal=True))
+    server = cluster.rig.servers[0]
+    no_route = cluster.json("preflight", accepted=(1,))["findings"]
+    assert {row["check"] for row in no_route} == {"route"}
+    assert all("ip route add default" in row["remedy"] for row in no_route)
+    for host in cluster.rig.hosts:
+        host.add_idle_route()
+
+    images = archive(tmp_path / "images.tar", "docker.io/example/known:1")
+    cluster.offer(cluster.program, images)
+    version = cluster.values["k3s"]["version"]
+    bundle = tmp_path / "k3s.bundle"
+    build = [
+        XOPS, "bundle", "build", "--k3s", version, "--arch", "amd64", "--lock", cluster.lock,
+        "--from", cluster.release, "-o", bundle,
+    ]  # fmt: skip
+    run(build)
+    verified = run([XOPS, "bundle", "verify", bundle, "--lock", cluster.lock])
+    assert "Every byte is as its manifest says" in verified.stdout
+
+    cluster.values.pop("artifacts")
+    cluster.values["air_gap"] = {"bundle": str(bundle)}
+    cluster.write()
+    done = cluster.run("apply")
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Images are on every host before a binary changes on any.
+    steps = re.findall(r"✔ (\S+) +(\S+ brought|\d+ files written)", done.stderr)
+    last_images = max(i for i, (_, step) in enumerate(steps) if "images" in step)
+    first_files = min(i for i, (_, step) in enumerate(steps) if "files written" in step)
+    assert last_images < first_files
+
+    for name, image in (("known", "example/known:1"), ("stranger", "example/stranger:1")):
+        server.shell(f"echo '{pod(name, image)}' | k3s kubectl create -f -")
+
+    def state(name: str) -> str:
+        return server.exec(
+            ["k3s", "kubectl", "get", "pod", name, "-n", "kube-system", "--no-headers"]
+        )
+
+    eventually(lambda: "Running" in state("known"), 60)
+    eventually(lambda: "ImagePullBackOff" in state("stranger"), 60)
+
+    damaged = bytearray(bundle.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    bundle.write_bytes(damaged)
+    found = run([XOPS, "bundle", "verify", bundle], check=False)
+    assert found.returncode == 1
+    assert "SHA-256" in found.stderr
