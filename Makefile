@@ -29,7 +29,7 @@ down: install ## stop what `make run` has started
 
 test: install ## every test this machine can run; says what it left out and why
 	$(PYTEST) tests/unit
-	$(PYTEST) tests/contract tests/integration tests/e2e
+	$(PYTEST) tests/contract tests/integration tests/rig tests/e2e
 
 lint: install ## ruff, mypy --strict, import contracts, terraform fmt and validate
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ _NOTE = "<!-- Made by scripts/reference.py; a change here is lost. -->\n"
 _CODES = {
     0: "done",
     1: "failed; trying again will not help until something is changed",
-    2: "bad input; nothing was started",
+    2: "bad input; nothing was started. Of `xops k3s plan` also: there are changes",
     3: "differs (`xops ecs drift`)",
     4: "waits for an approval",
     5: "failed; trying again later may help",
@@ -112,8 +112,15 @@ def _options(params: list[Any]) -> Iterator[str]:
         yield "\n| option | value | meaning |\n|---|---|---|"
     for param in params:
         needed = " Required." if param.required else ""
-        opts = ", ".join(f"`{opt}`" for opt in param.opts)
-        yield f"| {opts} | {_value(param.type_descriptor.annotation)} | {param.help}{needed} |"
+        value = _value(param.type_descriptor.annotation)
+        yield f"| {_spelling(param)} | {value} | {param.help}{needed} |"
+
+
+def _spelling(param: Any) -> str:
+    """An option by its flags; an argument in capitals, as the help shows it."""
+    if param.param_type_name == "argument":
+        return f"`{(param.metavar or param.name).upper()}`"
+    return ", ".join(f"`{opt}`" for opt in param.opts)
 
 
 def _value(annotation: Any) -> str:

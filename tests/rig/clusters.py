@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -170,7 +171,7 @@ class TestCluster:
         }
 
     def killed_at(self, line: str, deadline: float = 400) -> str:
-        """Run `apply` and kill it with SIGKILL as soon as it prints a line with this text.
+        """Run `apply` and kill it with SIGKILL as soon as a line of it matches.
 
         What it printed. Fails if it ends before.
         """
@@ -185,7 +186,7 @@ class TestCluster:
             try:
                 for row in process.stdout:
                     told += row
-                    if line in row:
+                    if re.search(line, row):
                         return told
             finally:
                 process.kill()

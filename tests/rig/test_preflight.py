@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -52,23 +52,27 @@ def test_sound_hosts_are_sound(cluster: TestCluster) -> None:
     assert found(cluster, accepted=(0,)) == {}
 
 
+_LISTEN = (
+    "systemd-run -q --unit taken --property Restart=always --property RestartSec=0"
+    " systemd-socket-activate -l 6443 /bin/cat"
+)
+
+
 def test_all_findings_of_all_hosts_come_at_once(cluster: TestCluster) -> None:
     one, two, three = cluster.rig.servers
     (agent,) = cluster.rig.agents
-    two.block_port(2380, sender=one)
-    three.skew_clock(90)
-    listener = "systemd-run -q --unit taken systemd-socket-activate -l 6443 /bin/cat"
-    one.shell(listener)
-    agent.shell("hostname server-3")
-    try:
+    with ExitStack() as mended:
+        two.block_port(2380, sender=one)
+        mended.callback(two.unblock_port, 2380, sender=one)
+        three.skew_clock(90)
+        mended.callback(three.skew_clock, 0)
+        one.shell(_LISTEN)
+        mended.callback(one.shell, "systemctl stop taken 2>/dev/null || true")
+        agent.shell("hostname server-3")
+        mended.callback(agent.shell, "hostname agent-1")
         with values(cluster, hosts=hosts(cluster, agent_1={"arch": "arm64"})):
             rows = found(cluster)
             applied = cluster.run("apply")
-    finally:
-        two.unblock_port(2380, sender=one)
-        three.skew_clock(0)
-        one.shell("systemctl stop taken")
-        agent.shell("hostname agent-1")
     assert set(rows) == {
         ("server-1", "peers"),
         ("server-1", "ports"),

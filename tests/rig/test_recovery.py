@@ -7,34 +7,31 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.rig.clusters import XOPS
 from tests.rig.conftest import MakeCluster, MakeRig
 from tests.rig.engine import run
 
-# Lines of an apply of 3 servers and 1 agent, in their order: a process is killed at each.
+# Lines of an apply of 3 servers and 1 agent, in their order: a process is killed at each. What goes
+# on by itself after the kill (K3S coming up) is not waited for.
 BOUNDARIES = (
     "to create",
-    "server-1         binary brought",
-    "server-1         7 files written",
-    "server-1         active",
-    "server-1         node",
-    "server-2         7 files written",
-    "server-2         active",
-    "server-3         7 files written",
-    "server-3         readyz",
-    "agent-1          4 files written",
-    "agent-1          active",
+    "server-1 +binary brought",
+    r"server-1 +\d files written",
+    "server-1 +active",
+    r"server-2 +\d files written",
+    "server-2 +active",
+    r"server-3 +\d files written",
+    "server-3 +active",
+    r"agent-1 +\d files written",
+    "agent-1 +active",
 )
 
 
-@pytest.mark.parametrize("boundaries", [BOUNDARIES], ids=["all"])
 def test_killed_at_every_boundary_it_ends_like_one_run(
-    make_rig: MakeRig, make_cluster: MakeCluster, boundaries: tuple[str, ...]
+    make_rig: MakeRig, make_cluster: MakeCluster
 ) -> None:
     cluster = make_cluster(make_rig(servers=3, agents=1))
-    for line in boundaries:
+    for line in BOUNDARIES:
         cluster.killed_at(line)
     done = cluster.run("apply")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -53,8 +50,9 @@ def test_a_host_that_never_comes_up_is_named_and_taken_back(
 ) -> None:
     cluster = make_cluster(make_rig(servers=3, agents=0))
     one, two, three = cluster.rig.servers
-    cluster.environ["XOPS_K3S_GATE_SECONDS"] = "25"
-    # What preflight cannot see: the others reach nobody's etcd on the third, since none runs there.
+    # What preflight cannot see any more: where K3S runs it tries no ports.
+    cluster.killed_at("server-2 +active")
+    cluster.environ["XOPS_K3S_GATE_SECONDS"] = "60"
     three.block_port(2380, sender=one)
     three.block_port(2380, sender=two)
     done = cluster.run("apply")

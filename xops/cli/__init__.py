@@ -15,6 +15,7 @@ import typer
 
 from xops.cli.bundle import bundles
 from xops.cli.console import AsJson, bar, err, escaped, out, print_json
+from xops.cli.decision import decision
 from xops.cli.ecs import DRIFTED, ecs
 from xops.cli.k3s import k3s
 from xops.core import settings
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.add_typer(ecs, name="ecs")
 app.add_typer(k3s, name="k3s")
 app.add_typer(bundles, name="bundle")
+app.add_typer(decision, name="decision")
 
 
 def main() -> None:

@@ -212,6 +212,8 @@ def _server(cluster: Cluster) -> dict[str, Any]:
         "cluster-dns": networks.cluster_dns,
         "cluster-domain": networks.domain,
         "flannel-backend": networks.backend,
+        # Between sites nodes find each other by their outer addresses only.
+        "flannel-external-ip": _crosses_sites(cluster) or None,
         "disable": sorted(cluster.k3s.disable),
         "tls-san": list(cluster.tls_sans),
         "write-kubeconfig-mode": "0600",
@@ -219,6 +221,11 @@ def _server(cluster: Cluster) -> dict[str, Any]:
         "system-default-registry": cluster.registries.system_default,
         **_snapshots(cluster),
     }
+
+
+def _crosses_sites(cluster: Cluster) -> bool:
+    crosses = cluster.spans_sites and cluster.networks.backend == "wireguard-native"
+    return crosses and any(host.private_address for host in cluster.hosts)
 
 
 def _free(values: Mapping[str, Any]) -> dict[str, Any]:

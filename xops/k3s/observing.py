@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -76,7 +77,8 @@ async def observe(
     failed, seen = _sorted_out(dict(zip((h.name for h in present), answers, strict=True)))
     found = {name: facts for name, (facts, _) in seen.items()}
     left = [host for host in present if host.name in found and peers]
-    tried = await asyncio.gather(*(_try(cluster, host, hosts, found) for host in left))
+    silent = {host.internal_address for host in cluster.hosts if host.name not in found}
+    tried = await asyncio.gather(*(_try(cluster, host, hosts, found, silent) for host in left))
     return Observed(
         facts=found,
         offsets={name: offset for name, (_, offset) in seen.items()},
@@ -98,12 +100,20 @@ async def _look(
 
 
 async def _try(
-    cluster: Cluster, host: Host, hosts: Connected, found: Mapping[str, HostFacts]
+    cluster: Cluster,
+    host: Host,
+    hosts: Connected,
+    found: Mapping[str, HostFacts],
+    silent: AbstractSet[str],
 ) -> Mapping[tuple[str, int], str]:
-    """Ports of the peers. Once K3S runs, that it answers is what shows that they are open."""
+    """Ports of the peers, but of those that do not answer us either.
+
+    Once K3S runs, that it answers is what shows that they are open.
+    """
     if found[host.name].version is not None:
         return {}
-    wanted = preflight.ports_to_try(cluster, host)
+    tries = preflight.ports_to_try(cluster, host)
+    wanted = {address: ports for address, ports in tries.items() if address not in silent}
     if not wanted:
         return {}
     script = reading.peer_script(wanted)

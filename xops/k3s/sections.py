@@ -275,14 +275,14 @@ class RegistryAuth(Model):
 class RegistryTls(Model):
     """How a registry proves itself, and the cluster to it."""
 
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    ca_file: Annotated[AbsolutePath | None, Field(description="On the hosts.")] = None
+    cert_file: Annotated[AbsolutePath | None, Field(description="On the hosts.")] = None
+    key_file: Annotated[AbsolutePath | None, Field(description="On the hosts.")] = None
     insecure_skip_verify: bool = False
 
     @field_validator("key_file")
     @classmethod
-    def _a_pair(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+    def _a_pair(cls, value: str | None, info: ValidationInfo) -> str | None:
         if "cert_file" in info.data and (value is None) != (info.data["cert_file"] is None):
             raise ValueError("cert_file and key_file go together")
         return value

@@ -235,8 +235,8 @@ def _values(script: str, name: str) -> dict[str, str]:
         return {}
     first, _, rest = TEXTS[name].partition("\n")
     assigned = script.removeprefix(first).removesuffix(rest)
-    pairs = (word.split("=", 1) for word in shlex.split(assigned))
-    return {key: value for key, value in pairs}
+    pairs = (word.partition("=") for word in shlex.split(assigned))
+    return {key: value for key, _, value in pairs}
 
 
 # Answers of the scripts: lines of their output, and the exit code if it is not 0.
@@ -435,6 +435,7 @@ def _kept_tokens(world: World, machine: Machine, values: dict[str, str]) -> Answ
 
 def _kubeconfig(world: World, machine: Machine, values: dict[str, str]) -> Answer:
     yield world.kubeconfig
+
 
 _ANSWERS = {
     "diagnose": _diagnose,

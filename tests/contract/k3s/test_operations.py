@@ -31,7 +31,7 @@ from xops.k3s.preflight import PreflightError
 from xops.k3s.sources import Folder
 from xops.k3s.tokens import Tokens
 
-STUCK = 'level=fatal msg="starting kubernetes: preparing server: critical configuration value mismatch"'  # noqa: E501
+STUCK = 'level=fatal msg="preparing server: critical configuration value mismatch"'
 
 
 @dataclass

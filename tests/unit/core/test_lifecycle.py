@@ -1,4 +1,4 @@
-"""The order of the steps: what follows what, who is asked, what is recorded, what is tried again."""
+"""The order of the steps: what follows what, who is asked, what is recorded and tried again."""
 
 import json
 from collections.abc import Mapping

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import itertools
 import json
 import tarfile
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.k3s_bundle import is_seen, small_bundle
 from tests.k3s_release import (
     IMAGES,
     VERSION,
@@ -261,54 +263,58 @@ def test_without_any_witness_the_missing_list_is_named(tmp_path: Path) -> None:
 # --- damage
 
 
-def test_every_single_byte_counts(tmp_path: Path) -> None:
-    """Each byte of a bundle is changed in turn, of its empty end each 50th; none goes unseen."""
-    content = packed([("manifest.json", b'[{"RepoTags":["a:1"]}]')])[:1024]
-    manifest_with(tmp_path, content)
-    whole = (tmp_path / "b.tar").read_bytes()
-    verify(tmp_path / "b.tar")
-    end = whole.index(program("amd64", 300)) + 512 + 1024
-    places = [*range(end), *range(end, len(whole), 50), len(whole) - 1]
-    unseen = [place for place in places if not is_seen(tmp_path / "b.tar", place)]
-
-    assert unseen == []
-    assert (tmp_path / "b.tar").read_bytes() == whole
+# Where each part of a tar's header begins. Source: POSIX, pax Interchange Format, ustar.
+HEADER = (0, 100, 108, 116, 124, 136, 148, 156, 157, 257, 263, 265, 297, 329, 337, 345, 500, 512)
 
 
-def is_seen(path: Path, place: int) -> bool:
-    with path.open("r+b") as file:
-        file.seek(place)
-        (before,) = file.read(1)
-        file.seek(place)
-        file.write(bytes([before ^ 1 << place % 8]))
-        file.flush()
-        try:
-            verify(path)
-        except DamagedBundleError:
-            return True
-        finally:
-            file.seek(place)
-            file.write(bytes([before]))
-    return False
+def regions(whole: bytes) -> list[int]:
+    """Where a bundle's parts begin: those of each header, content, padding, the empty end."""
+    with tarfile.open(fileobj=io.BytesIO(whole)) as tar:
+        rows = [(info.offset, info.offset_data, info.size) for info in tar]
+    edges = {begin + edge for begin, _, _ in rows for edge in HEADER}
+    edges |= {data + size for _, data, size in rows}
+    _, data, size = rows[-1]
+    return sorted({*edges, -(-(data + size) // 512) * 512, len(whole)})
+
+
+def test_a_byte_of_every_kind_counts(tmp_path: Path) -> None:
+    """First, middle and last byte of each part of a bundle are changed in turn, and all seen.
+
+    Each single byte of all is changed by the contract test of the same bundle.
+    """
+    path = small_bundle(tmp_path)
+    whole = path.read_bytes()
+    edges = regions(whole)
+    parts = list(itertools.pairwise(edges))
+    places = {place for low, high in parts for place in (low, (low + high) // 2, high - 1)}
+
+    assert edges[0] == 0
+    assert [place for place in sorted(places) if not is_seen(path, place)] == []
+    assert path.read_bytes() == whole
+
+
+@pytest.fixture(scope="module")
+def arm64(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for one architecture."""
+    folder = tmp_path_factory.mktemp("bundle")
+    source = Folder(release().write(folder))
+    asyncio.run(build(VERSION, ["arm64"], source, release().lock, folder / "b.tar"))
+    return folder / "b.tar"
 
 
 @settings(max_examples=60)
 @given(data=st.data())
-def test_no_mutilation_goes_unseen(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    folder = tmp_path_factory.mktemp("bundle")
-    source = Folder(release().write(folder))
-    asyncio.run(build(VERSION, ["arm64"], source, release().lock, folder / "b.tar"))
-    whole = (folder / "b.tar").read_bytes()
+def test_no_mutilation_goes_unseen(arm64: Path, data: st.DataObject) -> None:
+    whole = arm64.read_bytes()
     begin = data.draw(st.integers(0, len(whole)))
     end = data.draw(st.integers(begin, len(whole)))
     middle = data.draw(st.binary(max_size=1500))
     if (changed := whole[:begin] + middle + whole[end:]) == whole:
         return
-    (folder / "b.tar").write_bytes(changed)
+    mutilated = arm64.with_name("mutilated.tar")
+    mutilated.write_bytes(changed)
 
-    assert defects(folder / "b.tar")
+    assert defects(mutilated)
 
 
 def test_all_defects_come_at_once(built: Build, tmp_path: Path) -> None:

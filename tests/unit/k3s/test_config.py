@@ -13,7 +13,7 @@ from xops.k3s.config import File
 from xops.k3s.facts import HostFacts
 from xops.k3s.inventory import Cluster
 
-NONE = {"hardening": {"profile": "none"}}
+NONE: dict[str, Any] = {"hardening": {"profile": "none"}}
 
 
 def values(of: Cluster, name: str, seen: dict[str, HostFacts] | None = None) -> dict[str, Any]:
@@ -26,9 +26,7 @@ def files(of: Cluster, name: str, **more: Any) -> dict[str, File]:
     """A host's files by path."""
     seen = more.pop("seen", None) or all_bare(of)
     formation = topology.read(of, seen)
-    return {
-        file.path: file for file in config.files(of, of.host(name), seen, formation, **more)
-    }
+    return {file.path: file for file in config.files(of, of.host(name), seen, formation, **more)}
 
 
 def configured(of: Cluster, name: str, text: str) -> dict[str, HostFacts]:
@@ -157,7 +155,10 @@ def test_an_agent_is_told_nothing_that_is_a_server_s() -> None:
 
 
 def test_labels_taints_and_small_boards_of_a_site() -> None:
-    hosts = [row("server", 1), row("agent", 1, site="plant", labels={"b": "2"}, taints=["t=1:NoExecute"])]  # noqa: E501
+    hosts = [
+        row("server", 1),
+        row("agent", 1, site="plant", labels={"b": "2"}, taints=["t=1:NoExecute"]),
+    ]
     site = {"labels": {"a": "1", "b": "1"}, "taints": ["edge=true:NoSchedule"], "low_memory": True}
     of = cluster(
         hosts=hosts, sites={"plant": site}, networks={"backend": "wireguard-native"}, **NONE
@@ -193,6 +194,8 @@ def test_nodes_are_told_addresses_and_no_names(
 
     assert found.get("node-ip") == node_ip
     assert found.get("node-external-ip") == external
+    # Must be the same on all servers: K3S refuses to join otherwise.
+    assert values(of, "server-1").get("flannel-external-ip") == (True if private else None)
 
 
 def test_within_one_site_there_is_no_external_address() -> None:

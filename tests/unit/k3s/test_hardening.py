@@ -1,6 +1,7 @@
 """The CIS profile, and the report about it."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import yaml
@@ -83,7 +84,7 @@ def test_without_the_profile_there_is_no_report() -> None:
     ],
 )  # fmt: skip
 def test_a_rule_that_does_not_hold_is_named(
-    changed: dict[str, object], rule: str, met: bool | None, found: str
+    changed: dict[str, Any], rule: str, met: bool | None, found: str
 ) -> None:
     of = cluster(1)
     seen: dict[str, HostFacts] = formed(of)

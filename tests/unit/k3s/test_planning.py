@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from tests.k3s_hosts import (
 from xops.core.plan import Action
 from xops.k3s import paths, planning
 from xops.k3s.artifacts import Kind
-from xops.k3s.facts import HostFacts
+from xops.k3s.facts import FileFacts, HostFacts
 from xops.k3s.inventory import Cluster
 from xops.k3s.planning import ClusterPlan, Desired, HostPlan
 
@@ -48,7 +49,7 @@ def lines(made: ClusterPlan, host: str) -> list[tuple[str, str, str]]:
     return [(row.action.value, row.target.removeprefix(f"{host}: "), row.reason) for row in mine]
 
 
-def with_node(seen: Mapping[str, HostFacts], host_name: str, **values: object) -> dict[str, HostFacts]:
+def with_node(seen: Mapping[str, HostFacts], host_name: str, **values: Any) -> dict[str, HostFacts]:
     """The same cluster; one of its nodes is otherwise."""
     nodes = tuple(
         replace(each, **values) if each.name == host_name else each
@@ -129,7 +130,12 @@ def test_no_password_of_a_registry_stands_in_a_plan() -> None:
     [
         (lambda each: rewritten(each, v=4), True),
         (lambda each: rewritten(each, server="https://10.0.0.99:6443"), False),
-        (lambda each: replace(each, contents={}, files={**each.files, paths.CONFIG: file_facts("!")}), True),  # noqa: E501
+        (
+            lambda each: replace(
+                each, contents={}, files={**each.files, paths.CONFIG: file_facts("!")}
+            ),
+            True,
+        ),
     ],
 )
 def test_a_configuration_that_was_changed_by_hand_is_put_back(
@@ -148,7 +154,7 @@ def test_a_configuration_that_was_changed_by_hand_is_put_back(
     "wrong",
     [file_facts("x", 0o600), file_facts("x", 0o755)],
 )
-def test_another_binary_is_replaced_and_read(wrong: object) -> None:
+def test_another_binary_is_replaced_and_read(wrong: FileFacts) -> None:
     files = {**WHOLE["server-3"].files, paths.BINARY: wrong}
     seen = {**WHOLE, "server-3": replace(WHOLE["server-3"], files=files, version="v1.36.0+k3s1")}
     made = planned(seen)
@@ -242,7 +248,7 @@ def test_a_service_that_is_gone_is_started() -> None:
     ],
 )
 def test_a_node_that_is_not_as_it_should_be_is_waited_for(
-    name: str, values: dict[str, object], waits: bool
+    name: str, values: dict[str, Any], waits: bool
 ) -> None:
     made = planned(with_node(WHOLE, name, **values))
     mine = made.of(OF.host(name))

@@ -18,9 +18,7 @@ VIP = cluster(3, endpoint={"kind": "vip", "address": "10.0.0.10"})
 
 
 def observed(seen: Mapping[str, HostFacts], **values: Any) -> Observed:
-    return Observed(
-        **{"facts": seen, "offsets": dict.fromkeys(seen, 0.0), "reached": {}, **values}
-    )
+    return Observed(**{"facts": seen, "offsets": dict.fromkeys(seen, 0.0), "reached": {}, **values})
 
 
 def found(
@@ -149,9 +147,7 @@ def test_a_host_that_could_not_be_looked_at_is_named_with_the_reason() -> None:
     ("answer", "closed"),
     [("open", False), ("refused", False), ("silent", True), ("unreachable", True)],
 )
-def test_a_port_that_nobody_listens_on_is_reachable_all_the_same(
-    answer: str, closed: bool
-) -> None:
+def test_a_port_that_nobody_listens_on_is_reachable_all_the_same(answer: str, closed: bool) -> None:
     reached = {"server-1": {("10.0.0.12", 2379): answer, ("10.0.0.12", 2380): answer}}
     rows = preflight.findings(OF, observed(all_bare(OF), reached=reached))
 
@@ -210,7 +206,7 @@ def test_clocks_are_held_against_the_median(offsets: list[float], wrong: list[st
 @pytest.mark.parametrize(
     ("values", "check"), [({"hostname": "server-1"}, "hostname"), ({}, "machine-id")]
 )
-def test_a_clone_is_noticed(values: dict[str, str], check: str) -> None:
+def test_a_clone_is_noticed(values: dict[str, Any], check: str) -> None:
     first = bare(OF.servers[0])
     clone = values or {"machine_id": first.machine_id}
 

@@ -1,0 +1,498 @@
+"""What runs on the hosts, run by real shells, with stand-ins for K3S and the init system."""
+
+import hashlib
+import platform
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.k3s_hosts import cluster
+from xops.k3s import facts, scripts
+from xops.k3s.facts import HostFacts
+
+FOLDER = Path(scripts.__file__).parent
+SHELLS = [
+    command
+    for command in (["dash"], ["bash", "--posix"], ["busybox", "sh"])
+    if shutil.which(command[0])
+]
+INIT = "/run/systemd/system"
+
+# It notes how it was called, and says what it was told to: each answer in turn.
+STAND_IN = """#!/bin/sh
+here=$(dirname "$0"); name=$(basename "$0")
+echo "$*" >>"$here/$name.calls"
+for file in "$here/$name".answer.*; do
+  [ -d "$file" ] || continue
+  case "$*" in *"$(cat "$file/if")"*) ;; *) continue ;; esac
+  count=$(($(cat "$file/count") + 1)); echo "$count" >"$file/count"
+  while [ ! -e "$file/$count" ] && [ "$count" -gt 1 ]; do count=$((count - 1)); done
+  cat "$file/$count"
+  exit "$(cat "$file/code")"
+done
+exit 0
+"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A folder with stand-ins for programs, and a host's files beside them."""
+
+    folder: Path
+    shell: list[str]
+
+    @property
+    def programs(self) -> Path:
+        return self.folder / "bin"
+
+    def program(self, name: str) -> Path:
+        """A program that notes its calls and is silent unless told to answer."""
+        file = self.programs / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(STAND_IN)
+        file.chmod(0o755)
+        return file
+
+    def answer(self, name: str, given: str, *answers: str, code: int = 0) -> None:
+        """What a program says in turn when `given` is among its arguments."""
+        number = len(list(self.programs.glob(f"{name}.answer.*")))
+        folder = self.program(name).with_name(f"{name}.answer.{number}")
+        folder.mkdir()
+        (folder / "if").write_text(given)
+        (folder / "count").write_text("0")
+        (folder / "code").write_text(str(code))
+        for turn, text in enumerate(answers or ("",), start=1):
+            (folder / str(turn)).write_text(text)
+
+    def calls(self, name: str) -> list[str]:
+        file = self.programs / f"{name}.calls"
+        return file.read_text().splitlines() if file.exists() else []
+
+    def run(
+        self,
+        name: str,
+        values: Mapping[str, str],
+        *,
+        systemd: bool = True,
+        moved: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a script of ours; paths outside of the bench are moved into it."""
+        text = scripts.script(name, values)
+        present = self.folder / "systemd"
+        if systemd:
+            present.mkdir(exist_ok=True)
+        places = {INIT: str(present if systemd else self.folder / "none")}
+        places |= {"/etc/rancher/node": str(self.folder / "node"), **(moved or {})}
+        for place, other in places.items():
+            text = text.replace(place, other)
+        return subprocess.run(
+            [*self.shell, "-c", text],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env={"PATH": f"{self.programs}:/usr/sbin:/usr/bin:/sbin:/bin"},
+        )
+
+
+@pytest.fixture(params=SHELLS, ids=lambda command: str(command[0]))
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    made = Bench(tmp_path, request.param)
+    for name in ("systemctl", "rc-service", "rc-update", "k3s", "sysctl"):
+        made.program(name)
+    return made
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.sh")), ids=lambda file: str(file.stem))
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda command: str(command[0]))
+def test_every_shell_understands_it(file: Path, shell: list[str]) -> None:
+    assert subprocess.run([*shell, "-n", str(file)]).returncode == 0
+    assert file.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("value", ["it's", 'a "b" $HOME `id` \\', "two\nlines", "-n", "", "*"])
+def test_a_value_arrives_as_it_is(bench: Bench, value: str) -> None:
+    text = scripts.script("prepare", {"VALUE": value}).partition("\numask")[0]
+    ran = subprocess.run(
+        [*bench.shell, "-c", f'{text}\nprintf "%s" "$VALUE"'], capture_output=True, text=True
+    )
+
+    assert ran.stdout == value
+
+
+# facts.sh
+
+
+def facts_of(bench: Bench, probes: int = 0, moved: Mapping[str, str] | None = None) -> HostFacts:
+    data = bench.folder / "data" / "k3s"
+    values = {
+        "SERVICE": "k3s",
+        "DATA": str(data),
+        "BINARY": str(bench.programs / "k3s"),
+        "CONFIG": str(bench.folder / "config.yaml"),
+        "WATCHED": f"{bench.folder}/config.yaml {bench.folder}/none {bench.folder}/xops-*.yaml",
+        "MODULES": " ".join(facts.MODULES),
+        "SYSCTLS": "kernel.panic no.such.key",
+        "PROBES": str(probes),
+    }
+    ran = bench.run("facts", values, moved=moved)
+    assert ran.stderr == ""
+    return facts.parse("here", ran.stdout)
+
+
+def test_this_machine_is_read(bench: Bench) -> None:
+    seen = facts_of(bench)
+
+    assert abs(seen.clock - time.time()) < 60
+    assert seen.arch == {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine())
+    assert seen.hostname == socket.gethostname()
+    assert seen.cpus >= 1
+    assert seen.memory_mib > 100
+    assert seen.disk_free_gib > 0
+    assert seen.sysctls["kernel.panic"].isdigit()
+    assert seen.sysctls["no.such.key"] == ""
+    assert (seen.files, seen.contents, seen.images) == ({}, {}, {})
+    assert (seen.cluster_id, seen.etcd_member, seen.nodes) == (None, False, None)
+
+
+def test_a_host_s_own_script_is_read(bench: Bench) -> None:
+    """With the values that an apply gives it, too."""
+    text = facts.script(cluster(1).servers[0], str(bench.folder / "data"))
+    ran = subprocess.run([*bench.shell, "-c", text], capture_output=True, text=True, timeout=60)
+
+    assert facts.parse("here", ran.stdout).hostname == socket.gethostname()
+
+
+def test_a_host_with_k3s_is_read(bench: Bench) -> None:
+    data = bench.folder / "data" / "k3s"
+    for folder in ("server/tls", "server/db/etcd/member", "agent/images"):
+        (data / folder).mkdir(parents=True)
+    (data / "server/tls/server-ca.crt").write_text("a certificate")
+    (data / "agent/images/xops-0123-images.tar").write_text("images")
+    config = bench.folder / "config.yaml"
+    config.write_text("node-name: here\n")
+    config.chmod(0o600)
+    manifest = bench.folder / "xops-kube-vip.yaml"
+    manifest.write_text("kind: DaemonSet\n")
+    manifest.chmod(0o644)
+    bench.answer("k3s", "--version", "k3s version v1.36.4+k3s1 (0123)\ngo version go1.25\n")
+    shown = "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nNRestarts=3\n"
+    bench.answer("systemctl", "show k3s", shown)
+
+    seen = facts_of(bench)
+    assert seen.version == "v1.36.4+k3s1"
+    assert seen.service is not None
+    assert (seen.service.is_active, seen.service.enabled, seen.service.restarts) == (True, True, 3)
+    assert {path: file.mode for path, file in seen.files.items()} == {
+        str(config): "600",
+        str(manifest): "644",
+    }
+    assert seen.files[str(config)].sha256 == hashlib.sha256(config.read_bytes()).hexdigest()
+    assert seen.contents == {"/etc/rancher/k3s/config.yaml": "node-name: here"}
+    assert seen.cluster_id == hashlib.sha256(b"a certificate").hexdigest()
+    assert seen.etcd_member
+    assert list(seen.images.values()) == [6]
+
+
+def test_the_disk_of_a_host_without_k3s_is_timed_and_left_clean(bench: Bench) -> None:
+    (bench.programs / "k3s").unlink()
+    seen = facts_of(bench, probes=3)
+
+    assert seen.fsync_p99_ms is not None
+    assert seen.fsync_p99_ms > 0
+    assert [file.name for file in bench.folder.iterdir() if file.name.startswith(".xops")] == []
+
+
+def test_a_host_that_does_not_say_its_name_is_read_all_the_same(bench: Bench) -> None:
+    """`.` of a file that is not there ends a POSIX shell."""
+    seen = facts_of(bench, moved={"/etc/os-release": str(bench.folder / "none")})
+
+    assert seen.os == "unknown"
+
+
+# gate.sh
+
+NODE = "server-1 Ready={ready} EtcdIsVoter={voter} {{node-role.kubernetes.io/control-plane:true}}\n"
+UP = NODE.format(ready="True", voter="True")
+
+
+@dataclass(frozen=True)
+class Gate:
+    code: int
+    lines: list[str]
+
+
+type RunGate = Callable[..., Gate]
+
+
+@pytest.fixture
+def gate(bench: Bench) -> RunGate:
+    """Runs the gate of server-1 on the bench, a server whose CA is known."""
+    (bench.folder / "server/tls").mkdir(parents=True)
+    (bench.folder / "server/tls/server-ca.crt").write_text("a certificate")
+
+    def run(role: str = "server", members: int = 1, limit: int = 20, systemd: bool = True) -> Gate:
+        values = {
+            "SERVICE": "k3s",
+            "BINARY": str(bench.programs / "k3s"),
+            "NODE": "server-1",
+            "ROLE": role,
+            "MEMBERS": str(members),
+            "LIMIT": str(limit),
+            "DATA": str(bench.folder),
+        }
+        ran = bench.run("gate", values, systemd=systemd)
+        return Gate(ran.returncode, ran.stdout.splitlines())
+
+    return run
+
+
+def test_a_server_passes_its_gate_step_by_step(bench: Bench, gate: RunGate) -> None:
+    waiting = [NODE.format(ready="False", voter="True"), NODE.format(ready="True", voter="False")]
+    bench.answer("systemctl", "is-active", "activating\n", "active\n")
+    bench.answer("k3s", "/readyz", "", "ok")
+    bench.answer("k3s", "get nodes", "", *waiting, UP)
+
+    found = gate()
+    identity = hashlib.sha256(b"a certificate").hexdigest()
+    assert found == Gate(0, ["@@active", "@@readyz", "@@node", f"@@cluster={identity}"])
+    assert len([call for call in bench.calls("k3s") if "get nodes" in call]) == 4
+
+
+def test_it_waits_for_all_members(bench: Bench, gate: RunGate) -> None:
+    other = UP.replace("server-1", "server-2")
+    bench.answer("systemctl", "is-active", "active\n")
+    bench.answer("k3s", "/readyz", "ok")
+    bench.answer("k3s", "get nodes", UP, UP + other)
+
+    assert gate(members=2).code == 0
+    assert len([call for call in bench.calls("k3s") if "get nodes" in call]) == 2
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "",
+        UP.replace("server-1", "server-10"),
+        NODE.format(ready="True", voter="False"),
+        NODE.format(ready="Unknown", voter="True"),
+        UP.replace("control-plane", "worker"),
+    ],
+)
+def test_a_node_that_is_not_as_it_should_be_is_no_success(
+    bench: Bench, gate: RunGate, nodes: str
+) -> None:
+    bench.answer("systemctl", "is-active", "active\n")
+    bench.answer("k3s", "/readyz", "ok")
+    bench.answer("k3s", "get nodes", nodes)
+
+    assert gate(limit=0) == Gate(21, ["@@active", "@@readyz"])
+
+
+def test_an_api_that_never_answers_is_given_up(bench: Bench, gate: RunGate) -> None:
+    bench.answer("systemctl", "is-active", "active\n")
+    bench.answer("k3s", "/readyz", "", code=1)
+
+    assert gate(limit=0) == Gate(21, ["@@active"])
+
+
+def test_a_service_that_ends_again_and_again_is_not_waited_for(bench: Bench, gate: RunGate) -> None:
+    bench.answer("systemctl", "NRestarts", *(f"NRestarts={count}\n" for count in (7, 8, 9, 11)))
+    bench.answer("systemctl", "is-active", "activating\n")
+
+    assert gate(limit=60) == Gate(20, [])
+
+
+@pytest.mark.parametrize("systemd", [True, False])
+def test_an_agent_is_through_when_its_service_is_active(
+    bench: Bench, gate: RunGate, systemd: bool
+) -> None:
+    bench.answer("systemctl", "is-active", "active\n")
+
+    assert gate("agent", systemd=systemd) == Gate(0, ["@@active"])
+    assert bench.calls("rc-service") == ([] if systemd else ["k3s status"])
+
+
+# start.sh, prepare.sh, undo.sh
+
+
+def start(bench: Bench, systemd: bool = True, **values: str) -> subprocess.CompletedProcess[str]:
+    given = {
+        "SERVICE": "k3s",
+        "BINARY": str(bench.folder / "k3s"),
+        "STAGED": "",
+        "SYSCTL": str(bench.folder / "90.conf"),
+        "REMOVED": "",
+        "VERB": "restart",
+        "UNREAD": str(bench.folder / "unread"),
+    }
+    return bench.run("start", given | values, systemd=systemd)
+
+
+@pytest.mark.parametrize("verb", ["start", "restart"])
+def test_the_service_is_told_once_everything_is_in_place(bench: Bench, verb: str) -> None:
+    for name in ("staged", "old", "unread", "90.conf"):
+        (bench.folder / name).write_text(name)
+    ran = start(
+        bench, VERB=verb, STAGED=f"{bench.folder}/staged", REMOVED=f"{bench.folder}/old\n/no/such"
+    )
+
+    assert ran.returncode == 0
+    assert (bench.folder / "k3s").read_text() == "staged"
+    assert (bench.folder / "k3s").stat().st_mode & 0o777 == 0o755
+    assert not (bench.folder / "staged").exists()
+    assert not (bench.folder / "old").exists()
+    assert not (bench.folder / "unread").exists()
+    assert bench.calls("sysctl") == [f"-q -p {bench.folder}/90.conf"]
+    assert bench.calls("systemctl") == [
+        "daemon-reload",
+        "enable --quiet k3s",
+        "reset-failed --quiet k3s",
+        f"--no-block {verb} k3s",
+    ]
+
+
+def test_a_service_of_openrc_is_told(bench: Bench) -> None:
+    assert start(bench, systemd=False).returncode == 0
+    assert bench.calls("rc-update") == ["add k3s default"]
+    assert bench.calls("rc-service") == ["--quiet k3s restart"]
+
+
+def test_what_needs_no_restart_gets_none(bench: Bench) -> None:
+    (bench.folder / "old").write_text("")
+
+    assert start(bench, VERB="keep", REMOVED=f"{bench.folder}/old").returncode == 0
+    assert bench.calls("systemctl") == []
+    assert not (bench.folder / "old").exists()
+
+
+@pytest.mark.parametrize("what", ["daemon-reload", "--no-block restart"])
+def test_while_the_service_was_not_told_the_note_stays(bench: Bench, what: str) -> None:
+    (bench.folder / "unread").write_text("")
+    bench.answer("systemctl", what, code=1)
+
+    assert start(bench).returncode == 1
+    assert (bench.folder / "unread").exists()
+
+
+def test_folders_are_made_with_their_modes(bench: Bench) -> None:
+    data, folder = bench.folder / "data", bench.folder / "etc"
+    for _ in range(2):
+        values = {"DATA": str(data), "FOLDER": str(folder), "ROLE": "server"}
+        assert bench.run("prepare", values).returncode == 0
+
+    modes = {
+        str(path.relative_to(bench.folder)): path.stat().st_mode & 0o777
+        for path in (folder, data / "server", data / "server/manifests", data / "server/logs")
+    }
+    assert modes == {"etc": 0o755} | dict.fromkeys(
+        ["data/server", "data/server/manifests", "data/server/logs"], 0o700
+    )
+    assert (data / "agent/images").is_dir()
+
+
+def test_an_agent_gets_no_server_s_folders(bench: Bench) -> None:
+    values = {"DATA": f"{bench.folder}/d", "FOLDER": f"{bench.folder}/e", "ROLE": "agent"}
+    bench.run("prepare", values)
+
+    assert [path.name for path in (bench.folder / "d").iterdir()] == ["agent"]
+
+
+@pytest.mark.parametrize("systemd", [True, False])
+def test_undone_is_all_but_what_was_brought(bench: Bench, systemd: bool) -> None:
+    data, folder = bench.folder / "data", bench.folder / "etc"
+    kept = [data / "agent/images/images.tar", folder / "registries.yaml"]
+    gone = [
+        data / "server/db/etcd/member/wal", data / "agent/containerd/state",
+        data / "agent/client-ca.crt", folder / "config.yaml", folder / "token",
+        folder / "agent-token", folder / "k3s.yaml", bench.folder / "node/password",
+        bench.folder / "k3s.service", bench.folder / "unread",
+    ]  # fmt: skip
+    for file in (*kept, *gone):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+    values = {
+        "SERVICE": "k3s",
+        "DATA": str(data),
+        "FOLDER": str(folder),
+        "UNIT": str(bench.folder / "k3s.service"),
+        "UNREAD": str(bench.folder / "unread"),
+    }
+    for _ in range(2):
+        assert bench.run("undo", values, systemd=systemd).returncode == 0
+
+    assert [file for file in gone if file.exists()] == []
+    assert all(file.exists() for file in kept)
+    told = bench.calls("systemctl" if systemd else "rc-service")
+    assert told[0] == ("disable --quiet --now k3s" if systemd else "--quiet k3s stop")
+
+
+# forget.sh, nodes_ready.sh
+
+
+def test_a_node_is_forgotten_with_its_password_and_its_going_is_seen(bench: Bench) -> None:
+    bench.answer("k3s", "get node server-3", code=1)
+    values = {"BINARY": str(bench.programs / "k3s"), "NODE": "server-3", "LIMIT": "9"}
+
+    assert bench.run("forget", values).returncode == 0
+    deleted = [call for call in bench.calls("k3s") if "delete" in call]
+    assert deleted[0].startswith("kubectl delete node server-3 --ignore-not-found")
+    assert deleted[1].startswith("kubectl delete secret server-3.node-password.k3s -n kube-system")
+
+
+@pytest.mark.parametrize(("given", "code"), [("delete node", 1), ("get node ", 0)])
+def test_a_node_that_cannot_be_forgotten_is_no_success(bench: Bench, given: str, code: int) -> None:
+    bench.answer("k3s", given, code=code)
+    values = {"BINARY": str(bench.programs / "k3s"), "NODE": "server-3", "LIMIT": "0"}
+
+    assert bench.run("forget", values).returncode == (1 if code else 21)
+
+
+def test_nodes_are_told_as_they_become_ready(bench: Bench) -> None:
+    bench.answer("k3s", "get nodes", "", "a True\nb False\nab True\n", "a True\nb True\n")
+    values = {"BINARY": str(bench.programs / "k3s"), "NODES": "a b", "LIMIT": "9"}
+    ran = bench.run("nodes_ready", values)
+
+    assert (ran.returncode, ran.stdout.split()) == (0, ["@@a", "@@b"])
+
+
+def test_a_node_that_does_not_become_ready_is_not_told(bench: Bench) -> None:
+    bench.answer("k3s", "get nodes", "a True\nb Unknown\n")
+    values = {"BINARY": str(bench.programs / "k3s"), "NODES": "a b", "LIMIT": "0"}
+    ran = bench.run("nodes_ready", values)
+
+    assert (ran.returncode, ran.stdout.split()) == (21, ["@@a"])
+
+
+# peers.sh, diagnose.sh
+
+
+def test_open_and_closed_ports_are_told_apart(bench: Bench) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, and nobody listens: nobody else gets it meanwhile
+        ports = (listening.getsockname()[1], closed.getsockname()[1])
+        text = facts.peer_script({"127.0.0.1": ports})
+        ran = subprocess.run([*bench.shell, "-c", text], capture_output=True, text=True, timeout=20)
+
+    assert facts.parse_peers(ran.stdout) == {
+        ("127.0.0.1", ports[0]): "open",
+        ("127.0.0.1", ports[1]): "refused",
+    }
+
+
+@pytest.mark.parametrize("service", ["k3s", "k3s-agent"])
+def test_what_a_failing_host_says(bench: Bench, service: str) -> None:
+    bench.answer("journalctl", f"-u {service}", "level=fatal msg=why\n")
+    bench.answer("k3s", "get events", "kube-system Warning BackOff pod\n")
+    values = {"SERVICE": service, "BINARY": str(bench.programs / "k3s"), "LINES": "80"}
+    ran = bench.run("diagnose", values)
+
+    said = ran.stdout.splitlines()
+    assert said[0] == "level=fatal msg=why"
+    assert ("kube-system Warning BackOff pod" in said) == (service == "k3s")
+    assert said[-1].endswith("/")  # how full the disk is

@@ -1,0 +1,245 @@
+"""Which claims of a record something executable watches over, and whether that something exists.
+
+A claim is covered if every check it names is found where it says. Whether the check passes is
+told by running it: `make test` and `make lint` run all of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from xops.core import settings
+from xops.decision.figures import number
+from xops.decision.record import Check, DecisionRecord, Trigger
+
+POLICY = Path("deployments", "triggers.yaml")
+_HOME_OF_TESTS = {".py": Path("tests"), ".hcl": Path("terraform")}
+
+
+class Standing(StrEnum):
+    """What was found where a check should be."""
+
+    FOUND = "found"
+    MISSING = "missing"
+    DIFFERS = "differs"
+    """The trigger's policy says something else than the record."""
+    UNKNOWN = "unknown"
+    """It could not be looked for: an installation without the tests cannot tell."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One check and what was found; `why` says more where it was not found as it should be."""
+
+    check: Check
+    standing: Standing
+    why: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """The check for machines."""
+        return {
+            "kind": self.check.kind,
+            "name": self.check.name,
+            "standing": self.standing,
+            "why": self.why,
+        }
+
+
+@dataclass(frozen=True)
+class CheckedClaim:
+    """A claim with its checks as they were found; `unchecked` says why there are none."""
+
+    name: str
+    says: str
+    checks: tuple[Examined, ...]
+    unchecked: str | None
+
+    @property
+    def is_covered(self) -> bool | None:
+        """Whether every check is there; None if that cannot be told, False without any check."""
+        standings = {examined.standing for examined in self.checks}
+        if standings & {Standing.MISSING, Standing.DIFFERS} or not standings:
+            return False
+        return None if Standing.UNKNOWN in standings else True
+
+    def to_json(self) -> dict[str, object]:
+        """The claim for machines."""
+        return {
+            "name": self.name,
+            "says": self.says,
+            "covered": self.is_covered,
+            "checks": [examined.to_json() for examined in self.checks],
+            "unchecked": self.unchecked,
+        }
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The share of a record's claims that have an executable check."""
+
+    claims: tuple[CheckedClaim, ...]
+
+    @property
+    def covered(self) -> int:
+        """How many claims are known to be covered."""
+        return sum(claim.is_covered is True for claim in self.claims)
+
+    @property
+    def unknown(self) -> int:
+        """Of how many claims it cannot be told."""
+        return sum(claim.is_covered is None for claim in self.claims)
+
+    @property
+    def share(self) -> Fraction | None:
+        """Covered claims of all claims; None without claims, or if one of them is unknown."""
+        if not self.claims or self.unknown:
+            return None
+        return Fraction(self.covered, len(self.claims))
+
+    @property
+    def broken(self) -> tuple[tuple[str, Examined], ...]:
+        """Checks that a claim names but that are not there, or say something else."""
+        return tuple(
+            (claim.name, examined)
+            for claim in self.claims
+            for examined in claim.checks
+            if examined.standing in (Standing.MISSING, Standing.DIFFERS)
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """The coverage for machines; a share that is not known is null."""
+        return {
+            "claims": len(self.claims),
+            "covered": self.covered,
+            "unknown": self.unknown,
+            "share": None if self.share is None else number(self.share),
+            "rows": [claim.to_json() for claim in self.claims],
+        }
+
+
+class _Enter(BaseModel):
+    above: int | None = None
+
+
+class _PolicyTrigger(BaseModel):
+    """What of a trigger's policy a record can be compared with; the rest is not read here."""
+
+    enter: _Enter | None = None
+    mandate: str | None = None
+    classification: str | None = None
+
+    @property
+    def above(self) -> int | None:
+        return self.enter.above if self.enter else None
+
+
+class _Policy(BaseModel):
+    triggers: dict[str, _PolicyTrigger]
+
+
+class Checkout:
+    """The project's files, in which checks are looked for."""
+
+    def __init__(self, root: Path = settings.ROOT) -> None:
+        self._root = root
+
+    def coverage(self, record: DecisionRecord) -> Coverage:
+        """Look for every check of every claim.
+
+        Raises:
+            InputError: deployments/triggers.yaml cannot be read.
+        """
+        return Coverage(tuple(self._claims(record)))
+
+    def _claims(self, record: DecisionRecord) -> Iterator[CheckedClaim]:
+        for name, claim in record.claims.items():
+            examined = tuple(self._examine(check, record.triggers) for check in claim.checks)
+            yield CheckedClaim(name, claim.says, examined, claim.unchecked)
+
+    def _examine(self, check: Check, triggers: Mapping[str, Trigger]) -> Examined:
+        if check.test:
+            return self._test(check, check.test)
+        if check.trigger:
+            return self._trigger(check, check.trigger, triggers)
+        return self._contract(check, str(check.import_contract))
+
+    def _test(self, check: Check, node: str) -> Examined:
+        place, _, name = node.partition("::")
+        if not (self._root / _HOME_OF_TESTS[Path(place).suffix]).is_dir():
+            return Examined(check, Standing.UNKNOWN, "this installation has no tests")
+        file = self._root / place
+        if not file.is_file():
+            return Examined(check, Standing.MISSING, f"there is no file {place}")
+        names = _tests(file)
+        if name.partition("[")[0] in names:
+            return Examined(check, Standing.FOUND)
+        return Examined(check, Standing.MISSING, f"{place} has no test of this name")
+
+    def _trigger(self, check: Check, name: str, triggers: Mapping[str, Trigger]) -> Examined:
+        if self._policy is None:
+            return Examined(check, Standing.UNKNOWN, f"there is no {POLICY}")
+        policy = self._policy.triggers.get(name)
+        if policy is None:
+            return Examined(check, Standing.MISSING, f"{POLICY} has no trigger of this name")
+        differences = "; ".join(_differences(triggers[name], policy))
+        standing = Standing.DIFFERS if differences else Standing.FOUND
+        return Examined(check, standing, differences)
+
+    def _contract(self, check: Check, name: str) -> Examined:
+        if self._contracts is None:
+            return Examined(check, Standing.UNKNOWN, "there is no pyproject.toml")
+        if name in self._contracts:
+            return Examined(check, Standing.FOUND)
+        return Examined(check, Standing.MISSING, "pyproject.toml has no contract of this name")
+
+    @functools.cached_property
+    def _policy(self) -> _Policy | None:
+        file = self._root / POLICY
+        if not file.is_file():
+            return None
+        return settings.load(_Policy, file, prefix="", environ={}, arguments={})
+
+    @functools.cached_property
+    def _contracts(self) -> frozenset[str] | None:
+        file = self._root / "pyproject.toml"
+        if not file.is_file():
+            return None
+        tools = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
+        rows = tools.get("importlinter", {}).get("contracts", ())
+        return frozenset(row["name"] for row in rows)
+
+
+def _differences(record: Trigger, policy: _PolicyTrigger) -> Iterator[str]:
+    if record.above != policy.above:
+        yield f"the record fires above {record.above}, the policy above {policy.above}"
+    if bool(record.declared) != bool(policy.mandate):
+        yield "the one is counted, the other declared"
+    if record.classification != policy.classification:
+        yield f"the record says {record.classification}, the policy {policy.classification}"
+
+
+@functools.cache
+def _tests(file: Path) -> frozenset[str]:
+    """The names of a file's tests, those in classes as `Class::test`."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".hcl":
+        return frozenset(re.findall(r'^run "([^"]+)"', text, re.MULTILINE))
+    return frozenset(_functions(ast.parse(text, str(file)).body))
+
+
+def _functions(body: list[ast.stmt], within: str = "") -> Iterator[str]:
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield from _functions(node.body, f"{within}{node.name}::")
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{within}{node.name}"

@@ -1,0 +1,414 @@
+"""A decision record's numbers: `docs/adr/0005-hybrid-platform.yaml` and files like it.
+
+The record keeps what was decided as it was written, and beside it what follows from its own
+inputs. The latter is computed again whenever it is read: a derived figure that is wrong is a
+finding with its line, as a misspelt key is. What the record does not publish is `unknown`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+
+from xops.core import settings
+from xops.core.money import Amount
+from xops.decision.figures import Vector, decimal, dot, equal_weights, follows, fractions
+
+ADR_005 = settings.ROOT / "docs" / "adr" / "0005-hybrid-platform.yaml"
+LOWEST, HIGHEST = 0, 100
+"""The scale of all scores; higher is better, for cost as well (it scores how cost is kept low)."""
+
+Score = Annotated[Amount, Field(ge=LOWEST, le=HIGHEST)]
+
+
+def _none_if_unknown(value: object) -> object:
+    if value is None:
+        raise ValueError("is empty: write the weights, or unknown")
+    return None if value == "unknown" else value
+
+
+Weights = Annotated[
+    dict[str, Annotated[Amount, Field(ge=0, le=1)]] | None, BeforeValidator(_none_if_unknown)
+]
+"""A weight for each criterion, their sum 1. None where the record does not publish them."""
+
+
+class _Model(BaseModel):
+    # Defaults are validated as well: leaving a key out must not be a way round its rule.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, validate_default=True
+    )
+
+
+class Review(_Model):
+    """When the decision is to be looked at again, at the latest, and who says so."""
+
+    by: date
+    timezone: Annotated[str, Field(description="IANA name; where the day begins and ends.")]
+    basis: Annotated[str, Field(min_length=1, description="Where the day comes from.")]
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("must be an IANA time zone, for example Australia/Sydney") from None
+        return value
+
+
+class Pillars(_Model):
+    """Scores by criterion and column, each column being what one option was scored as."""
+
+    weights: Weights
+    scores: Annotated[dict[str, dict[str, Score]], Field(min_length=1)]
+    stated_average: dict[str, Score]
+    plain_average: dict[str, Score]
+
+    @field_validator("scores")
+    @classmethod
+    def _no_gaps(cls, value: dict[str, dict[str, Score]]) -> dict[str, dict[str, Score]]:
+        columns = set().union(*value.values())
+        for criterion, row in value.items():
+            if missing := columns - row.keys():
+                raise ValueError(f"{criterion} has no score for {', '.join(sorted(missing))}")
+        return value
+
+    @field_validator("scores")
+    @classmethod
+    def _weighed(
+        cls, value: dict[str, dict[str, Score]], info: ValidationInfo
+    ) -> dict[str, dict[str, Score]]:
+        _check_weights(info.data.get("weights"), value)
+        return value
+
+    @field_validator("stated_average", "plain_average")
+    @classmethod
+    def _one_a_column(cls, value: dict[str, Score], info: ValidationInfo) -> dict[str, Score]:
+        if scores := info.data.get("scores"):
+            _check_names(value, next(iter(scores.values())), "column")
+        return value
+
+    @field_validator("plain_average")
+    @classmethod
+    def _follows(cls, value: dict[str, Score], info: ValidationInfo) -> dict[str, Score]:
+        for column, stated in value.items():
+            rows = info.data.get("scores", {}).values()
+            _check_derived(column, stated, _mean(row[column] for row in rows if column in row))
+        return value
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """The criteria, in the order of the file."""
+        return tuple(self.scores)
+
+    def column(self, name: str) -> Vector:
+        """The scores of one column, in the criteria's order."""
+        return fractions(row[name] for row in self.scores.values())
+
+
+class Option(_Model):
+    """One of the options, with the score that the record gives it."""
+
+    name: Annotated[str, Field(min_length=1)]
+    score: Score
+    column: Annotated[str, Field(description="Its column of the pillars.")]
+
+
+class Agents(_Model):
+    """How each agent scored the option `of`, and the consensus that the record states."""
+
+    of: Annotated[str, Field(description="The option; how the others were scored is unknown.")]
+    weights: Weights
+    scores: Annotated[dict[str, Score], Field(min_length=1)]
+    stated_consensus: Score
+    plain_average: Score
+
+    @field_validator("scores")
+    @classmethod
+    def _weighed(cls, value: dict[str, Score], info: ValidationInfo) -> dict[str, Score]:
+        _check_weights(info.data.get("weights"), value)
+        return value
+
+    @field_validator("plain_average")
+    @classmethod
+    def _follows(cls, value: Score, info: ValidationInfo) -> Score:
+        _check_derived("", value, _mean(info.data.get("scores", {}).values()))
+        return value
+
+
+class Trigger(_Model):
+    """What switches Stream 2 on: a count strictly above a number, or a declared mandate."""
+
+    fact: str
+    above: Annotated[int, Field(ge=0)] | None = None
+    fires_from: int | None = None
+    declared: Literal[True] | None = None
+    action: str
+    classification: Literal["Service Addition", "Module Addition", "Architecture Change"]
+
+    @field_validator("fires_from")
+    @classmethod
+    def _strictly(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if (above := info.data.get("above")) is not None and value != above + 1:
+            raise ValueError(f"must be {above + 1}: the least count that lies above {above}")
+        return value
+
+    @field_validator("declared")
+    @classmethod
+    def _one_way(cls, value: bool | None, info: ValidationInfo) -> bool | None:
+        if "above" in info.data and (value is None) == (info.data["above"] is None):
+            raise ValueError("a trigger is counted (above) or declared: true, one of the two")
+        return value
+
+
+class Range(_Model):
+    """Two amounts, the second not below the first."""
+
+    low: Annotated[Amount, Field(ge=0, alias="from")]
+    high: Annotated[Amount, Field(ge=0, alias="to")]
+
+    @field_validator("high")
+    @classmethod
+    def _not_below(cls, value: Decimal, info: ValidationInfo) -> Decimal:
+        if value < info.data.get("low", value):
+            raise ValueError(f"lies below from ({info.data['low']})")
+        return value
+
+
+class Stream2Budget(_Model):
+    """What Stream 2 may cost, by where it runs."""
+
+    on_premises: Annotated[Amount, Field(ge=0)]
+    cloud_vms: Range
+
+
+class Budgets(_Model):
+    """Budgets of both streams, of Stream 1 by stage."""
+
+    currency: Literal["USD"]
+    per: Literal["month"]
+    stream1: dict[str, Annotated[Amount, Field(ge=0)]]
+    stream2: Stream2Budget
+
+
+class Rates(_Model):
+    """What an hour on Fargate costs."""
+
+    vcpu_hour: Annotated[Amount, Field(gt=0)]
+    gb_hour: Annotated[Amount, Field(gt=0)]
+
+
+class Tasks(_Model):
+    """Tasks of one size that run all month."""
+
+    vcpu: Annotated[Amount, Field(gt=0)]
+    gb: Annotated[Amount, Field(gt=0)]
+    replicas: Annotated[int, Field(ge=1)]
+
+
+class BudgetCheck(_Model):
+    """A stage's smallest shape, priced, beside the budget that the record states for it.
+
+    The rates are those of this repository, not the record's: from which inputs its budget was
+    computed is not published.
+    """
+
+    region: str
+    hours: Annotated[int, Field(ge=1, le=744)]
+    rates: Rates
+    compute: Annotated[dict[str, Tasks], Field(min_length=1)]
+    compute_month: Amount
+    fixed: dict[str, Annotated[Amount, Field(ge=0)]]
+    fixed_month: Amount
+    month: Amount
+    stated_budget: Amount
+
+    @field_validator("compute_month")
+    @classmethod
+    def _is_the_compute(cls, value: Decimal, info: ValidationInfo) -> Decimal:
+        if {"hours", "rates", "compute"} <= info.data.keys():
+            hourly = _hourly(info.data["compute"].values(), info.data["rates"])
+            _check_derived("", value, Fraction(hourly * info.data["hours"]))
+        return value
+
+    @field_validator("fixed_month")
+    @classmethod
+    def _is_the_sum(cls, value: Decimal, info: ValidationInfo) -> Decimal:
+        if "fixed" in info.data:
+            _check_derived("", value, Fraction(sum(info.data["fixed"].values(), Decimal(0))))
+        return value
+
+    @field_validator("month")
+    @classmethod
+    def _is_both(cls, value: Decimal, info: ValidationInfo) -> Decimal:
+        if {"compute_month", "fixed_month"} <= info.data.keys():
+            both = info.data["compute_month"] + info.data["fixed_month"]
+            _check_derived("", value, Fraction(both))
+        return value
+
+
+class Check(_Model):
+    """Something executable that fails when a claim is no longer true. One of the three."""
+
+    test: Annotated[
+        str | None,
+        Field(pattern=r"^\S+\.(py|tftest\.hcl)::\S.*$", description="A test's file and its name."),
+    ] = None
+    trigger: Annotated[str | None, Field(description="A name in deployments/triggers.yaml.")] = None
+    import_contract: Annotated[
+        str | None, Field(description="The name of a contract of import-linter in pyproject.toml.")
+    ] = None
+
+    @field_validator("import_contract")
+    @classmethod
+    def _one(cls, value: str | None, info: ValidationInfo) -> str | None:
+        given = [value, *info.data.values()]
+        if len(given) == 3 and sum(name is not None for name in given) != 1:
+            raise ValueError("a check is one of test, trigger and import_contract")
+        return value
+
+    @property
+    def kind(self) -> str:
+        """Which of the three it is."""
+        return next(iter(self.model_dump(exclude_none=True)))
+
+    @property
+    def name(self) -> str:
+        """What it is called there."""
+        return str(getattr(self, self.kind))
+
+
+class Claim(_Model):
+    """A sentence of the record that can turn out false, with what would notice it."""
+
+    says: Annotated[str, Field(min_length=1)]
+    checks: tuple[Check, ...] = ()
+    unchecked: Annotated[str | None, Field(description="Why nothing checks it yet.")] = None
+
+    @field_validator("unchecked")
+    @classmethod
+    def _checked_or_why_not(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "checks" in info.data and bool(info.data["checks"]) == bool(value):
+            raise ValueError("a claim names its checks, or says why there are none; one of the two")
+        return value
+
+
+class DecisionRecord(_Model):
+    """A decision between scored options, as data."""
+
+    adr: Annotated[str, Field(pattern=r"^\d{3,4}$")]
+    title: str
+    status: Literal["proposed", "accepted", "rejected", "deprecated", "superseded"]
+    accepted_on: date | None = None
+    owner: Annotated[str, Field(min_length=1)]
+    review: Review
+    pillars: Pillars
+    options: Annotated[dict[str, Option], Field(min_length=2)]
+    chosen: str
+    agents: Agents
+    triggers: dict[str, Trigger]
+    budgets: Budgets
+    budget_check: BudgetCheck
+    claims: dict[str, Claim]
+
+    @field_validator("options")
+    @classmethod
+    def _scored(cls, value: dict[str, Option], info: ValidationInfo) -> dict[str, Option]:
+        if pillars := info.data.get("pillars"):
+            columns = [option.column for option in value.values()]
+            if sorted(columns) != sorted(pillars.plain_average):
+                known = ", ".join(sorted(pillars.plain_average))
+                raise ValueError(f"each option has one column of the pillars ({known}) to itself")
+        return value
+
+    @field_validator("chosen")
+    @classmethod
+    def _is_an_option(cls, value: str, info: ValidationInfo) -> str:
+        _check_option(value, info.data.get("options"))
+        return value
+
+    @field_validator("agents")
+    @classmethod
+    def _of_an_option(cls, value: Agents, info: ValidationInfo) -> Agents:
+        _check_option(value.of, info.data.get("options"))
+        return value
+
+    @field_validator("claims")
+    @classmethod
+    def _known_triggers(cls, value: dict[str, Claim], info: ValidationInfo) -> dict[str, Claim]:
+        known = info.data.get("triggers")
+        for name, claim in value.items():
+            for check in claim.checks:
+                if check.trigger and known is not None and check.trigger not in known:
+                    raise ValueError(f"{name}: there is no trigger {check.trigger!r} above")
+        return value
+
+    @classmethod
+    def load(cls, file: Path = ADR_005) -> Self:
+        """Read a record.
+
+        Raises:
+            InputError: everything that is wrong with it, each with path and line.
+        """
+        return settings.load(cls, file, prefix="", environ={}, arguments={})
+
+    def pillar_scores(self) -> list[Vector]:
+        """The scores of each option by criterion, in the order of the options."""
+        return [self.pillars.column(option.column) for option in self.options.values()]
+
+
+def basis(weights: Mapping[str, Decimal] | None, names: Iterable[str]) -> tuple[bool, Vector]:
+    """Whether weights are published, and the weights to go by: else equal ones are assumed."""
+    listed = list(names)
+    if weights is None:
+        return False, equal_weights(len(listed))
+    return True, fractions(weights[name] for name in listed)
+
+
+def _check_weights(weights: Mapping[str, Decimal] | None, names: Mapping[str, object]) -> None:
+    if weights is None:
+        return
+    _check_names(weights, names, "criterion")
+    if sum(weights.values()) != 1:
+        raise ValueError(f"the weights sum to {sum(weights.values())}, not 1")
+
+
+def _check_names(given: Iterable[str], wanted: Iterable[str], what: str) -> None:
+    if set(given) != set(wanted):
+        raise ValueError(f"needs a value for every {what}: {', '.join(sorted(wanted))}")
+
+
+def _check_option(name: str, options: Mapping[str, Option] | None) -> None:
+    if options is not None and name not in options:
+        raise ValueError(f"there is no option {name!r}; there are: {', '.join(options)}")
+
+
+def _check_derived(name: str, stated: Decimal, exact: Fraction | None) -> None:
+    if exact is not None and not follows(stated, exact):
+        subject = f"{name} is" if name else "is"
+        raise ValueError(f"{subject} {decimal(exact)} by the lines above, not {stated}")
+
+
+def _mean(values: Iterable[Decimal]) -> Fraction | None:
+    exact = fractions(values)
+    return dot(equal_weights(len(exact)), exact) if exact else None
+
+
+def _hourly(tasks: Iterable[Tasks], rates: Rates) -> Decimal:
+    priced = ((t.vcpu * rates.vcpu_hour + t.gb * rates.gb_hour) * t.replicas for t in tasks)
+    return sum(priced, Decimal(0))
