@@ -7,12 +7,23 @@ data "aws_ssm_parameter" "image" {
   name  = var.image.parameter
 }
 
+# Asked for before anything is changed: a machine that is to be replaced is gone by the time a wrong image is noticed.
+data "aws_ami" "server" {
+  include_deprecated = true
+
+  filter {
+    name   = "image-id"
+    values = [local.image_id]
+  }
+}
+
 locals {
   account = {
     id        = data.aws_caller_identity.this.account_id
     partition = data.aws_partition.this.partition
   }
 
+  image_id    = var.image.id == null ? data.aws_ssm_parameter.image[0].insecure_value : var.image.id
   server_tags = { service = "k3s-server" }
 
   # Numbered from 1, spread over the zones in turn. Zone and address follow from the number alone, so that a server that
@@ -59,7 +70,7 @@ resource "aws_eip" "server" {
 resource "aws_instance" "server" {
   for_each = local.servers
 
-  ami                     = var.image.id == null ? data.aws_ssm_parameter.image[0].insecure_value : var.image.id
+  ami                     = local.image_id
   instance_type           = var.instance_type
   iam_instance_profile    = aws_iam_instance_profile.server.name
   key_name                = one(aws_key_pair.this[*].key_name)
@@ -100,6 +111,11 @@ resource "aws_instance" "server" {
     # A newer image or another key would replace every etcd member in one apply. Replacing is done server by server, with
     # the member removed first: see README.md.
     ignore_changes = [ami, key_name]
+
+    precondition {
+      condition     = data.aws_ami.server.architecture == "arm64"
+      error_message = "Image ${local.image_id} is for ${data.aws_ami.server.architecture}, but ${var.instance_type} is arm64. Name an arm64 image in image.id, or leave it out to take the newest of image.parameter."
+    }
   }
 
   # The first thing a machine does is to look for its time server and for SSM.

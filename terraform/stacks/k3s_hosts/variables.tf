@@ -237,6 +237,6 @@ variable "snapshot_retention_days" {
 }
 
 variable "deletion_protection" {
-  description = "Protect servers, load balancer, snapshots and key from deletion; required in prod and peak."
+  description = "Protect load balancer, snapshots and key from deletion, and servers from termination by others than Terraform; required in prod and peak."
   type        = bool
 }

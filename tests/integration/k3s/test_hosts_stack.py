@@ -40,12 +40,13 @@ def terraform(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setenv("XOPS_HOME", str(folder / "home"))
         stack = copy_source(folder) / "stacks" / "k3s_hosts"
         use_local_backend(stack)
+        aws = Aws(Target.EMBEDDED, REGION, {"XOPS_AWS_ENDPOINT": endpoint})
         made = Terraform(
             binary=find_binary(os.environ),
             stack=stack,
             work=folder / "work",
             data=folder / "data",
-            environ=Aws(Target.EMBEDDED, REGION, {"XOPS_AWS_ENDPOINT": endpoint}).terraform_environ(),
+            environ=aws.terraform_environ(),
             mirror=find_mirror(os.environ),
         )
         made.init({})
@@ -82,28 +83,26 @@ def test_a_second_plan_is_empty(terraform: Terraform, outputs: dict[str, Any]) -
 
 
 def test_hosts_are_the_machines_that_run(
-    outputs: dict[str, Any], instances: list[dict[str, Any]]
+    outputs: dict[str, Any], instances: list[dict[str, Any]], client: Callable[..., Any]
 ) -> None:
+    subnets = client("ec2").describe_subnets(SubnetIds=[one["SubnetId"] for one in instances])
+    zones = {one["SubnetId"]: one["AvailabilityZone"] for one in subnets["Subnets"]}
     seen = [
         {
             "name": tags(one["Tags"])["Name"],
             "address": one["PublicIpAddress"],
             "private_address": one["PrivateIpAddress"],
             "arch": one["Architecture"],
-            "zone": one["Placement"]["AvailabilityZone"],
+            "zone": zones[one["SubnetId"]],
+            "role": "server",
+            "user": "ec2-user",
         }
         for one in instances
     ]
 
-    # The emulator knows no architecture of an image; the type says which it is.
-    assert [one.pop("arch") for one in seen] == [one["Architecture"] for one in instances]
+    assert outputs["hosts"] == seen
+    assert len({host["zone"] for host in seen}) == 3
     assert {one["InstanceType"] for one in instances} == {"t4g.medium"}
-    expected = [
-        {key: host[key] for key in ("name", "address", "private_address", "zone")}
-        for host in outputs["hosts"]
-    ]
-    assert seen == expected
-    assert len({host["zone"] for host in outputs["hosts"]}) == 3
 
 
 def test_costs_can_be_told_apart(instances: list[dict[str, Any]]) -> None:
@@ -147,7 +146,8 @@ def test_the_load_balancer_leads_to_every_server(
 def test_nobody_but_the_named_reach_a_server(
     instances: list[dict[str, Any]], client: Callable[..., Any]
 ) -> None:
-    [group] = {one["SecurityGroups"][0]["GroupId"] for one in instances}
+    groups = [one["NetworkInterfaces"][0]["Groups"] for one in instances]
+    [group] = {row["GroupId"] for rows in groups for row in rows}
     filters = [{"Name": "group-id", "Values": [group]}]
     rules = client("ec2").describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
     ingress = [rule for rule in rules if not rule["IsEgress"]]

@@ -13,6 +13,9 @@ mock_provider "aws" {
   mock_data "aws_ssm_parameter" {
     defaults = { insecure_value = "ami-0123456789abcdef0" }
   }
+  mock_data "aws_ami" {
+    defaults = { architecture = "arm64" }
+  }
   mock_resource "aws_eip" {
     defaults = { public_ip = "198.51.100.7" }
   }

@@ -13,6 +13,9 @@ mock_provider "aws" {
   mock_data "aws_ssm_parameter" {
     defaults = { insecure_value = "ami-0123456789abcdef0" }
   }
+  mock_data "aws_ami" {
+    defaults = { architecture = "arm64" }
+  }
 }
 
 variables {
@@ -173,6 +176,18 @@ run "an_image_that_is_none_is_refused" {
     image = { id = "al2023" }
   }
   expect_failures = [var.image]
+}
+
+run "a_pinned_image_of_another_architecture_is_refused" {
+  command = plan
+  override_data {
+    target = data.aws_ami.server
+    values = { architecture = "x86_64" }
+  }
+  variables {
+    image = { id = "ami-0fedcba9876543210" }
+  }
+  expect_failures = [aws_instance.server]
 }
 
 run "too_few_iops_are_refused" {

@@ -339,3 +339,39 @@ def test_moto_still_lacks_what_the_extensions_add(place: str) -> None:
     response = getattr(__import__(module, fromlist=[name]), name)
     gained = [call for call in MISSING_IN_MOTO[place].split() if hasattr(response, call)]
     assert gained == [], f"moto has {gained} of its own: drop the extension's"
+
+
+def test_a_terminated_instance_lets_go_of_its_interface_and_says_what_it_was_asked_for(
+    client: Clients,
+) -> None:
+    ec2 = client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.90.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.90.0.0/24")["Subnet"]["SubnetId"]
+    interface = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]
+    number = interface["NetworkInterfaceId"]
+    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    disk = {"VolumeSize": 20, "VolumeType": "gp3", "Throughput": 250}
+    instance = ec2.run_instances(
+        ImageId=image,
+        MinCount=1,
+        MaxCount=1,
+        InstanceType="t4g.medium",
+        DisableApiTermination=True,
+        NetworkInterfaces=[{"DeviceIndex": 0, "NetworkInterfaceId": number}],
+        BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": disk}],
+    )["Instances"][0]["InstanceId"]
+
+    protection = ec2.describe_instance_attribute(
+        InstanceId=instance, Attribute="disableApiTermination"
+    )
+    assert protection["DisableApiTermination"]["Value"] is True
+    volumes = ec2.describe_volumes(
+        Filters=[{"Name": "attachment.instance-id", "Values": [instance]}]
+    )["Volumes"]
+    assert [volume["Throughput"] for volume in volumes] == [250]
+
+    ec2.modify_instance_attribute(InstanceId=instance, DisableApiTermination={"Value": False})
+    ec2.terminate_instances(InstanceIds=[instance])
+    (found,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[number])["NetworkInterfaces"]
+    assert found["Status"] == "available"
+    ec2.delete_network_interface(NetworkInterfaceId=number)
