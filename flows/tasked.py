@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prefect import task
+from prefect import get_client, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 from prefect.tasks import Task
 
@@ -44,8 +45,18 @@ def _plan[Made: Planned](steps: Steps[Made, Any]) -> Made:
     return steps.plan()
 
 
+def _make_slot(slot: str) -> None:
+    """Make the limit of one for what has none yet: a cluster file that no deployment names."""
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_global_concurrency_limit_by_name(slot)
+        except ObjectNotFound:
+            client.upsert_global_concurrency_limit_by_name(slot, 1)
+
+
 @task(name="apply", cache_policy=NO_CACHE, persist_result=False)
 def _apply[Made: Planned](steps: Steps[Made, Any], planned: Made, slot: str) -> dict[str, Any]:
+    _make_slot(slot)
     with concurrency(
         slot, strict=True, lease_duration=_LEASE_SECONDS, raise_on_lease_renewal_failure=False
     ):

@@ -179,7 +179,7 @@ def _kept_server(cluster: Cluster, host: Host, seen: HostFacts) -> str | None:
     known = yaml.safe_load(seen.contents.get(paths.CONFIG, "")) or {}
     kept = known.get("server") if isinstance(known, dict) else None
     joined = seen.etcd_member or not host.is_server
-    others = {_url(other.internal_address) for other in cluster.servers if other is not host}
+    others = {_url(other.address_for(host)) for other in cluster.servers if other is not host}
     return kept if joined and kept in others | _fixed(cluster, host) else None
 
 
@@ -189,7 +189,7 @@ def server_url(cluster: Cluster, host: Host, formation: Topology) -> str:
         return fixed.pop()
     answering = formation.source if formation.source not in (None, host) else None
     peer = answering or formation.founder or topology.peer_of(cluster, host)
-    return _url((peer or cluster.servers[0]).internal_address)
+    return _url((peer or cluster.servers[0]).address_for(host))
 
 
 def _fixed(cluster: Cluster, host: Host) -> set[str]:

@@ -185,7 +185,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "a port is taken by another process",
         (r"listen (tcp|udp) \S*:(?P<port>\d+): bind: address already in use",),
         "See who listens (`ss -lntup 'sport = :{port}'`) and stop it. An earlier k3s that was"
-        " killed is ended by `k3s-killall.sh`.",
+        " killed is ended by `systemctl kill -s KILL k3s`.",
         f"{_DOCS}/installation/requirements#networking",
     ),
     Pattern(
@@ -206,7 +206,7 @@ PATTERNS: tuple[Pattern, ...] = (
         (r"token CA hash does not match the Cluster CA certificate hash",),
         "Compare the token in the cluster's secrets folder with /var/lib/rancher/k3s/server/token"
         " of a running server. If the host was part of another cluster, remove what is left of"
-        " it: `k3s-agent-uninstall.sh` or `k3s-uninstall.sh`.",
+        " it: `systemctl disable --now k3s k3s-agent; rm -rf /var/lib/rancher /etc/rancher`.",
         f"{_DOCS}/cli/token",
     ),
     Pattern(
@@ -256,7 +256,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "certificates of an earlier cluster are left on this host",
         (r"newer than datastore and could cause a cluster outage",),
         "Another k3s ran here. If this host holds nothing that is needed, remove what is left of"
-        " it (`k3s-uninstall.sh`) and run it again; it then joins with the cluster's own.",
+        " it (`systemctl stop k3s; rm -rf /var/lib/rancher/k3s/server`) and run it again; it then"
+        " joins with the cluster's own.",
         f"{_DOCS}/cli/certificate",
     ),
     Pattern(
@@ -338,6 +339,15 @@ PATTERNS: tuple[Pattern, ...] = (
         " air gap the bundle must have {image}, in its archive in"
         " /var/lib/rancher/k3s/agent/images (`k3s ctr images ls` shows what was imported).",
         f"{_DOCS}/installation/airgap",
+    ),
+    Pattern(
+        "etcd-peers-silent",
+        "etcd on this host does not hear the other members",
+        (r"Waiting for etcd server to become available",),
+        "Let the servers reach each other's 2379-2380 by tcp, in both directions: from each other"
+        " server, `timeout 3 bash -c '</dev/tcp/ADDRESS/2380' && echo open`.",
+        f"{_DOCS}/installation/requirements#networking",
+        is_symptom=True,
     ),
     Pattern(
         "host-unreachable",

@@ -115,6 +115,12 @@ class HostFacts:
     fsync_p99_ms: float | None
 
     @property
+    def has_k3s(self) -> bool:
+        """Whether K3S lives here: it runs, or belongs to a cluster. A binary alone is nothing."""
+        runs = self.service is not None and self.service.active not in ("inactive", "failed")
+        return runs or self.etcd_member or self.cluster_id is not None
+
+    @property
     def api_answers(self) -> bool:
         """Whether this host is a server whose API lists nodes."""
         return self.nodes is not None

@@ -68,6 +68,10 @@ class Host(Model):
         """What the other nodes reach it by: an IP address, or a name if only that is known."""
         return self.private_address or self.address
 
+    def address_for(self, other: Host) -> str:
+        """What `other` reaches it by: between sites, only its outer address."""
+        return self.internal_address if self.site == other.site else self.address
+
 
 def read_hosts(
     value: object, handler: ValidatorFunctionWrapHandler, data: Mapping[str, Any]

@@ -77,7 +77,12 @@ async def observe(
     failed, seen = _sorted_out(dict(zip((h.name for h in present), answers, strict=True)))
     found = {name: facts for name, (facts, _) in seen.items()}
     left = [host for host in present if host.name in found and peers]
-    silent = {host.internal_address for host in cluster.hosts if host.name not in found}
+    silent = {
+        address
+        for host in cluster.hosts
+        if host.name not in found
+        for address in (host.internal_address, host.address)
+    }
     tried = await asyncio.gather(*(_try(cluster, host, hosts, found, silent) for host in left))
     return Observed(
         facts=found,
@@ -110,7 +115,7 @@ async def _try(
 
     Once K3S runs, that it answers is what shows that they are open.
     """
-    if found[host.name].version is not None:
+    if found[host.name].has_k3s:
         return {}
     tries = preflight.ports_to_try(cluster, host)
     wanted = {address: ports for address, ports in tries.items() if address not in silent}

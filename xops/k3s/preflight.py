@@ -132,7 +132,7 @@ def _size(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Finding]:
     if seen.memory_mib < least.min_memory_mib and host.is_server:
         found = f"has {seen.memory_mib} MiB, a server needs {least.min_memory_mib}"
         yield Finding(host.name, "memory", found, "Give it more, or make it an agent.", severity)
-    if seen.disk_free_gib < least.min_disk_gib and seen.version is None:
+    if seen.disk_free_gib < least.min_disk_gib and not seen.has_k3s:
         found = f"{seen.disk_free_gib:.1f} GiB are free below {cluster.k3s.data_dir}"
         remedy = f"Free {least.min_disk_gib} GiB: `du -xhd1 / | sort -h` shows what is large."
         yield Finding(host.name, "disk", found, remedy, severity)
@@ -164,7 +164,7 @@ def _kernel(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Finding]:
         remedy = "`swapoff -a`, and take it out of /etc/fstab."
         found = f"{seen.swap_mib} MiB of swap are on; pods may then be slow without notice"
         yield Finding(host.name, "swap", found, remedy, Severity.WARNING)
-    if seen.iptables is None and seen.version is None:
+    if seen.iptables is None and not seen.has_k3s:
         remedy = "Nothing to do: K3S brings its own."
         yield Finding(host.name, "iptables", "is not installed", remedy, Severity.WARNING)
 
@@ -183,7 +183,7 @@ def _addresses(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Findin
 
 
 def _ports(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Finding]:
-    if seen.version is not None:
+    if seen.has_k3s:
         return  # its own ports are in use by K3S itself
     wanted = SERVER_PORTS if host.is_server else AGENT_PORTS
     taken = sorted({port for kind, port in seen.listening if kind == "tcp" and port in wanted})
@@ -227,7 +227,7 @@ def _peers(cluster: Cluster, host: Host, observed: Observed) -> Iterator[Finding
     for (address, port), answer in sorted(answers.items()):
         if answer in _CLOSED and address != cluster.endpoint.address:
             closed[address].append(port)
-    names = {other.internal_address: other.name for other in cluster.hosts}
+    names = {other.address_for(host): other.name for other in cluster.hosts}
     for address, ports in closed.items():
         listed = ", ".join(map(str, ports))
         found = f"cannot reach {names.get(address, address)} ({address}) on {listed}"
@@ -335,15 +335,16 @@ def _members_gone(cluster: Cluster, observed: Observed) -> Iterator[Finding]:
 def ports_to_try(cluster: Cluster, host: Host) -> dict[str, tuple[int, ...]]:
     """Which ports of which addresses a host must reach; the VIP too, to see whether it is free.
 
-    Agents speak to servers only; servers to each other and to every kubelet.
+    Agents speak to servers only; servers to each other and to every kubelet of their site. Those of
+    other sites they reach through the connection that the agent has opened.
     """
     wanted: dict[str, tuple[int, ...]] = {}
     for other in cluster.hosts:
         if other is host:
             continue
         if other.is_server:
-            wanted[other.internal_address] = SERVER_PORTS if host.is_server else (API_PORT,)
-        elif host.is_server:
+            wanted[other.address_for(host)] = SERVER_PORTS if host.is_server else (API_PORT,)
+        elif host.is_server and other.site == host.site:
             wanted[other.internal_address] = AGENT_PORTS
     if host.is_server and cluster.endpoint.address:
         wanted[cluster.endpoint.address] = (API_PORT,)

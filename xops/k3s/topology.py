@@ -44,7 +44,7 @@ def read(cluster: Cluster, facts: Mapping[str, HostFacts]) -> Topology:
     members = tuple(host for host in seen if facts[host.name].etcd_member)
     empty = tuple(host for host in seen if host not in members)
     founds = not members and len(seen) == len(cluster.servers)
-    source = next((host for host in members if facts[host.name].nodes is not None), None)
+    source = next((host for host in members if facts[host.name].api_answers), None)
     ids = [facts[host.name].cluster_id for host in members]
     return Topology(
         cluster_id=next((found for found in ids if found), None),

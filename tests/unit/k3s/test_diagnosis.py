@@ -202,7 +202,7 @@ KNOWN = [
         FATAL + '"/var/lib/rancher/k3s/server/cred/passwd newer than datastore and could cause a'
         " cluster outage. Remove the file(s) from disk and restart to be recreated from"
         ' datastore."',
-        "k3s-uninstall.sh",
+        "rm -rf /var/lib/rancher/k3s/server",
     ),
     (
         "label-refused",
@@ -226,6 +226,11 @@ KNOWN = [
         K3S + 'level=error msg="flannel exited: failed to register flannel network: could not'
         ' create wireguard interface: operation not supported"',
         "modprobe wireguard",
+    ),
+    (
+        "etcd-peers-silent",
+        'time="2026-11-24T07:12:07Z" level=info msg="Waiting for etcd server to become available"',
+        "2379-2380",
     ),
     (
         "host-unreachable",

@@ -49,7 +49,7 @@ section etcd; [ -d "$DATA/server/db/etcd/member" ] && echo member
 section nodes
 [ "$SERVICE" = k3s ] && [ -x "$BINARY" ] && [ -f /etc/rancher/k3s/k3s.yaml ] && timeout 8 "$BINARY" kubectl get nodes -o json 2>/dev/null
 section fsync
-if [ "$PROBES" -gt 0 ] && [ ! -x "$BINARY" ]; then
+if [ "$PROBES" -gt 0 ] && [ ! -e "$DATA/server/tls" ]; then
   probe="$place/.xops-fsync-probe"; count=0
   while [ "$count" -lt "$PROBES" ]; do
     dd if=/dev/zero of="$probe" bs=2300 count=1 conv=fsync 2>&1 | grep copied; count=$((count + 1))
