@@ -42,7 +42,7 @@ bench: install ## ratios against named baselines, measured in one run
 	$(BIN)/python -m bench
 
 docs: install ## the documentation as a site in ./site
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 
 # Lock files of another kind (uv.lock) record the hosts of registries; this one holds hashes only.
 lock: install ## pin every package anew from pyproject.toml

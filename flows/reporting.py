@@ -55,13 +55,14 @@ class RunWatcher:
         if not last and now - self._updated < _UPDATE_SECONDS:
             return
         self._updated = now
+        # Hosts tell their steps from within an event loop, where Prefect would return a coroutine.
+        sync: dict[str, Any] = {"_sync": True}
         if self._artifact is None:
-            created = create_progress_artifact(
-                percent, key=f"apply-{self._key}", description=description
-            )
-            self._artifact = cast("UUID", created)  # a coroutine only in an async flow
+            key = f"apply-{self._key}"
+            created = create_progress_artifact(percent, key=key, description=description, **sync)
+            self._artifact = cast("UUID", created)
         else:
-            update_progress_artifact(self._artifact, percent, description=description)
+            update_progress_artifact(self._artifact, percent, description=description, **sync)
 
 
 class EcsWatcher(RunWatcher):

@@ -21,6 +21,9 @@ from xops.ecs.environment import PROTECTED, Environment
 from xops.k3s import inventory
 from xops.k3s.diagnosis import PATTERNS, Pattern
 from xops.k3s.inventory import Cluster
+from xops.triggers import policy
+from xops.triggers.facts import Facts
+from xops.triggers.policy import Policy
 
 FOLDER = settings.ROOT / "docs" / "reference"
 _NOTE = "<!-- Made by scripts/reference.py; a change here is lost. -->\n"
@@ -68,6 +71,28 @@ _CLUSTER_RULES = (
     "`approval.required_for` contains `destroy`.",
 )
 
+_TRIGGER_RULES = (
+    "A trigger has a `metric` or a `mandate`. A metric has `enter` and `leave`, a mandate neither.",
+    "A threshold is strict: `above: 5` means 6 or more. `leave.at_or_below` is at most"
+    " `enter.above`.",
+    "`weeks` is never more than `of`. Windows are calendar weeks; an unknown one counts neither"
+    " way.",
+    "`measure` goes with the metric `team_size`, where it is `days28` unless said otherwise.",
+    "Components that an action or another component names exist. Amounts are quoted decimals.",
+    "`github.credential` names a variable or a file; kind `app` needs `app_id`.",
+    "`timezone` is an IANA name.",
+)
+
+_FACT_RULES = (
+    "A week starts on a Monday of `timezone`, is over on `as_of`, and is given once.",
+    "A complete week has a total; an incomplete one has none, and a reason. Unknown is null,"
+    " never 0.",
+    "A week that is not given is unknown.",
+    "A pull request's `merged_at` lies in its week, on the clocks of the zone.",
+    "A mandate `expires` after `effective_from`, and says why where it is not valid.",
+    "`timezone` is the policy's: counts of other weeks cannot be converted.",
+)
+
 
 def main() -> None:
     """Write every page."""
@@ -82,6 +107,8 @@ def pages() -> dict[str, str]:
         "environment-file.md": _environment_file(),
         "cluster-file.md": _cluster_file(),
         "k3s-causes.md": _causes(),
+        "triggers-file.md": _triggers_file(),
+        "facts-file.md": _facts_file(),
     }
     return {name: "\n".join(lines) for name, lines in made.items()}
 
@@ -149,6 +176,26 @@ def _cluster_file() -> Iterator[str]:
     yield from _rules(_CLUSTER_RULES)
 
 
+def _triggers_file() -> Iterator[str]:
+    yield f"{_NOTE}\n# The triggers file\n"
+    yield "`deployments/triggers.yaml`: when Stream 2 is activated. Editors find the schema beside"
+    yield "it (`triggers.schema.json`). A wrong file gives all its errors at once, each with path"
+    yield "and line. Paths are relative to the file's folder. No secret stands in it.\n"
+    yield from _layers(
+        policy.VARIABLE_PREFIX, "TRIGGERS__IAC_PRS__ENTER__ABOVE=6", "triggers.iac_prs.enter.above"
+    )
+    yield from _schema_tables(Policy.model_json_schema())
+    yield from _rules(_TRIGGER_RULES)
+
+
+def _facts_file() -> Iterator[str]:
+    yield f"{_NOTE}\n# The facts file\n"
+    yield "What an evaluation knows, as JSON or YAML; with `--facts` it replaces GitHub entirely."
+    yield "The schema is `deployments/facts.schema.json`. No environment variable lies over it."
+    yield from _schema_tables(Facts.model_json_schema())
+    yield from _rules(_FACT_RULES)
+
+
 def _layers(prefix: str, example: str, path: str) -> Iterator[str]:
     yield "Values come from four layers, each over the one before: the defaults below, the file,"
     yield f"environment variables (`{prefix}{example}` sets"
@@ -207,7 +254,8 @@ def _table(
 def _inner_model(field: Mapping[str, Any], models: Mapping[str, Any]) -> tuple[str, str]:
     """The model that a field holds, and how its values are reached: `.*` in a mapping or list."""
     patterns = field.get("patternProperties", {}).values()
-    inner = [field.get("additionalProperties"), field.get("items"), *patterns]
+    lists = [option.get("items") for option in (field, *field.get("anyOf", ()))]
+    inner = [field.get("additionalProperties"), *lists, *patterns]
     for held, step in [(field, ""), *((option, ".*") for option in inner)]:
         kind = _model_name(held) if isinstance(held, dict) else ""
         if "properties" in models.get(kind, {}):

@@ -136,6 +136,7 @@ def test_all_flows_are_deployed(original: Document) -> None:
         "flows/detect_ecs_drift.py:detect_ecs_drift",
         "flows/notify.py:notify",
         "flows/bootstrap_k3s.py:bootstrap_k3s",
+        "flows/evaluate_triggers.py:evaluate_triggers",
     }
     assert entrypoints >= flows
 

@@ -45,7 +45,8 @@ def hosts(cluster: TestCluster, **changed: Mapping[str, Any]) -> list[dict[str, 
 
 def nothing_is_there(cluster: TestCluster) -> None:
     for host in cluster.rig.hosts:
-        assert host.shell("ls /etc/rancher /usr/local/bin 2>/dev/null || true").strip() == ""
+        found = "find /etc/rancher /usr/local/bin -type f 2>/dev/null || true"
+        assert host.shell(found).strip() == ""
 
 
 def test_sound_hosts_are_sound(cluster: TestCluster) -> None:

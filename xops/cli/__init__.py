@@ -18,6 +18,7 @@ from xops.cli.console import AsJson, bar, err, escaped, out, print_json
 from xops.cli.decision import decision
 from xops.cli.ecs import DRIFTED, ecs
 from xops.cli.k3s import k3s
+from xops.cli.triggers import triggers
 from xops.core import settings
 from xops.core.errors import XopsError
 from xops.core.lifecycle import Status
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.add_typer(ecs, name="ecs")
 app.add_typer(k3s, name="k3s")
 app.add_typer(bundles, name="bundle")
+app.add_typer(triggers, name="triggers")
 app.add_typer(decision, name="decision")
 
 

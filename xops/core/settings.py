@@ -90,7 +90,7 @@ class _Document:
         return InputError(f"reading {self.name}", [Finding(self.name, "", message, line)])
 
     def _parse(self, text: str) -> None:
-        loader = yaml.SafeLoader(text)
+        loader = yaml.CSafeLoader(text)
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise self._unusable("must hold one mapping", 1)

@@ -15,8 +15,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
+from xops.core.problems import Model, Problem, detail, located
 from xops.k3s.notation import Address, IpAddress, Jump, Labels, NodeName, Taint
-from xops.k3s.problems import Model, Problem, detail, located
 from xops.k3s.sections import EVEN, SERVER_COUNTS, Endpoint, Networks
 
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from xops.core.plan import Action, Plan
+from xops.core.problems import Model, Problem, raise_if_any
 from xops.k3s.notation import AbsolutePath, Address, Cron, IpAddress, Jump, Network, ip_address
-from xops.k3s.problems import Model, Problem, raise_if_any
 
 API_PORT = 6443
 """Where a K3S server answers, API and supervisor alike."""

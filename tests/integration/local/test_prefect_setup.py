@@ -34,6 +34,7 @@ DEPLOYMENTS = {
     "detect-ecs-drift/ecs",
     "notify/notify",
     "bootstrap-k3s/k3s",
+    "evaluate-triggers/weekly",
 }
 DEADLINE = 180.0
 
@@ -136,12 +137,17 @@ def test_everything_the_repository_names_is_there(
 
 
 def test_a_cron_schedule_makes_runs(prefect: SyncPrefectClient) -> None:
-    def scheduled() -> list[FlowRun]:
-        return [row for row in prefect.read_flow_runs() if "auto-scheduled" in row.tags]
+    def scheduled(deployment: str) -> list[FlowRun]:
+        wanted = prefect.read_deployment_by_name(deployment).id
+        runs = [row for row in prefect.read_flow_runs() if row.deployment_id == wanted]
+        return [row for row in runs if "auto-scheduled" in row.tags]
 
-    for run in seen(scheduled):
+    for run in seen(lambda: scheduled("detect-ecs-drift/ecs")):
         assert run.parameters == {"request": {"environment": "local"}}
         assert run.expected_start_time.astimezone(ZoneInfo("Australia/Sydney")).hour == 5
+    for run in seen(lambda: scheduled("evaluate-triggers/weekly")):
+        start = run.expected_start_time.astimezone(ZoneInfo("Australia/Sydney"))
+        assert (start.strftime("%A"), start.hour, start.minute) == ("Monday", 6, 0)
 
 
 def test_doing_it_again_changes_nothing_and_keeps_what_people_have_set(

@@ -148,8 +148,8 @@ def test_the_same_key_in_two_items_of_a_list_is_not_given_twice(tmp_path) -> Non
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("name: [a\nsize: 1\n", 2, "not YAML: expected ',' or ']'"),
-        ("name: a\n\tsize: 1\n", 2, "not YAML: found character '\\t'"),
+        ("name: [a\nsize: 1\n", 2, "not YAML: did not find expected ',' or ']'"),
+        ("name: a\n\tsize: 1\n", 2, "not YAML: found a tab character"),
         ("name: \x00\n", None, "not YAML: unacceptable character"),
         ("name: 2026-13-01\n", None, "not YAML: month must be in 1..12"),
         ("{a: b}: c\n", 1, "not YAML: found unhashable key"),

@@ -1,4 +1,4 @@
-"""The base of the cluster file's models, and how a rule reports several findings at once."""
+"""The base of models of files, and how one rule reports several findings at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Problem = tuple[Place, str]
 
 
 class Model(BaseModel):
-    """A part of the file: no unknown keys, and nothing changes after it was read."""
+    """A part of a file: no unknown keys, and nothing changes after it was read."""
 
     # Defaults are validated as well: leaving a key out must not be a way round its rule.
     model_config = ConfigDict(

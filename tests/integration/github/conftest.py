@@ -1,0 +1,47 @@
+"""The GitHub of the tests, and clients of it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.github_server import TOKEN, GitHubServer
+from xops.github.access import Access, SecretReference
+from xops.github.client import Client
+
+VARIABLE = SecretReference(variable="XOPS_GITHUB_TOKEN")
+
+MakeClient = Callable[..., Client]
+
+
+@pytest.fixture
+def github() -> Iterator[GitHubServer]:
+    with GitHubServer() as server:
+        yield server
+
+
+@pytest.fixture
+def slept() -> list[float]:
+    """How long clients would have waited."""
+    return []
+
+
+@pytest.fixture
+def connect(github: GitHubServer, tmp_path: Path, slept: list[float]) -> Iterator[MakeClient]:
+    """`connect(token=..., folder=..., **access)` makes a client that does not really wait."""
+    with ExitStack() as stack:
+
+        def make(token: str = TOKEN, folder: Path | None = None, **given: Any) -> Client:
+            access = Access(**{"api_url": github.url, "credential": VARIABLE, **given})
+            environ = {"XOPS_GITHUB_TOKEN": token}
+            client = Client(access, folder=folder, environ=environ, sleep=slept.append)
+            return stack.enter_context(client)
+
+        yield make
+
+
+@pytest.fixture
+def client(connect: MakeClient) -> Client:
+    return connect()

@@ -1,0 +1,315 @@
+"""The connection against a real HTTP server: credentials, limits, errors, what is kept."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.github_server import (
+    APP_ID,
+    CLASSIC_TOKEN,
+    INSTALLATION_ID,
+    TOKEN,
+    GitHubServer,
+)
+from xops.core.errors import XopsError
+from xops.github.access import Access, App, SecretReference
+from xops.github.client import Client
+from xops.github.errors import (
+    AccessError,
+    ForbiddenError,
+    LimitError,
+    NotVisibleError,
+    PartialAnswerError,
+    RefusedError,
+    UnavailableError,
+)
+
+QUERY = """
+query Probe($owner: String!, $name: String!) {
+  rateLimit { limit cost remaining resetAt }
+  repository(owner: $owner, name: $name) { nameWithOwner }
+}
+"""
+HERE = {"owner": "octo", "name": "web"}
+FILES = "/repos/octo/web/pulls/1/files"
+
+MakeClient = Callable[..., Client]
+
+
+@pytest.fixture(autouse=True)
+def repository(github: GitHubServer) -> Any:
+    made = github.add("octo/web")
+    made.merge(datetime(2026, 11, 17, tzinfo=UTC), *[f"f{n}.tf" for n in range(250)])
+    return made
+
+
+def probe(client: Client) -> Any:
+    return client.graphql(QUERY, HERE, "probing").complete("probing")["repository"]
+
+
+def test_a_query_is_answered_and_its_cost_counted(client: Client) -> None:
+    assert probe(client) == {"nameWithOwner": "octo/web"}
+    assert (client.usage.queries, client.usage.points) == (1, 1)
+    assert client.usage.remaining_points == 4999
+
+
+def test_lists_are_read_to_their_end(client: Client) -> None:
+    assert len(list(client.pages(FILES, "listing"))) == 250
+    assert client.usage.rest_calls == 3
+
+
+@pytest.mark.parametrize(("token", "kind"), [(TOKEN, "fine-grained"), (CLASSIC_TOKEN, "classic")])
+def test_both_kinds_of_token_are_taken(connect: MakeClient, token: str, kind: str) -> None:
+    assert probe(connect(token))
+    assert kind in connect(token)._credential()
+
+
+def test_a_refused_credential_is_named_and_not_shown(connect: MakeClient) -> None:
+    client = connect("ghp_wrong_one")
+    asks: list[Callable[[], Any]] = [
+        lambda: probe(client),
+        lambda: client.get("/repos/octo/web/pulls", "listing"),
+    ]
+    for ask in asks:
+        with pytest.raises(AccessError, match="401: Bad credentials") as error:
+            ask()
+        assert "Renew the classic token in variable XOPS_GITHUB_TOKEN" in str(error.value)
+        assert "wrong_one" not in str(error.value)
+        assert "wrong_one" not in repr(error.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "words"),
+    [
+        (
+            {"status": 403, "message": "Resource not accessible"},
+            ForbiddenError,
+            "Pull requests: read",
+        ),
+        ({"status": 403, "message": "SAML enforcement"}, ForbiddenError, "under SAML authorise"),
+        ({"status": 404, "message": "Not Found"}, NotVisibleError, "Correct the name"),
+        ({"status": 451, "message": "Blocked"}, NotVisibleError, "451"),
+        ({"status": 422, "message": "Wrong"}, RefusedError, "422: Wrong"),
+        ({"kind": "html"}, RefusedError, "cannot be read"),
+        ({"status": 503, "times": 9}, UnavailableError, "503"),
+        ({"kind": "drop", "times": 9}, UnavailableError, "Run it again later"),
+    ],
+)
+def test_each_refusal_says_what_to_do(
+    github: GitHubServer, client: Client, fault: dict[str, Any], kind: type[XopsError], words: str
+) -> None:
+    github.fail(operation="GET .*", **fault)
+    with pytest.raises(kind, match=words):
+        client.get(FILES, "listing the files of octo/web#1")
+
+
+@pytest.mark.parametrize("fault", [{"status": 502}, {"status": 503}, {"kind": "drop"}])
+def test_what_passes_is_asked_again(
+    github: GitHubServer, client: Client, slept: list[float], fault: dict[str, Any]
+) -> None:
+    github.fail(operation="Probe", times=2, **fault)
+    assert probe(client)
+    assert slept == [2.0, 4.0]
+
+
+def test_a_slow_answer_is_given_up(github: GitHubServer, connect: MakeClient) -> None:
+    github.fail(operation="Probe", kind="delay", delay_seconds=0.3, times=9)
+    with pytest.raises(UnavailableError, match="Timeout"):
+        probe(connect(timeout_seconds=0.05))
+
+
+def test_a_secondary_limit_is_waited_for_as_long_as_github_says(
+    github: GitHubServer, client: Client, slept: list[float]
+) -> None:
+    github.fail(operation="Probe", kind="secondary", retry_after=30)
+    github.fail(operation="GET .*", kind="secondary")
+    assert probe(client)
+    assert client.get(FILES, "listing")
+    assert slept == [31.0, 60.0]
+    assert client.usage.waited_seconds == 91.0
+
+
+def test_the_hourly_limit_is_waited_for_until_it_comes_back(
+    github: GitHubServer, client: Client, slept: list[float]
+) -> None:
+    github.fail(operation="GET .*", kind="primary", retry_after=100)
+    assert client.get(FILES, "listing")
+    assert 90 < slept[0] <= 101
+
+
+def test_patience_ends(github: GitHubServer, connect: MakeClient, slept: list[float]) -> None:
+    github.fail(operation="Probe", kind="secondary", retry_after=30, times=9)
+    with pytest.raises(LimitError, match="goes on from there") as error:
+        probe(connect(patience_seconds=70))
+    assert slept == [31.0, 31.0]
+    assert error.value.retry_after == 31.0
+
+
+def test_a_used_up_graphql_limit_is_a_limit(github: GitHubServer, client: Client) -> None:
+    github.points_left = 0
+    with pytest.raises(LimitError, match="hourly limit"):
+        probe(client)
+
+
+def test_some_points_are_left_to_others(github: GitHubServer, client: Client) -> None:
+    github.points_left = 40
+    probe(client)
+    with pytest.raises(LimitError, match="39 points are left"):
+        probe(client)
+    assert github.points_left == 39
+
+
+def test_a_server_without_limits_has_none(github: GitHubServer, client: Client) -> None:
+    github.limits_enabled = False
+    github.points_left = 0
+    assert probe(client)
+    assert probe(client)
+
+
+def test_enterprise_has_its_interfaces_elsewhere(github: GitHubServer, connect: MakeClient) -> None:
+    client = connect(api_url=f"{github.url}/api/v3")
+    assert probe(client)
+    assert client.get(FILES, "listing")
+    assert [request.path.partition("?")[0] for request in github.requests] == [
+        "/api/graphql", f"/api/v3{FILES}",
+    ]  # fmt: skip
+
+
+def test_a_renamed_repository_is_followed(github: GitHubServer, client: Client) -> None:
+    github.rename("octo/web", "octo/site")
+    assert len(list(client.pages(FILES, "listing"))) == 250
+    assert probe(client) == {"nameWithOwner": "octo/site"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"error": "FORBIDDEN"}, ForbiddenError),
+        ({"error": "NOT_FOUND"}, NotVisibleError),
+        ({"message": "Something went wrong while executing your query."}, UnavailableError),
+        ({"error": "undefinedField"}, RefusedError),
+    ],
+)
+def test_errors_without_data_have_a_meaning(
+    github: GitHubServer, client: Client, fault: dict[str, Any], kind: type[XopsError]
+) -> None:
+    github.fail(operation="Probe", kind="refused", times=9, **fault)
+    with pytest.raises(kind):
+        probe(client)
+
+
+def test_an_answer_in_part_is_no_answer(github: GitHubServer, client: Client) -> None:
+    github.fail(operation="Part", kind="partial", field="pullRequests")
+    query = QUERY.replace("Probe", "Part").replace(
+        "nameWithOwner", "nameWithOwner pullRequests(first: 1) { totalCount }"
+    )
+    with pytest.raises(PartialAnswerError, match=r"at repository.pullRequests"):
+        client.graphql(query, HERE, "probing").complete("probing")
+
+
+def test_a_wrong_query_is_refused_as_github_does(client: Client) -> None:
+    with pytest.raises(RefusedError, match="colour"):
+        client.graphql(QUERY.replace("nameWithOwner", "colour"), HERE, "probing")
+
+
+def test_an_unchanged_answer_costs_nothing_and_holds_no_credential(
+    github: GitHubServer, connect: MakeClient, tmp_path: Path
+) -> None:
+    first = list(connect(folder=tmp_path / "etags").pages(FILES, "listing"))
+    left = github.rest_left
+    again = connect(folder=tmp_path / "etags")
+    assert list(again.pages(FILES, "listing")) == first
+    assert again.usage.unchanged == 3
+    assert github.rest_left == left
+    kept = list((tmp_path / "etags").iterdir())
+    assert {oct(file.stat().st_mode & 0o777) for file in kept} == {"0o600"}
+    assert not any(TOKEN in file.read_text() for file in kept)
+
+
+def test_a_damaged_answer_is_asked_for_anew(connect: MakeClient, tmp_path: Path) -> None:
+    list(connect(folder=tmp_path).pages(FILES, "listing"))
+    for file in tmp_path.iterdir():
+        file.write_text("{")
+    again = connect(folder=tmp_path)
+    assert len(list(again.pages(FILES, "listing"))) == 250
+    assert again.usage.unchanged == 0
+
+
+def test_a_changed_answer_is_the_new_one(
+    repository: Any, connect: MakeClient, tmp_path: Path
+) -> None:
+    list(connect(folder=tmp_path).pages(FILES, "listing"))
+    repository.pull_requests[0].files = repository.pull_requests[0].files[:7]
+    assert len(list(connect(folder=tmp_path).pages(FILES, "listing"))) == 7
+
+
+@pytest.fixture(scope="module")
+def app_key(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    if find_spec("jwt") is None:
+        if os.environ.get("XOPS_REQUIRE_ALL"):
+            pytest.fail("githubkit[auth-app] is not installed: no token of an App can be made")
+        pytest.skip("githubkit[auth-app] is not installed")
+    key = tmp_path_factory.mktemp("app") / "key.pem"
+    openssl = shutil.which("openssl") or "openssl"
+    made = [openssl, "genrsa", "-out", str(key), "2048"]
+    subprocess.run(made, check=True, capture_output=True)
+    public = [openssl, "rsa", "-in", str(key), "-pubout"]
+    shown = subprocess.run(public, check=True, capture_output=True, text=True)
+    return key, shown.stdout
+
+
+@pytest.mark.parametrize("installation", [INSTALLATION_ID, None])
+def test_an_app_works_with_tokens_of_an_hour(
+    github: GitHubServer, app_key: tuple[Path, str], installation: int | None
+) -> None:
+    key, github.app_public_key = app_key
+    access = Access(github.url, SecretReference(file=key), App(APP_ID, installation))
+    with Client(access, installed_on="octo/web", environ={}) as client:
+        assert probe(client)
+        assert probe(client)
+    tokens = [one.path for one in github.requests if one.path.endswith("access_tokens")]
+    assert len(tokens) == 1
+
+
+@pytest.mark.parametrize(
+    ("app", "words"),
+    [(App(1, INSTALLATION_ID), "401"), (App(APP_ID, 1), "404"), (App(1, None), "401")],
+)
+def test_an_app_that_is_not_installed_is_told(
+    github: GitHubServer, app_key: tuple[Path, str], app: App, words: str
+) -> None:
+    key, github.app_public_key = app_key
+    with (
+        pytest.raises((AccessError, NotVisibleError), match=words),
+        Client(
+            Access(github.url, SecretReference(file=key), app), installed_on="octo/web"
+        ) as client,
+    ):
+        probe(client)
+
+
+def test_a_damaged_key_is_named_and_not_shown(
+    github: GitHubServer, app_key: tuple[Path, str], tmp_path: Path
+) -> None:
+    damaged = tmp_path / "key.pem"
+    damaged.write_text("-----BEGIN RSA PRIVATE KEY-----\ns3cret\n-----END RSA PRIVATE KEY-----\n")
+    access = Access(github.url, SecretReference(file=damaged), App(APP_ID, INSTALLATION_ID))
+    with Client(access, environ={}) as client, pytest.raises(XopsError) as error:
+        probe(client)
+    assert "key.pem" in str(error.value)
+    assert "s3cret" not in str(error.value)
+
+
+def test_faults_are_asked_for_over_http_as_well(github: GitHubServer, client: Client) -> None:
+    fault = [{"operation": "Probe", "status": 500}]
+    assert httpx.post(f"{github.url}/xops/faults", json=fault).json()[0]["times"] == 1
+    assert probe(client)
+    assert httpx.get(f"{github.url}/xops/faults").json() == []

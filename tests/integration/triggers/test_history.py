@@ -1,0 +1,344 @@
+"""The history in real databases: appended once, never changed, recomputed, two at once."""
+
+import asyncio
+import sqlite3
+import threading
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from tests.integration.triggers.conftest import Postgres
+from tests.unit.triggers.samples import IAC_PRS, MONDAY, NOW, WEEK, facts, mandate, policy
+from xops.core.errors import InputError, PermanentError, TemporaryError
+from xops.triggers.evaluation import Evaluation, evaluate
+from xops.triggers.history import History, Ledger
+from xops.triggers.machine import Decision
+from xops.triggers.recording import (
+    ACTIVATED,
+    DEACTIVATED,
+    acknowledge,
+    explain,
+    mark_sent,
+    record,
+    remembered,
+    unsent,
+    verify,
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def history(request: pytest.FixtureRequest, tmp_path: Path) -> History:
+    if request.param == "sqlite":
+        return History(f"sqlite:///{tmp_path}/made/history.sqlite")
+    server: Postgres = request.getfixturevalue("postgres")
+    name = f"h{uuid4().hex}"
+    asyncio.run(execute(server.url(), f"CREATE DATABASE {name}"))
+    return History(server.url(database=name))
+
+
+async def execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def remember(history: History, values: list[int | None], **others: Any) -> Evaluation:
+    found = facts(values, **others)
+    return record(history, policy(), found, found.as_of, NOW)
+
+
+def states(evaluation: Evaluation) -> dict[str, str]:
+    return {row.trigger: row.state for row in evaluation.triggers}
+
+
+def count(history: History) -> int:
+    return history.transact(lambda ledger: len(ledger.entries()))
+
+
+def test_what_is_remembered_is_what_is_judged_on_its_own(history: History) -> None:
+    found = facts([6, 6, None, 6, 6], mandates=[mandate("2025-09-20", "2026-09-20")])
+    for weeks in range(1, 5):
+        remember(history, [6, 6, None, 6][:weeks])
+    last = record(history, policy(), found, found.as_of, NOW)
+    alone = evaluate(policy(), found, found.as_of)
+    assert states(last)["iac_prs"] == states(alone)["iac_prs"] == "active"
+    assert count(history) == 15
+    assert last.recorded == "3 entries were added"
+
+
+def test_the_same_week_again_adds_nothing(history: History) -> None:
+    first = remember(history, [6, 6, 6])
+    again = remember(history, [6, 6, 6])
+    assert states(first) == states(again)
+    assert count(history) == 9
+    assert "nothing is new" in again.recorded
+
+
+def test_a_mandate_of_a_later_day_of_the_week_is_seen(history: History) -> None:
+    remember(history, [0])
+    day = MONDAY + WEEK + timedelta(days=2)
+    mandates = [mandate(str(day), "2027-01-01")]
+    later = facts([0], mandates=mandates).model_copy(update={"as_of": day})
+    found = record(history, policy(), later, day, NOW)
+    assert states(found)["second_cloud"] == "active"
+    assert count(history) == 4
+    assert [notice.name for notice in unsent(history)] == [ACTIVATED]
+    # The next Monday looks at no day before that again.
+    after = remember(history, [0, 0], mandates=mandates)
+    assert states(after)["second_cloud"] == "active"
+    assert count(history) == 7
+
+
+def test_the_clock_may_not_go_back(history: History) -> None:
+    remember(history, [6, 6])
+    with pytest.raises(InputError, match="2025-09-22 lies before 2025-09-29"):
+        remember(history, [6])
+    assert count(history) == 6
+    # Within the week it may: nothing is added.
+    day = MONDAY + 2 * WEEK + timedelta(days=3)
+    late = facts([6, 6]).model_copy(update={"as_of": day})
+    record(history, policy(), late, day, NOW)
+    remember(history, [6, 6])
+    assert count(history) == 7  # the mandates of that day
+
+
+def test_a_day_to_come_is_not_remembered(history: History) -> None:
+    day = NOW.date() + timedelta(days=1)  # the 16th at 17:00 in Sydney
+    with pytest.raises(InputError, match="2026-03-17 lies in the future: today is 2026-03-16"):
+        record(history, policy(), facts([6]), day, NOW)
+
+
+def test_two_at_once_add_once(history: History) -> None:
+    remember(history, [6, 6])
+    barrier, results, failures = threading.Barrier(4), [], []
+
+    def go() -> None:
+        barrier.wait()
+        try:
+            results.append(remember(history, [6, 6, 6]))
+        except Exception as error:  # noqa: BLE001 - seen by the assertion below
+            failures.append(error)
+
+    threads = [threading.Thread(target=go) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert sorted(row.recorded for row in results)[0] == "3 entries were added"
+    assert [row.recorded for row in results].count("3 entries were added") == 1
+    assert {str(states(row)) for row in results} == {str(states(results[0]))}
+    assert count(history) == 9
+    assert len(unsent(history)) == 1
+    assert history.transact(verify) == []
+
+
+def test_nothing_of_an_evaluation_that_fails_is_kept(history: History) -> None:
+    remember(history, [6, 6])
+
+    def fail(ledger: Ledger) -> None:
+        entry = ledger.last()
+        assert entry
+        ledger.append(entry.model_copy(update={"revision": 9}))
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        history.transact(fail)
+    assert count(history) == 6
+    assert history.transact(verify) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE xops_trigger_entries SET body = '{}'",
+        "DELETE FROM xops_trigger_entries",
+        "DELETE FROM xops_trigger_documents",
+    ],
+)
+def test_the_database_refuses_to_change_the_past(history: History, statement: str) -> None:
+    remember(history, [6])
+
+    def change(ledger: Ledger) -> None:
+        ledger._connection.exec_driver_sql(statement)
+
+    with pytest.raises(PermanentError, match="append-only"):
+        history.transact(change)
+    assert count(history) == 3
+
+
+def test_the_same_week_cannot_be_entered_twice_behind_our_back(history: History) -> None:
+    remember(history, [6])
+
+    def twice(ledger: Ledger) -> None:
+        entry = ledger.last()
+        assert entry
+        ledger.append(entry)
+
+    with pytest.raises(PermanentError):
+        history.transact(twice)
+
+
+def test_every_verdict_can_be_recomputed(history: History) -> None:
+    remember(history, [6, 6, 6], mandates=[mandate("2025-09-20", "2025-10-01")])
+    acknowledge(history, policy(), "iac_prs", decision=Decision.ACCEPTED, by="me", reason="yes",
+                now=NOW, today=NOW.date())  # fmt: skip
+    remember(history, [6, 6, 6, None])
+    remember(history, [6, 6, 6, None, 3])
+    found = remember(history, [6, 6, 6, 4, 3])
+    assert "2 entries were added" in found.recorded
+    entries = history.transact(lambda ledger: ledger.entries())
+    assert len(entries) == 18
+    for entry in entries:
+        for_period = explain(history, entry.trigger, entry.period)
+        assert for_period.agrees, for_period.problems
+    assert explain(history, "iac_prs").state == "cooling (1 of 4), accepted by me"
+    assert history.transact(verify) == []
+
+
+def test_a_verdict_that_was_forged_is_found_out(tmp_path: Path) -> None:
+    history = History(f"sqlite:///{tmp_path}/h.sqlite")
+    remember(history, [6, 6, 6])
+    with sqlite3.connect(tmp_path / "h.sqlite") as file:
+        file.execute("DROP TRIGGER xops_trigger_entries_no_UPDATE")
+        file.execute(
+            'UPDATE xops_trigger_entries SET body = replace(body, \'"phase":"active"\','
+            " '\"phase\":\"inactive\"') WHERE trigger_name = 'iac_prs'"
+        )
+    found = explain(history, "iac_prs")
+    assert not found.agrees
+    assert (found.state, found.recomputed) == ("inactive", "active")
+    assert any("was changed after it was made" in text for text in found.problems)
+    assert history.transact(verify)
+
+
+def test_later_facts_do_not_rewrite_what_was_known(history: History) -> None:
+    remember(history, [6, 6, 6])
+    found = remember(history, [6, 0, 6, 6])
+    assert states(found)["iac_prs"] == "active"
+    assert any("recorded with 6, the facts now say 0" in text for text in found.warnings)
+
+
+def test_another_policy_counts_from_its_first_evaluation_on(history: History) -> None:
+    remember(history, [6, 6])
+    lax = policy(triggers={"iac_prs": {**IAC_PRS, "enter": {"above": 5, "weeks": 3, "of": 3}}})
+    found = record(history, lax, facts([6, 6, 6]), facts([6, 6, 6]).as_of, NOW)
+    assert states(found) == {"iac_prs": "active"}
+    entries = history.transact(lambda ledger: ledger.entries("iac_prs"))
+    assert len({entry.policy for entry in entries}) == 2
+    assert explain(history, "iac_prs").agrees
+
+
+def test_a_notice_waits_until_it_was_sent(history: History) -> None:
+    remember(history, [6, 6, 6])
+    (notice,) = unsent(history)
+    assert notice.name == ACTIVATED
+    assert notice.payload["components"] == ["k3s", "atlantis"]
+    remember(history, [6, 6, 6, 6])
+    assert unsent(history) == [notice]
+    mark_sent(history, notice.id, NOW)
+    assert unsent(history) == []
+    remember(history, [6, 6, 6, 6, 0, 0, 0, 0])
+    (ended,) = unsent(history)
+    assert (ended.name, ended.trigger) == (DEACTIVATED, "iac_prs")
+    assert ended.payload["activation"] == notice.payload["activation"]
+
+
+def test_notices_of_one_activation_have_one_id(tmp_path: Path) -> None:
+    ids = set()
+    for name in ("a", "b"):
+        history = History(f"sqlite:///{tmp_path}/{name}.sqlite")
+        remember(history, [6, 6, 6])
+        ids |= {notice.id for notice in unsent(history)}
+    assert len(ids) == 1
+
+
+def test_what_became_active_and_ended_unseen_sends_nothing(history: History) -> None:
+    remember(history, [6, 6, 6, 0, 0, 0, 0])
+    assert unsent(history) == []
+
+
+def test_decisions_need_something_active(history: History) -> None:
+    def decide(name: str) -> Any:
+        return acknowledge(history, policy(), name, decision=Decision.REJECTED, by="me",
+                           reason="", now=NOW, today=NOW.date())  # fmt: skip
+
+    with pytest.raises(InputError, match="is inactive"):
+        decide("iac_prs")
+    remember(history, [6, 6, 6])
+    with pytest.raises(InputError, match="no trigger 'nothing'"):
+        decide("nothing")
+    assert decide("iac_prs").decided.by == "me"
+    assert states(remember(history, [6, 6, 6, 6]))["iac_prs"] == "active, rejected by me"
+    ended = remember(history, [6, 6, 6, 6, 0, 0, 0, 0])
+    assert states(ended)["iac_prs"] == "inactive"
+
+
+def test_what_the_history_read_is_there_to_be_replayed(history: History) -> None:
+    with pytest.raises(InputError, match="is empty"):
+        remembered(history)
+    remember(history, [6, None])
+    found = remembered(history)
+    assert [row.value for row in found.readings["iac_prs"]] == [6, None]
+    assert found.entries == 6
+
+
+def test_nothing_to_explain(history: History) -> None:
+    with pytest.raises(InputError, match="no verdict"):
+        explain(history, "iac_prs")
+    remember(history, [6])
+    with pytest.raises(InputError, match="for the period 2020-01-06"):
+        explain(history, "iac_prs", date(2020, 1, 6))
+
+
+@pytest.mark.parametrize("url", ["", "nothing", "mysql://a:canary@b/c", "sqlite"])
+def test_other_databases_are_refused(url: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        History(url)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_server_that_does_not_answer_may_answer_later() -> None:
+    with pytest.raises(TemporaryError) as caught:
+        count(History("postgresql://xops:canary@127.0.0.1:1/postgres"))
+    assert "canary" not in str(caught.value)
+
+
+def test_a_wrong_password_is_no_matter_of_time(postgres: Postgres) -> None:
+    with pytest.raises(PermanentError, match="password authentication failed") as caught:
+        count(History(postgres.url("xops:wrong-canary")))
+    assert "canary" not in str(caught.value)
+
+
+def test_a_database_that_is_not_there(postgres: Postgres) -> None:
+    with pytest.raises(PermanentError, match="does not exist"):
+        count(History(postgres.url(database="nothing")))
+
+
+def test_a_locked_file_may_be_free_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xops.triggers.history._WAIT_SECONDS", 0)
+    history = History(f"sqlite:///{tmp_path}/h.sqlite")
+    remember(history, [6])
+    other = sqlite3.connect(tmp_path / "h.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        with pytest.raises(TemporaryError, match="locked"):
+            remember(history, [6, 6])
+    finally:
+        other.close()
+    assert "added" in remember(history, [6, 6]).recorded
+
+
+def test_the_default_is_a_file_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XOPS_HOME", str(tmp_path))
+    remember(History.open({}), [6])
+    assert (tmp_path / "triggers" / "history.sqlite").is_file()
+    assert "127.0.0.1" in str(History.open({"XOPS_TRIGGERS_HISTORY": "postgresql://127.0.0.1/x"}))

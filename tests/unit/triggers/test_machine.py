@@ -1,0 +1,256 @@
+"""The state machine: examples week by week, and what holds for every series."""
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.triggers.samples import (
+    MONDAY,
+    SECOND_CLOUD,
+    phases,
+    readings,
+    states,
+    trigger,
+)
+from xops.triggers.machine import (
+    START,
+    Decided,
+    Decision,
+    Phase,
+    Reading,
+    decide,
+    fold,
+    label,
+    mandate_reading,
+    outlook,
+    step,
+)
+from xops.triggers.policy import Trigger
+
+SERIES = st.lists(st.none() | st.integers(0, 9), max_size=40)
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Trigger:
+    above = draw(st.integers(0, 7))
+    enter_of, leave_of = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    return trigger(
+        enter={"above": above, "of": enter_of, "weeks": draw(st.integers(1, enter_of))},
+        leave={
+            "at_or_below": draw(st.integers(0, above)),
+            "of": leave_of,
+            "weeks": draw(st.integers(1, leave_of)),
+        },
+        dwell_weeks=draw(st.integers(0, 6)),
+    )
+
+
+few = settings(max_examples=30)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([5, 5, 5, 5], "iiii"),  # five is not above five
+        ([6, 6, 6, 6], "ppaa"),  # six is
+        ([6, 5, 6, 6], "pppa"),  # three of the last four
+        ([6, 6, 5, 5, 6, 6], "pppppp"),  # never three within four
+        ([6, 6, 5, 5, 5, 6], "pppppp"),
+        ([6, 5, 5, 5, 5], "ppppi"),  # the window has passed
+        ([6, 6, 6, 3, 3, 3, 3], "ppaccci"),
+        ([6, 6, 6, 4, 4, 4, 4, 4], "ppaaaaaa"),  # between the thresholds nothing changes
+        ([6, 6, 6, 3, 3, 3, 4, 3, 3, 3, 3], "ppacccaccci"),
+        ([6, 6, 6, 3, 3, 3, 3, 6], "ppaccci" + "p"),  # counting starts anew
+    ],
+)
+def test_weeks_above_and_below(values: list[int], expected: str) -> None:
+    assert phases(values) == expected
+
+
+def test_the_team_is_large_from_four_on() -> None:
+    rule = trigger(metric="team_size", enter={"above": 3})
+    assert phases([3, 4, 4, 3, 3, 3, 3], rule) == "iaaccci"
+
+
+def test_it_stays_active_for_the_dwell() -> None:
+    leave = {"at_or_below": 3, "weeks": 1, "of": 1}
+    assert phases([9, 9, 9, 0, 0, 0, 0], trigger(leave=leave)) == "ppaccci"
+    assert phases([9, 9, 9, 0, 0], trigger(leave=leave, dwell_weeks=0)) == "ppaii"
+
+
+def test_an_unknown_week_freezes_and_says_so() -> None:
+    found = states([9, 9, 9, None, 0, 0, None, 0, 0, 0, 0])
+    assert [state.phase[0] for state in found] == list("ppaaccccc" + "ci")
+    assert [state.insufficient for state in found] == [i in (3, 6) for i in range(11)]
+    assert label(trigger(), found[3]) == "insufficient data (active is kept)"
+
+
+def test_an_unknown_week_takes_its_place_in_the_window() -> None:
+    assert phases([9, 9, None, 9]) == "pppa"
+    assert phases([9, 9, None, None, None, 9]) == "pppppp"
+
+
+def test_labels_and_outlooks() -> None:
+    found = states([6, 6, 6, 3, 3])
+    assert [label(trigger(), state) for state in found] == [
+        "pending (1 of 3)", "pending (2 of 3)", "active", "cooling (1 of 4)", "cooling (2 of 4)",
+    ]  # fmt: skip
+    assert outlook(trigger(), found[1]) == "active after 1 more week above 5"
+    assert outlook(trigger(), found[2]) == "inactive after 4 more weeks in a row at or below 3"
+    assert outlook(trigger(), found[4]) == "inactive after 2 more weeks in a row at or below 3"
+
+
+@few
+@given(rules(), SERIES)
+def test_the_same_series_gives_the_same_states(rule: Trigger, values: list[int | None]) -> None:
+    assert states(values, rule) == states(values, rule)
+
+
+@few
+@given(rules(), SERIES, st.integers(0, 40))
+def test_it_can_be_stopped_and_resumed(rule: Trigger, values: list[int | None], cut: int) -> None:
+    rows = readings(values)
+    first = list(fold(rule, rows[:cut]))
+    stored = type(START).model_validate_json((first[-1] if first else START).model_dump_json())
+    assert [*first, *fold(rule, rows[cut:], stored)] == states(values, rule)
+
+
+@few
+@given(rules(), SERIES)
+def test_an_unknown_week_changes_nothing_but_that_it_is_unknown(
+    rule: Trigger, values: list[int | None]
+) -> None:
+    before = START
+    for value, after in zip(values, states(values, rule), strict=True):
+        if value is None:
+            kept = {"window": before.window, "insufficient": before.insufficient}
+            assert after.model_copy(update=kept) == before
+        assert after.insufficient == (value is None)
+        before = after
+
+
+@few
+@given(rules(), SERIES)
+def test_it_never_becomes_active_with_too_few_weeks_over(
+    rule: Trigger, values: list[int | None]
+) -> None:
+    enter = rule.enter
+    assert enter
+    found = states(values, rule)
+    for index, state in enumerate(found):
+        if state.is_active and not (index and found[index - 1].is_active):
+            window = values[max(0, index - enter.of + 1) : index + 1]
+            assert sum(v is not None and v > enter.above for v in window) >= enter.weeks
+
+
+@few
+@given(rules(), SERIES)
+def test_it_never_ends_before_the_dwell_nor_with_too_few_weeks_under(
+    rule: Trigger, values: list[int | None]
+) -> None:
+    leave = rule.leave
+    assert leave
+    began, found = 0, states(values, rule)
+    for index, state in enumerate(found):
+        was = bool(index and found[index - 1].is_active)
+        if state.is_active and not was:
+            began = index
+        if was and not state.is_active:
+            window = values[max(0, index - leave.of + 1) : index + 1]
+            assert index - began >= rule.dwell_weeks
+            assert sum(v is not None and v <= leave.at_or_below for v in window) >= leave.weeks
+
+
+@few
+@given(rules(), SERIES)
+def test_what_the_outlook_promises_happens(rule: Trigger, values: list[int | None]) -> None:
+    assert rule.enter
+    assert rule.leave
+    found = states(values, rule)
+    if not found:
+        return
+    state = found[-1]
+    count = int(outlook(rule, state).split()[2])
+    value = rule.leave.at_or_below if state.is_active else rule.enter.above + 1
+    seen = states([*values, *[value] * count], rule)[len(found) :]
+    assert [row.is_active for row in seen] == [state.is_active] * (count - 1) + [
+        not state.is_active
+    ]
+
+
+def test_time_does_not_go_back() -> None:
+    state = states([1])[-1]
+    with pytest.raises(ValueError, match="is not after"):
+        step(trigger(), state, Reading(period=MONDAY, value=1))
+
+
+MANDATES = [(date(2026, 3, 1), date(2026, 7, 1)), (date(2026, 6, 1), date(2026, 9, 1))]
+
+
+@pytest.mark.parametrize(
+    ("day", "phase", "value"),
+    [
+        (date(2026, 2, 28), Phase.PENDING, 0),
+        (date(2026, 3, 1), Phase.ACTIVE, 1),
+        (date(2026, 6, 15), Phase.ACTIVE, 2),  # the other lasts: none is warned of
+        (date(2026, 8, 1), Phase.ACTIVE, 1),
+        (date(2026, 8, 2), Phase.COOLING, 1),
+        (date(2026, 8, 31), Phase.COOLING, 1),
+        (date(2026, 9, 1), Phase.INACTIVE, 0),
+    ],
+)
+def test_a_mandate_is_active_from_its_first_day_to_its_expiry(
+    day: date, phase: Phase, value: int
+) -> None:
+    reading = mandate_reading(day, MANDATES)
+    state = step(trigger(SECOND_CLOUD), START, reading)
+    assert (reading.value, state.phase) == (value, phase)
+
+
+def test_a_mandate_is_active_since_it_took_effect_whenever_that_is_seen() -> None:
+    rule = trigger(SECOND_CLOUD)
+    for seen in (date(2026, 3, 1), date(2026, 3, 9)):
+        assert step(rule, START, mandate_reading(seen, MANDATES)).since == date(2026, 3, 1)
+
+
+def test_unknown_mandates_freeze() -> None:
+    rule = trigger(SECOND_CLOUD)
+    active = step(rule, START, mandate_reading(date(2026, 3, 1), MANDATES))
+    frozen = step(rule, active, Reading(period=date(2027, 1, 1), value=None))
+    assert frozen.is_active
+    assert frozen.insufficient
+
+
+def test_outlooks_of_mandates() -> None:
+    rule = trigger(SECOND_CLOUD)
+
+    def seen(day: date) -> str:
+        return outlook(rule, step(rule, START, mandate_reading(day, MANDATES)))
+
+    assert seen(date(2026, 2, 1)).startswith("active on 2026-03-01")
+    assert seen(date(2026, 4, 1)).startswith("inactive on 2026-07-01")
+    assert seen(date(2027, 4, 1)) == "active on the day on which a mandate takes effect"
+
+
+def word(decision: Decision) -> Decided:
+    return Decided(decision=decision, by="a person", on=MONDAY)
+
+
+def test_a_persons_word_lasts_as_long_as_the_activation() -> None:
+    rows = readings([9, 9, 9, 9, 3, 3, 3, 3, 9])
+    state = decide(list(fold(trigger(), rows[:3]))[-1], word(Decision.ACCEPTED))
+    after = list(fold(trigger(), rows[3:], state))
+    assert [row.decided is not None for row in after] == [True] * 4 + [False, False]
+    assert label(trigger(), after[1]) == "cooling (1 of 4), accepted by a person"
+
+
+def test_there_is_nothing_to_decide_about_an_inactive_trigger() -> None:
+    with pytest.raises(ValueError, match="is pending"):
+        decide(states([9])[-1], word(Decision.REJECTED))
+
+
+def test_weeks_may_be_missing_altogether() -> None:
+    rows = [Reading(period=MONDAY + timedelta(weeks=n), value=9) for n in (0, 1, 5, 6, 7)]
+    assert [state.phase[0] for state in fold(trigger(), rows)] == list("ppppa")

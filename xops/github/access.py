@@ -1,0 +1,121 @@
+"""How GitHub is reached: address, credential, patience. A credential is named here, never held.
+
+In order of preference: a GitHub App (tokens of one hour, bound to no person), a fine-grained
+token (expires, bound to a person), a classic token (sees all that the person sees).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from xops.core.errors import Finding, InputError
+from xops.github.errors import AccessError
+
+logger = logging.getLogger(__name__)
+
+PUBLIC_API = "https://api.github.com"
+
+NEEDED = "Contents: read, Metadata: read, Pull requests: read (Issues: write for proposals)"
+"""The permissions of an App or a fine-grained token; a classic token needs the scope `repo`."""
+
+
+@dataclass(frozen=True)
+class SecretReference:
+    """Where a secret is read from at run time: a variable of the environment, or a file."""
+
+    variable: str | None = None
+    file: Path | None = None
+
+    def __str__(self) -> str:
+        return f"variable {self.variable}" if self.variable else f"file {self.file}"
+
+    def read(self, environ: Mapping[str, str]) -> str:
+        """The secret, without white space around it.
+
+        Raises:
+            AccessError: it is not there, or empty.
+        """
+        text = environ.get(self.variable, "") if self.variable else self._file_text()
+        if not text.strip():
+            raise self._missing("is not set, or empty")
+        return text.strip()
+
+    def _file_text(self) -> str:
+        if self.file is None:
+            raise self._missing("names neither a variable nor a file")
+        try:
+            if self.file.stat().st_mode & 0o007:
+                logger.warning("%s can be read by everybody: chmod 600 it", self)
+            return self.file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise self._missing(f"cannot be read: {error}") from error
+
+    def _missing(self, problem: str) -> AccessError:
+        return AccessError(
+            "reading GitHub's credential",
+            f"the {self} {problem}",
+            "Set it, or name another place under github.credential in deployments/triggers.yaml.",
+        )
+
+
+@dataclass(frozen=True)
+class App:
+    """A GitHub App.
+
+    Attributes:
+        app_id: the App's number, as its settings page shows it.
+        installation_id: of the installation to use; None has it looked up from a repository.
+    """
+
+    app_id: int
+    installation_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Access:
+    """Address, credential and patience.
+
+    Attributes:
+        api_url: of the REST interface; GitHub Enterprise Server has `https://HOST/api/v3`.
+        credential: the token, or the App's private key (PEM).
+        app: set if the credential is an App's key.
+        timeout_seconds: for one request.
+        patience_seconds: how long, in all, limits are waited for before the work is given up; it
+            goes on from where it was when it is run again.
+    """
+
+    api_url: str = PUBLIC_API
+    credential: SecretReference = SecretReference(variable="XOPS_GITHUB_TOKEN")
+    app: App | None = None
+    timeout_seconds: float = 30.0
+    patience_seconds: float = 900.0
+
+    def __post_init__(self) -> None:
+        if urlsplit(self.api_url).scheme != "https" and not _is_loopback(self.api_url):
+            problem = f"{self.api_url} is not https: the credential would be sent in the clear"
+            raise InputError("reading GitHub's address", [Finding("github.api_url", "", problem)])
+
+
+def credential_kind(secret: str) -> str:
+    """What a token is by its prefix, which GitHub documents; `token` if it has none of them."""
+    prefixes = {
+        "github_pat_": "fine-grained token",
+        "ghp_": "classic token",
+        "ghs_": "installation token",
+        "gho_": "OAuth token",
+        "ghu_": "user token of an App",
+    }
+    return next((kind for start, kind in prefixes.items() if secret.startswith(start)), "token")
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,103 @@
+"""A transport that remembers answers by their ETag: an unchanged one costs nothing of the limit.
+
+GitHub counts no request that is answered with 304. Answers are kept in files of mode 0600, by
+address and the credential's name. Neither request headers nor a credential are written.
+Only GET answers of status 200 with an ETag are kept, and they are asked for anew every time.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+_KEPT_HEADERS = ("content-type", "link", "etag")
+
+
+@dataclass(frozen=True)
+class _Kept:
+    etag: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class EtagTransport(httpx.BaseTransport):
+    """Adds `If-None-Match`, and answers a 304 with what was kept.
+
+    Args:
+        inner: sends the requests.
+        folder: where answers are kept.
+        owner: tells credentials apart: a name, not the credential itself.
+    """
+
+    def __init__(self, inner: httpx.BaseTransport, folder: Path, owner: str) -> None:
+        self._inner = inner
+        self._folder = folder
+        self._owner = owner
+        self.hits = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it, on condition where an answer is kept."""
+        if request.method != "GET":
+            return self._inner.handle_request(request)
+        file = self._file(request)
+        kept = _read(file)
+        if kept is not None:
+            request.headers["If-None-Match"] = kept.etag
+        response = self._inner.handle_request(request)
+        if response.status_code == httpx.codes.NOT_MODIFIED and kept is not None:
+            response.close()
+            self.hits += 1
+            return httpx.Response(200, headers=kept.headers, content=kept.body, request=request)
+        return self._kept(file, response, request)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._inner.close()
+
+    def _file(self, request: httpx.Request) -> Path:
+        key = "\n".join((self._owner, str(request.url), request.headers.get("accept", "")))
+        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+
+    def _kept(self, file: Path, response: httpx.Response, request: httpx.Request) -> httpx.Response:
+        etag = response.headers.get("etag")
+        if response.status_code != httpx.codes.OK or not etag:
+            return response
+        response.read()
+        headers = {n: response.headers[n] for n in _KEPT_HEADERS if n in response.headers}
+        write_private(file, _written(_Kept(etag, headers, response.content)))
+        # What was read is decoded; the headers that say how it was encoded go.
+        return httpx.Response(200, headers=headers, content=response.content, request=request)
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file of mode 0600, whole or not at all; folders of mode 0700 are made."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, temporary = tempfile.mkstemp(dir=file.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as output:
+            output.write(text)
+        Path(temporary).replace(file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _written(kept: _Kept) -> str:
+    body = base64.b64encode(kept.body).decode()
+    return json.dumps({"etag": kept.etag, "headers": kept.headers, "body": body})
+
+
+def _read(file: Path) -> _Kept | None:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return _Kept(found["etag"], found["headers"], base64.b64decode(found["body"]))
+    except (OSError, ValueError, KeyError, TypeError, binascii.Error):
+        return None  # not there, or damaged: it is asked for anew

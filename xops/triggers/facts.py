@@ -1,0 +1,360 @@
+"""The facts of an evaluation: what was measured, over which weeks, and how completely.
+
+The model is the schema of a facts file, `deployments/facts.schema.json`. `xops.triggers.collect`
+makes facts from GitHub; a file replaces GitHub entirely.
+
+Three rules hold everywhere. A week is half-open, from Monday 00:00 to the next Monday 00:00 in
+`timezone`, and is named by the date of its Monday. A number that is not known is null, never 0. A
+week of which any part could not be read is unknown as a whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AwareDatetime, Field, ValidationInfo, field_validator
+
+from xops.core import settings
+from xops.core.problems import Model, Problem, raise_if_any
+
+SCHEMA = settings.ROOT / "deployments" / "facts.schema.json"
+WEEK = timedelta(days=7)
+
+Count = Annotated[int | None, Field(ge=0, description="null is unknown, which is not 0.")]
+
+
+class Bucket(StrEnum):
+    """Where a merged pull request that touches infrastructure code is counted."""
+
+    COUNTED = "counted"
+    BOT = "bot"
+    REVERT = "revert"
+    IMAGE_BUMP = "image_bump"
+
+
+class PullRequest(Model):
+    """The evidence of one merged pull request: who looks it up finds the same."""
+
+    repository: Annotated[str, Field(description="owner/name.")]
+    number: Annotated[int, Field(ge=1)]
+    url: str
+    merged_at: AwareDatetime
+    author: str = ""
+    title: str = ""
+    bucket: Bucket = Bucket.COUNTED
+    kinds: Annotated[
+        tuple[str, ...], Field(description="Which infrastructure code: terraform, helm, ...")
+    ] = ()
+    paths: Annotated[
+        tuple[str, ...], Field(description="Paths that decided; not always all that match.")
+    ] = ()
+    truncated: Annotated[
+        bool, Field(description="GitHub did not list all its files; the class is certain anyway.")
+    ] = False
+
+
+class RepositoryWeek(Model):
+    """One repository's part of a week."""
+
+    name: Annotated[str, Field(description="owner/name, as it is called now.")]
+    iac_prs: Count
+    bots: Count = None
+    reverts: Count = None
+    image_bumps: Count = None
+    reason: Annotated[str, Field(description="Why it is unknown, where it is.")] = ""
+
+
+class People(Model):
+    """One person behind the counts of engineers."""
+
+    name: str
+    identities: Annotated[
+        tuple[str, ...], Field(description="Logins and addresses that were merged into one.")
+    ] = ()
+    last_seen: date | None = None
+
+
+class Engineers(Model):
+    """How many people work on the repositories, by three measures. They often disagree."""
+
+    days28: Count = None
+    days90: Count = None
+    roster: Annotated[Count, Field(description="As declared, not as observed.")] = None
+    people: tuple[People, ...] | None = None
+    reason: Annotated[str, Field(description="Why a count is unknown, where one is.")] = ""
+
+    def measured(self, by: str) -> int | None:
+        """The count by `days28`, `days90` or `roster`; None where it is unknown."""
+        value: int | None = getattr(self, by)
+        return value
+
+    def disagreement(self) -> str:
+        """The known counts that differ, as one line; empty where they agree."""
+        known = {
+            n: v for n in ("days28", "days90", "roster") if (v := self.measured(n)) is not None
+        }
+        if len(set(known.values())) < 2:
+            return ""
+        return ", ".join(f"{name} {value}" for name, value in known.items())
+
+
+class Week(Model):
+    """One week's merged pull requests. An incomplete week has a reason and no total."""
+
+    start: Annotated[date, Field(description="Its Monday.")]
+    complete: bool = True
+    reason: Annotated[str, Field(description="Why the week is unknown, where it is.")] = ""
+    iac_prs: Annotated[
+        Count, Field(description="By people: without bots, reverts and image bumps.")
+    ]
+    bots: Count = None
+    reverts: Count = None
+    image_bumps: Count = None
+    repositories: tuple[RepositoryWeek, ...] = ()
+    pull_requests: tuple[PullRequest, ...] = ()
+    engineers: Annotated[
+        Engineers | None, Field(description="As they were at the week's end, where it is known.")
+    ] = None
+
+    @field_validator("start")
+    @classmethod
+    def _is_a_monday(cls, value: date) -> date:
+        if value.weekday():
+            monday = value - timedelta(days=value.weekday())
+            raise ValueError(f"is a {value:%A}: a week starts on its Monday, {monday}")
+        return value
+
+    @field_validator("reason")
+    @classmethod
+    def _says_why(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("complete") is False and not value:
+            raise ValueError("say why the week is incomplete")
+        return value
+
+    @field_validator("iac_prs")
+    @classmethod
+    def _unknown_or_complete(cls, value: int | None, info: ValidationInfo) -> int | None:
+        complete = info.data.get("complete")
+        if complete is True and value is None:
+            raise ValueError("is unknown: set complete to false and give a reason")
+        if complete is False and value is not None:
+            raise ValueError("must be null: the total of an incomplete week is unknown")
+        return value
+
+    @property
+    def end(self) -> date:
+        """The Monday that no longer belongs to it."""
+        return self.start + WEEK
+
+
+class Mandate(Model):
+    """A declared obligation: in force from `effective_from` up to, not including, `expires`."""
+
+    kind: Literal["second_cloud", "edge"]
+    subject: Annotated[str, Field(description="The cloud (azure, gcp) or the site.")]
+    who: Annotated[str, Field(description="Who demands it.")]
+    what: Annotated[str, Field(description="What is demanded, in a sentence.")]
+    jurisdiction: str
+    evidence: Annotated[str, Field(description="Link to the document itself.")]
+    effective_from: date
+    expires: date
+    valid: Annotated[bool, Field(description="Well-formed, and committed by an allowed owner.")]
+    reason: Annotated[str, Field(description="Why it is not valid, where it is not.")] = ""
+    file: str = ""
+    commit: str = ""
+
+    @field_validator("expires")
+    @classmethod
+    def _lasts(cls, value: date, info: ValidationInfo) -> date:
+        start = info.data.get("effective_from")
+        if start and value <= start:
+            raise ValueError(f"must be after effective_from, {start}")
+        return value
+
+    @field_validator("reason")
+    @classmethod
+    def _says_why(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("valid") is False and not value:
+            raise ValueError("say why the mandate is not valid")
+        return value
+
+    def in_force(self, day: date) -> bool:
+        """Whether it binds on that day."""
+        return self.valid and self.effective_from <= day < self.expires
+
+
+class Completeness(Model):
+    """How much was read, and at what price."""
+
+    pages: Annotated[int, Field(ge=0)] = 0
+    points: Annotated[int, Field(ge=0, description="Of GraphQL's rate limit.")] = 0
+    rest_calls: Annotated[int, Field(ge=0)] = 0
+    truncated_files: Annotated[
+        tuple[str, ...], Field(description="Pull requests with more files than GitHub lists.")
+    ] = ()
+    unreadable_repositories: Annotated[
+        dict[str, str], Field(description="owner/name to the reason.")
+    ] = {}
+    renamed_repositories: Annotated[
+        dict[str, str], Field(description="The name that was asked for to the name of today.")
+    ] = {}
+    notes: tuple[str, ...] = ()
+
+
+class Facts(Model):
+    """All that an evaluation knows."""
+
+    api_version: Annotated[Literal["xops/v1"], Field(alias="apiVersion")]
+    generated_at: AwareDatetime
+    as_of: Annotated[
+        date, Field(description="The day they were read, in the zone: weeks over by then count.")
+    ]
+    timezone: Annotated[str, Field(description="IANA name of the zone in which weeks start.")]
+    source: Annotated[str, Field(description="github, or who wrote the file.")]
+    weeks: Annotated[tuple[Week, ...], Field(description="In any order; a gap is unknown.")]
+    engineers: Annotated[
+        Engineers | None, Field(description="As of the last week that is over; null is unknown.")
+    ] = None
+    mandates: Annotated[
+        tuple[Mandate, ...] | None, Field(description="[] is none; null is unknown.")
+    ] = None
+    mandates_reason: Annotated[
+        str, Field(description="Why the mandates are unknown, where they are.")
+    ] = ""
+    completeness: Completeness = Completeness()
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        return zone_name(value)
+
+    @field_validator("weeks")
+    @classmethod
+    def _weeks_fit(cls, value: tuple[Week, ...], info: ValidationInfo) -> tuple[Week, ...]:
+        problems = list(_duplicates(value))
+        if as_of := info.data.get("as_of"):
+            problems += _not_over(value, as_of)
+        if zone := info.data.get("timezone"):
+            problems += _misplaced(value, ZoneInfo(zone))
+        raise_if_any(problems)
+        return value
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the canonical form: sorted keys, no spaces."""
+        return digest(self.model_dump(mode="json", by_alias=True))
+
+    def week(self, start: date) -> Week | None:
+        """That week, or None where the facts do not have it."""
+        return next((week for week in self.weeks if week.start == start), None)
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Read a facts file, JSON or YAML. No environment variable changes what it says.
+
+        Raises:
+            InputError: everything that is wrong with it, each with path and line.
+        """
+        try:
+            # A year of evidence is megabytes: JSON's own parser first, lines only for errors.
+            text = file.read_text(encoding="utf-8")
+            return cls.model_validate(json.loads(text, object_pairs_hook=_no_key_twice))
+        except (OSError, ValueError):  # of JSON, of the model, of UTF-8
+            return settings.load(cls, file, prefix="", environ={}, arguments={})
+
+    def to_json(self) -> str:
+        """The facts as a file holds them."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+_zones = cache(available_timezones)  # walks through hundreds of files
+
+
+def zone_name(value: str) -> str:
+    """The name of a time zone, as it was given.
+
+    Raises:
+        ValueError: there is no such zone.
+    """
+    if value not in _zones():
+        raise ValueError("is no IANA time zone; write one like Australia/Sydney")
+    return value
+
+
+def digest(values: Any) -> str:
+    """SHA-256 (hex) of a JSON value's canonical form: sorted keys, no spaces."""
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def monday(day: date) -> date:
+    """The Monday of a day's ISO week."""
+    return day - timedelta(days=day.weekday())
+
+
+def last_week(as_of: date) -> date:
+    """The Monday of the last week that is over by the start of that day."""
+    return monday(as_of) - WEEK
+
+
+def week_bounds(start: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """The instants between which a week lies, [from, to).
+
+    Both are midnights on the clocks of the zone, so that a week in which they are put forward or
+    back has 167 or 169 hours.
+    """
+    first, last = (datetime(d.year, d.month, d.day, tzinfo=zone) for d in (start, start + WEEK))
+    return first, last
+
+
+def week_of(instant: datetime, zone: ZoneInfo) -> date:
+    """The Monday of the week in which an instant lies, on the clocks of the zone."""
+    return monday(instant.astimezone(zone).date())
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a key is given twice")
+    return values
+
+
+def _duplicates(weeks: Iterable[Week]) -> Iterator[Problem]:
+    seen: set[date] = set()
+    for index, week in enumerate(weeks):
+        if week.start in seen:
+            yield (index, "start"), f"the week of {week.start} is given twice"
+        seen.add(week.start)
+
+
+def _not_over(weeks: Iterable[Week], as_of: date) -> Iterator[Problem]:
+    for index, week in enumerate(weeks):
+        if week.end > as_of:
+            text = f"the week of {week.start} is not over on {as_of} (as_of)"
+            yield (index, "start"), text
+
+
+def _misplaced(weeks: Iterable[Week], zone: ZoneInfo) -> Iterator[Problem]:
+    for index, week in enumerate(weeks):
+        for place, request in enumerate(week.pull_requests):
+            if (found := week_of(request.merged_at, zone)) != week.start:
+                text = f"lies in the week of {found} in {zone.key}, not of {week.start}"
+                yield (index, "pull_requests", place, "merged_at"), text
+
+
+def schema() -> str:
+    """The JSON schema of the file, as `facts.schema.json` holds it for editors."""
+    return json.dumps(Facts.model_json_schema(), indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(schema())

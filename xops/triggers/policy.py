@@ -1,0 +1,427 @@
+"""What fires when: `deployments/triggers.yaml`, the thresholds of ADR-005 as data.
+
+The model is the file's schema: `deployments/triggers.schema.json` is generated from it. Paths in
+the file are relative to its folder. No secret stands in it, only where it is read from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from xops.core import settings
+from xops.core.money import Amount
+from xops.core.problems import Model, Problem, raise_if_any
+from xops.triggers.facts import digest, zone_name
+
+FILE = settings.ROOT / "deployments" / "triggers.yaml"
+VARIABLE_PREFIX = "XOPS_TRIGGERS__"
+
+_RULES = {"api_version", "timezone", "components", "triggers"}
+
+Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,40}$")]
+Variable = Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]*$")]
+Repository = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$")]
+
+
+class Metric(StrEnum):
+    """What is counted, week by week."""
+
+    IAC_PRS = "iac_prs"
+    TEAM_SIZE = "team_size"
+
+
+class Measure(StrEnum):
+    """Which of the counts of engineers decides."""
+
+    DAYS28 = "days28"
+    DAYS90 = "days90"
+    ROSTER = "roster"
+
+
+class Classification(StrEnum):
+    """What kind of change an activation is, which sets what it needs."""
+
+    SERVICE_ADDITION = "Service Addition"
+    MODULE_ADDITION = "Module Addition"
+    ARCHITECTURE_CHANGE = "Architecture Change"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What an activation needs before it may begin. Source: the classes of ADR-005."""
+        approval = "one approval"
+        return {
+            Classification.SERVICE_ADDITION: (approval,),
+            Classification.MODULE_ADDITION: (approval, "a cost review"),
+            Classification.ARCHITECTURE_CHANGE: (approval, "a new ADR number"),
+        }[self]
+
+
+class Enter(Model):
+    """Becomes active after `weeks` of the last `of` weeks above the threshold, strictly."""
+
+    above: Annotated[int, Field(ge=0, description="5 means 6 or more.")]
+    of: Annotated[int, Field(ge=1, le=26)] = 1
+    weeks: Annotated[int, Field(ge=1, le=26)] = 1
+
+    @field_validator("weeks")
+    @classmethod
+    def _can_be_met(cls, value: int, info: ValidationInfo) -> int:
+        return _at_most_of(value, info)
+
+
+class Leave(Model):
+    """Ends after `weeks` of the last `of` weeks at or below the threshold."""
+
+    at_or_below: Annotated[int, Field(ge=0)]
+    of: Annotated[int, Field(ge=1, le=26)] = 4
+    weeks: Annotated[int, Field(ge=1, le=26)] = 4
+
+    @field_validator("weeks")
+    @classmethod
+    def _can_be_met(cls, value: int, info: ValidationInfo) -> int:
+        return _at_most_of(value, info)
+
+
+def _at_most_of(weeks: int, info: ValidationInfo) -> int:
+    of = info.data.get("of")
+    if of and weeks > of:
+        raise ValueError(f"{weeks} of {of} weeks can never be met")
+    return weeks
+
+
+class Action(Model):
+    """What is proposed when the trigger becomes active. Nothing is activated by itself."""
+
+    summary: Annotated[str, Field(min_length=1)]
+    components: Annotated[
+        tuple[Name, ...], Field(min_length=1, description="Each is in `components` below.")
+    ]
+
+
+class Trigger(Model):
+    """One trigger: a metric with its thresholds, or a kind of mandate."""
+
+    metric: Annotated[Metric | None, Field(description="Or `mandate`; one of the two.")] = None
+    mandate: Literal["second_cloud", "edge"] | None = None
+    measure: Annotated[
+        Measure | None, Field(description="team_size: which count decides, days28 by default.")
+    ] = None
+    enter: Annotated[Enter | None, Field(description="Only with a metric.")] = None
+    leave: Annotated[Leave | None, Field(description="Only with a metric.")] = None
+    dwell_weeks: Annotated[
+        int, Field(ge=0, le=52, description="At least so long active, whatever the values.")
+    ] = 4
+    warn_days: Annotated[
+        int, Field(ge=0, le=365, description="So long before a mandate expires it is said.")
+    ] = 30
+    action: Action
+    classification: Classification
+    owner: Annotated[str, Field(min_length=1, description="Who answers for the threshold.")]
+    review_by: Annotated[date, Field(description="After this day the report asks for a review.")]
+
+    @field_validator("mandate")
+    @classmethod
+    def _one_of_two(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "metric" in info.data and (value is None) == (info.data["metric"] is None):
+            raise ValueError("name a metric or a mandate, one of the two")
+        return value
+
+    @field_validator("measure")
+    @classmethod
+    def _only_of_people(cls, value: Measure | None, info: ValidationInfo) -> Measure | None:
+        if info.data.get("metric") is Metric.TEAM_SIZE:
+            return value or Measure.DAYS28
+        if value is not None:
+            raise ValueError("is for the metric team_size only")
+        return value
+
+    @field_validator("enter")
+    @classmethod
+    def _threshold(cls, value: Enter | None, info: ValidationInfo) -> Enter | None:
+        _with_metric_only(value, info)
+        return value
+
+    @field_validator("leave")
+    @classmethod
+    def _hysteresis(cls, value: Leave | None, info: ValidationInfo) -> Leave | None:
+        _with_metric_only(value, info)
+        enter = info.data.get("enter")
+        if value and enter and value.at_or_below > enter.above:
+            text = f"is above enter.above {enter.above}: a week could call for both"
+            raise_if_any([(("at_or_below",), text)])
+        return value
+
+    def value_of(self, iac_prs: int | None, engineers: int | None) -> int | None:
+        """The one of the two that its metric counts."""
+        return iac_prs if self.metric is Metric.IAC_PRS else engineers
+
+
+def _with_metric_only(value: object, info: ValidationInfo) -> None:
+    if "metric" not in info.data or "mandate" not in info.data:
+        return
+    if info.data["metric"] is not None and value is None:
+        raise ValueError("a metric needs it")
+    if info.data["mandate"] is not None and value is not None:
+        raise ValueError("a mandate has no threshold: leave it out")
+
+
+class Price(Model):
+    """What a component costs a month, and who says so."""
+
+    lowest: Annotated[Amount, Field(ge=0, description="As a quoted decimal.")]
+    highest: Annotated[Amount, Field(ge=0, description="As a quoted decimal.")]
+    currency: Literal["USD"] = "USD"
+    source: Annotated[str, Field(min_length=1)]
+    dated: date
+
+    @field_validator("highest")
+    @classmethod
+    def _is_a_range(cls, value: Amount, info: ValidationInfo) -> Amount:
+        lowest = info.data.get("lowest")
+        if lowest is not None and value < lowest:
+            raise ValueError(f"is below lowest, {lowest}")
+        return value
+
+
+class Component(Model):
+    """Something that an activation adds to the platform."""
+
+    title: Annotated[str, Field(min_length=1)]
+    requires: Annotated[tuple[Name, ...], Field(description="Components it runs on.")] = ()
+    monthly: Annotated[
+        Price | None, Field(description="Without one it is unpriced and the total incomplete.")
+    ] = None
+
+
+class Credential(Model):
+    """How GitHub is asked, in order of preference. The secret is read at run time."""
+
+    kind: Literal["app", "fine_grained", "classic"] = "fine_grained"
+    app_id: Annotated[int | None, Field(ge=1, description="app only.")] = None
+    installation_id: Annotated[
+        int | None, Field(ge=1, description="app only; looked up if empty.")
+    ] = None
+    variable: Annotated[
+        Variable | None, Field(description="Variable that holds the token or private key.")
+    ] = None
+    file: Annotated[
+        Path | None, Field(description="File that holds it; one of variable and file.")
+    ] = None
+
+    @field_validator("app_id")
+    @classmethod
+    def _of_an_app(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if "kind" in info.data and (value is None) == (info.data["kind"] == "app"):
+            raise ValueError("goes with kind app, and kind app needs it")
+        return value
+
+    @field_validator("file")
+    @classmethod
+    def _one_place(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if "variable" in info.data and (value is None) == (info.data["variable"] is None):
+            raise ValueError("name a variable or a file, one of the two")
+        return value
+
+
+class GitHub(Model):
+    """What is read from GitHub."""
+
+    repositories: Annotated[tuple[Repository, ...], Field(min_length=1)]
+    api_url: Annotated[
+        str, Field(pattern="^https?://", description="GitHub Enterprise: https://HOST/api/v3.")
+    ] = "https://api.github.com"
+    credential: Credential = Credential(variable="XOPS_GITHUB_TOKEN")
+    branches: Annotated[
+        tuple[str, ...], Field(description="Merged into these; none: the default branch only.")
+    ] = ()
+    bots: Annotated[
+        tuple[str, ...], Field(description="Logins counted as bots besides those GitHub calls so.")
+    ] = ()
+    weeks: Annotated[int, Field(ge=1, le=520, description="How far an evaluation looks back.")] = 26
+    kinds: Annotated[
+        dict[Name, tuple[str, ...]],
+        Field(description="Path patterns by kind that replace the ones xOps brings."),
+    ] = {}
+
+    @field_validator("repositories")
+    @classmethod
+    def _named_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        lower = [name.lower() for name in value]
+        again: list[Problem] = [
+            ((index,), f"{value[index]} is named twice")
+            for index, name in enumerate(lower)
+            if name in lower[:index]
+        ]
+        raise_if_any(again)
+        return value
+
+
+class People(Model):
+    """Who is one person, and who is declared to belong to the team."""
+
+    aliases: Annotated[
+        Path | None, Field(description="File with identities of one person each.")
+    ] = None
+    mailmap: Annotated[bool, Field(description="Use the .mailmap of each repository as well.")] = (
+        True
+    )
+    roster: Annotated[
+        tuple[str, ...] | None, Field(description="The declared team, by name; empty is nobody.")
+    ] = None
+
+
+class Mandates(Model):
+    """Which declarations count."""
+
+    folder: Path = Path("mandates")
+    owners: Annotated[
+        tuple[str, ...],
+        Field(description="E-mail addresses whose commits may declare; none: no mandate counts."),
+    ] = ()
+    signed: Annotated[bool, Field(description="The commit's signature must verify.")] = False
+
+
+class Proposal(Model):
+    """Where an activation is proposed: a GitHub issue, made once and updated after."""
+
+    repository: Repository
+    labels: tuple[str, ...] = ("xops-trigger",)
+
+
+class Policy(Model):
+    """All triggers, and where their facts come from."""
+
+    api_version: Annotated[Literal["xops/v1"], Field(alias="apiVersion")]
+    timezone: Annotated[str, Field(description="IANA name: weeks start on Monday 00:00 there.")] = (
+        "Australia/Sydney"
+    )
+    components: Annotated[dict[Name, Component], Field(description="What actions refer to.")]
+    triggers: Annotated[dict[Name, Trigger], Field(min_length=1)]
+    github: Annotated[
+        GitHub | None, Field(description="Without it only facts files can be evaluated.")
+    ] = None
+    people: People = People()
+    mandates: Mandates = Mandates()
+    proposal: Annotated[Proposal | None, Field(description="Without it no issue is written.")] = (
+        None
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        return zone_name(value)
+
+    @field_validator("components")
+    @classmethod
+    def _what_is_required(cls, value: dict[str, Component]) -> dict[str, Component]:
+        raise_if_any(
+            ((name, "requires", index), f"there is no component {needed}")
+            for name, component in value.items()
+            for index, needed in enumerate(component.requires)
+            if needed not in value
+        )
+        return value
+
+    @field_validator("triggers")
+    @classmethod
+    def _known_components(
+        cls, value: dict[str, Trigger], info: ValidationInfo
+    ) -> dict[str, Trigger]:
+        if "components" in info.data:
+            raise_if_any(
+                ((name, "action", "components", index), f"there is no component {component}")
+                for name, trigger in value.items()
+                for index, component in enumerate(trigger.action.components)
+                if component not in info.data["components"]
+            )
+        return value
+
+    def rules(self) -> dict[str, Any]:
+        """What a verdict depends on besides facts, as JSON: zone, triggers, components.
+
+        Where facts come from is not among it: the same facts give the same verdict on any machine.
+        """
+        return self.model_dump(mode="json", by_alias=True, include=_RULES)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the canonical form of the rules."""
+        return digest(self.rules())
+
+    def looking_back(self, weeks: int) -> Self:
+        """The same policy, reading that many weeks from GitHub."""
+        github = self.github and self.github.model_copy(update={"weeks": weeks})
+        return self.model_copy(update={"github": github})
+
+    def all_components(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Those components and everything they run on, what is needed first."""
+        found: dict[str, None] = {}
+        for name in names:
+            if name not in found:
+                inner = self._requirements(name, {name})
+                found.update(dict.fromkeys([*inner, name]))
+        return tuple(found)
+
+    def _requirements(self, name: str, above: set[str]) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for needed in self.components[name].requires:
+            if needed not in above:  # two that need each other come together
+                inner = self._requirements(needed, above | {needed})
+                found.update(dict.fromkeys([*inner, needed]))
+        return tuple(found)
+
+    @classmethod
+    def load(
+        cls, file: Path = FILE, *, environ: Mapping[str, str] | None = None, **arguments: Any
+    ) -> Self:
+        """Read the file, overlaid by XOPS_TRIGGERS__* and by `arguments`.
+
+        Paths in it are made absolute: `~` is the person's, the rest is below the file's folder.
+
+        Raises:
+            InputError: everything that is wrong with it, each with path and line.
+        """
+        policy = settings.load(
+            cls,
+            file,
+            prefix=VARIABLE_PREFIX,
+            environ=os.environ if environ is None else environ,
+            arguments=arguments,
+        )
+        return policy._placed(file.resolve().parent)
+
+    def _placed(self, folder: Path) -> Self:
+        people = self.people.model_copy(update={"aliases": _below(folder, self.people.aliases)})
+        mandates = self.mandates.model_copy(update={"folder": _below(folder, self.mandates.folder)})
+        return self.model_copy(
+            update={"people": people, "mandates": mandates, "github": self._github_below(folder)}
+        )
+
+    def _github_below(self, folder: Path) -> GitHub | None:
+        if self.github is None:
+            return None
+        credential = self.github.credential
+        placed = credential.model_copy(update={"file": _below(folder, credential.file)})
+        return self.github.model_copy(update={"credential": placed})
+
+
+def _below(folder: Path, path: Path | None) -> Path | None:
+    return None if path is None else folder / path.expanduser()
+
+
+def schema() -> str:
+    """The JSON schema of the file, as `triggers.schema.json` holds it for editors."""
+    return json.dumps(Policy.model_json_schema(), indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(schema())
