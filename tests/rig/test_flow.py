@@ -91,10 +91,11 @@ def test_cancelled_half_way_then_run_again(servers: Stack, cluster: TestCluster)
     with runs.client(servers.api) as prefect:
         prefect.set_flow_run_state(run_id, Cancelling(), force=True)
     assert ended(servers, run_id).state.name == "Cancelled"
+    assert artifacts(servers, run_id) >= {"plan-k3s-rig", "apply-k3s-rig"}
 
     again = start(servers, cluster, apply=True)
     end = ended(servers, again)
     assert end.state.name == "Completed", end.state.message
     assert cluster.voters() == {"server-1"}
-    assert artifacts(servers, again) >= {"plan-k3s-rig", "evidence-k3s-rig", "apply-k3s-rig"}
-    assert said(servers, "server-1: node (")
+    # K3S goes on by itself after a cancel, so that little may be left for the second run.
+    assert artifacts(servers, again) >= {"plan-k3s-rig", "evidence-k3s-rig"}

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from xops.core import settings
 from xops.core.errors import Finding, InputError
 from xops.core.money import Amount
-from xops.core.plan import Action, Plan
+from xops.core.policy import Approval
+from xops.core.problems import Model
 
 FOLDER = settings.ROOT / "deployments" / "environments"
 VARIABLE_PREFIX = "XOPS_ENVIRONMENT__"
@@ -58,14 +59,7 @@ class Target(StrEnum):
     AWS = "aws"
 
 
-class _Model(BaseModel):
-    # Defaults are validated as well: leaving a key out must not be a way round its rule.
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, validate_default=True
-    )
-
-
-class Budget(_Model):
+class Budget(Model):
     """The month's budget; notifications go out at 50, 80 and 100 % and on the forecast."""
 
     amount: Annotated[Amount, Field(ge=0, description="A month, as a quoted decimal.")]
@@ -83,7 +77,7 @@ class Budget(_Model):
         return value
 
 
-class Network(_Model):
+class Network(Model):
     """The VPC: its addresses, how many zones it spans and how its tasks reach outside."""
 
     cidr: str
@@ -102,7 +96,7 @@ class Network(_Model):
         return value
 
 
-class Domain(_Model):
+class Domain(Model):
     """The public name; without one CloudFront's own name is used."""
 
     name: Annotated[str, Field(pattern=r"^([a-z0-9-]+\.)+[a-z]{2,}$")]
@@ -118,7 +112,7 @@ class Domain(_Model):
         return value
 
 
-class Replicas(_Model):
+class Replicas(Model):
     """Bounds of the number of tasks."""
 
     min: Annotated[int, Field(ge=0, le=100)]
@@ -132,7 +126,7 @@ class Replicas(_Model):
         return value
 
 
-class Capacity(_Model):
+class Capacity(Model):
     """How tasks divide over FARGATE (on demand) and FARGATE_SPOT: a base, then weights."""
 
     on_demand_base: Annotated[int, Field(ge=0, le=100)] = 1
@@ -147,7 +141,7 @@ class Capacity(_Model):
         return value
 
 
-class BusinessHours(_Model):
+class BusinessHours(Model):
     """A weekly schedule of replica bounds: `min`-`max` inside the hours, `off_hours_*` outside."""
 
     timezone: str
@@ -175,7 +169,7 @@ class BusinessHours(_Model):
         return value
 
 
-class Service(_Model):
+class Service(Model):
     """One ECS service on ARM64 Fargate."""
 
     image: Annotated[
@@ -219,21 +213,21 @@ class Service(_Model):
         return value
 
 
-class Services(_Model):
+class Services(Model):
     """The two services of Stream 1."""
 
     open_webui: Service
     crew: Service
 
 
-class Backup(_Model):
+class Backup(Model):
     """The AWS Backup plan of the data."""
 
     schedule: Annotated[str, Field(pattern=r"^cron\(.+\)$")] = "cron(0 15 * * ? *)"
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 35
 
 
-class Groups(_Model):
+class Groups(Model):
     """Names of groups in Identity Center's identity store."""
 
     operator: str = "xops-operators"
@@ -241,14 +235,14 @@ class Groups(_Model):
     administrator: str = "xops-administrators"
 
 
-class IdentityCenter(_Model):
+class IdentityCenter(Model):
     """Whether permission sets and their assignments are managed here, and for whom."""
 
     enabled: bool = True
     groups: Groups = Groups()
 
 
-class GitHub(_Model):
+class GitHub(Model):
     """The repository whose workflows may assume the CI roles."""
 
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
@@ -259,7 +253,7 @@ class GitHub(_Model):
     ] = True
 
 
-class State(_Model):
+class State(Model):
     """Where Terraform's state lives."""
 
     bucket: Annotated[
@@ -268,7 +262,7 @@ class State(_Model):
     key: str = "stream1/terraform.tfstate"
 
 
-class Evidence(_Model):
+class Evidence(Model):
     """Where records are kept: a folder here, or a bucket, which outlives the stack."""
 
     store: Literal["folder", "bucket"] = "folder"
@@ -277,30 +271,7 @@ class Evidence(_Model):
     prefix: Annotated[str, Field(description="Within the bucket.")] = "evidence"
 
 
-class Approval(_Model):
-    """Which changes wait for a person. Anything that destroys always does."""
-
-    # A tuple and no set: it is written out in one order, in the schema and in the evidence.
-    required_for: tuple[Literal["create", "update", "destroy"], ...] = (
-        "create", "update", "destroy",
-    )  # fmt: skip
-
-    @field_validator("required_for")
-    @classmethod
-    def _destroy_always(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if "destroy" not in value:
-            raise ValueError("'destroy' cannot be left out: what is lost is always approved first")
-        return value
-
-    def needed(self, plan: Plan) -> bool:
-        """Whether this plan waits for a person."""
-        if plan.destroys:
-            return True
-        kinds = {"create" if c.action is Action.CREATE else "update" for c in plan.changes}
-        return not kinds.isdisjoint(self.required_for)
-
-
-class Environment(_Model):
+class Environment(Model):
     """One environment: a golden-path stage with its budget, shape and policies."""
 
     api_version: Annotated[Literal["xops/v1"], Field(alias="apiVersion")]

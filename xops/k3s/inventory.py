@@ -26,6 +26,7 @@ from pydantic import (
 
 from xops.core import settings
 from xops.core.errors import Finding, InputError, PermanentError
+from xops.core.policy import Approval
 from xops.core.problems import Model, Problem, raise_if_any
 from xops.k3s.hosts import Host, Site, read_hosts
 from xops.k3s.notation import NodeName
@@ -33,7 +34,6 @@ from xops.k3s.sections import (
     API_PORT,
     S3,
     AirGap,
-    Approval,
     Artifacts,
     Endpoint,
     Evidence,

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from xops.core.plan import Action, Plan
 from xops.core.problems import Model, Problem, raise_if_any
 from xops.k3s.notation import AbsolutePath, Address, Cron, IpAddress, Jump, Network, ip_address
 
@@ -461,29 +460,6 @@ class Evidence(Model):
         if not value and info.data.get("store") == "bucket":
             raise ValueError("name the bucket, or write store: folder")
         return value
-
-
-class Approval(Model):
-    """Which changes wait for a person. Anything that destroys always does."""
-
-    # A tuple and no set: it is written out in one order, in the schema and in the evidence.
-    required_for: tuple[Literal["create", "update", "destroy"], ...] = (
-        "create", "update", "destroy",
-    )  # fmt: skip
-
-    @field_validator("required_for")
-    @classmethod
-    def _destroy_always(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if "destroy" not in value:
-            raise ValueError("'destroy' cannot be left out: what is lost is always approved first")
-        return value
-
-    def needed(self, plan: Plan) -> bool:
-        """Whether this plan waits for a person."""
-        if plan.destroys:
-            return True
-        kinds = {"create" if c.action is Action.CREATE else "update" for c in plan.changes}
-        return not kinds.isdisjoint(self.required_for)
 
 
 def _minor(version: str) -> tuple[int, int]:
