@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import k3s, stream1, triggers
+from bench import github, k3s, stream1, triggers
 from bench.rows import Row, say, show
 
 SUITES: dict[str, Callable[[], list[Row]]] = {
     "stream1": stream1.measure,
     "k3s": k3s.measure,
     "triggers": triggers.measure,
+    "github": github.measure,
 }
 
 
