@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,10 +170,10 @@ class TestCluster:
             if (conditions["Ready"], conditions.get("EtcdIsVoter")) == ("True", "True")
         }
 
-    def killed_at(self, line: str, deadline: float = 400) -> str:
-        """Run `apply` and kill it with SIGKILL as soon as a line of it matches.
+    def apply_until(self, line: str, then: Callable[[], object], deadline: float = 400) -> str:
+        """Run `apply` and do something as soon as a line of it matches; what it printed till then.
 
-        What it printed. Fails if it ends before.
+        Whatever `then` leaves of the process is killed with SIGKILL. Fails if it ends before.
         """
         with subprocess.Popen(
             self.command("apply"), cwd=ROOT, env=self.environment(), text=True,
@@ -187,11 +187,16 @@ class TestCluster:
                 for row in process.stdout:
                     told += row
                     if re.search(line, row):
+                        then()
                         return told
             finally:
                 process.kill()
                 guard.cancel()
         raise AssertionError(f"never said {line!r}:\n{told}")
+
+    def killed_at(self, line: str) -> str:
+        """Run `apply` and kill it with SIGKILL as soon as a line of it matches."""
+        return self.apply_until(line, lambda: None)
 
 
 def _host(host: Host, role: str) -> dict[str, Any]:

@@ -70,6 +70,24 @@ def test_a_host_that_never_comes_up_is_named_and_taken_back(
     assert cluster.voters() == {"server-1", "server-2", "server-3"}
 
 
+def test_a_host_that_reboots_while_it_joins_is_joined_by_running_again(
+    make_rig: MakeRig, make_cluster: MakeCluster
+) -> None:
+    cluster = make_cluster(make_rig(servers=3, agents=0))
+    # Tokens of a person's own, with everything that a shell or a URL would take apart.
+    cluster.secrets.mkdir(parents=True)
+    for name in ("server-token", "agent-token"):
+        file = cluster.secrets / name
+        file.touch(mode=0o600)
+        file.write_text(f'{name}: a/b?c&d "e\'f" $g `h` #i%\n')
+    second = cluster.rig.servers[1]
+    cluster.apply_until(r"server-2 +\d files written", second.reboot)
+    done = cluster.run("apply")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cluster.voters() == {"server-1", "server-2", "server-3"}
+    assert cluster.json("plan")["plan"]["changes"] == []
+
+
 def archive(path: Path, image: str) -> Path:
     """An archive of images as `docker save` writes it; only the names in it count here."""
     manifest = json.dumps([{"Config": "config.json", "RepoTags": [image], "Layers": []}]).encode()

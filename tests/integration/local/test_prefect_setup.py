@@ -25,6 +25,7 @@ from tests.patient import Patient
 from xops.core import settings
 from xops.core.errors import InputError, PermanentError
 from xops.ecs import environment
+from xops.k3s import inventory
 from xops.local import automations, prefect_setup, runs
 from xops.local.stack import POOL, Stack, stack
 
@@ -103,6 +104,10 @@ def documents(servers: Stack) -> dict[str, dict[str, Any]]:
     }
 
 
+def limits_of(prefect: SyncPrefectClient) -> dict[str, int]:
+    return {row.name: row.limit for row in prefect.read_global_concurrency_limits(limit=200)}
+
+
 def everything(servers: Stack, prefect: SyncPrefectClient) -> dict[str, Any]:
     """All that set_up may touch, without what merely says when it was written."""
     deployments = [
@@ -112,7 +117,7 @@ def everything(servers: Stack, prefect: SyncPrefectClient) -> dict[str, Any]:
     pool = prefect.read_work_pool(POOL)
     return {
         "pool": (pool.id, pool.base_job_template, pool.is_paused),
-        "limits": [(row.name, row.limit) for row in prefect.read_global_concurrency_limits()],
+        "limits": limits_of(prefect),
         "deployments": sorted(deployments, key=str),
         "documents": {name: (row["id"], row["data"]) for name, row in documents(servers).items()},
         # With the moment of its last change: an update would forget what was counted.
@@ -127,9 +132,10 @@ def test_everything_the_repository_names_is_there(
         found = prefect.read_deployment_by_name(name)
         assert found.work_pool_name == POOL
         assert "{{ $XOPS_ROOT }}" in str(found.pull_steps), "the run fills it in, not the deploy"
-    limits = {row.name: row.limit for row in prefect.read_global_concurrency_limits()}
     wanted = {f"xops-environment/{name}" for name in environment.names()}
-    assert limits.items() >= {environment.slot(name): 1 for name in environment.names()}.items()
+    slots = [environment.slot(name) for name in environment.names()]
+    slots += [inventory.slot(name) for name in inventory.names()]
+    assert limits_of(prefect).items() >= dict.fromkeys(slots, 1).items()
     assert set(documents(servers)) == {
         *wanted, "xops-evidence-store/default", "xops-notification/default"
     }  # fmt: skip
