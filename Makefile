@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 PYTEST := $(BIN)/pytest -q
 
+# Images often set it; then each of the dozen processes of a run compiles all of Prefect anew: 3 s.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install run down test lint bench docs lock clean
 
 help: ## this list

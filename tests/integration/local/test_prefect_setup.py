@@ -7,7 +7,7 @@ then looks healthy, but `prefect deploy` stops half-way, or no scheduled run is 
 import socket
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,6 +20,7 @@ from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.objects import FlowRun
 from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
+from prefect.states import Running, Suspended
 
 from tests.patient import Patient
 from xops.core import settings
@@ -27,6 +28,7 @@ from xops.core.errors import InputError, PermanentError
 from xops.ecs import environment
 from xops.k3s import inventory
 from xops.local import automations, prefect_setup, runs
+from xops.local.automations import AutomationFile
 from xops.local.stack import POOL, Stack, stack
 
 DEPLOYMENTS = {
@@ -287,6 +289,46 @@ def test_an_action_that_could_not_be_done_is_reported(
     run, *_ = seen(lambda: notices(prefect).get(subject))
     prefect.delete_automation(own)
     assert "subject" in run.parameters["notice"]["body"]
+
+
+@pytest.fixture
+def impatient(prefect: SyncPrefectClient) -> Iterator[None]:
+    """The automations as their files say, but ten seconds of silence are enough (the least)."""
+    files = automations.read()
+    automations.apply(prefect, [silent_for(file, 10) for file in files])
+    yield
+    automations.apply(prefect, files)
+
+
+def silent_for(file: AutomationFile, seconds: int) -> AutomationFile:
+    if file.trigger.posture != "Proactive":
+        return file
+    within = timedelta(seconds=seconds)
+    return file.model_copy(update={"trigger": file.trigger.model_copy(update={"within": within})})
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_run_that_falls_silent_is_called_crashed_and_one_at_its_gate_is_left_alone(
+    servers: Stack, prefect: SyncPrefectClient
+) -> None:
+    def beating(name: str) -> FlowRun:
+        """A run that is said to run and has given one sign of life, as a runner gives it."""
+        run = prefect.create_flow_run_from_deployment(drift, name=name)
+        prefect.set_flow_run_state(run.id, Running())
+        resource = {"prefect.resource.id": f"prefect.flow-run.{run.id}"}
+        emit(servers, "prefect.flow-run.heartbeat", resource, {})
+        return run
+
+    drift = prefect.read_deployment_by_name("detect-ecs-drift/ecs").id
+    waiting = beating("waits for an approval")
+    prefect.set_flow_run_state(waiting.id, Suspended())
+    silent = beating("was killed")
+
+    end = seen(lambda: ended(prefect, silent.id))
+    assert end.state.is_crashed()
+    assert "No sign of life for 9 minutes" in end.state.message
+    assert prefect.read_flow_run(waiting.id).state.is_paused()
+    assert seen(lambda: notices(prefect).get("xOps: detect-ecs-drift Crashed: was killed"))
 
 
 @pytest.fixture(scope="module")
