@@ -65,8 +65,9 @@ _CLUSTER_RULES = (
     "Labels and taints are ones that a kubelet may give its own node.",
     "`air_gap` and `artifacts` exclude each other.",
     "`k3s.config` has no key that xOps sets itself, and none that holds a secret.",
-    "`snapshots.s3`: keys come in a pair and go through `config_secret`. A bucket must be named"
-    " unless Terraform makes it.",
+    "`snapshots.s3`: keys come in a pair and go through `config_secret`, the Secret that K3S makes"
+    " of a manifest on the servers (mode 0600). A bucket must be named unless Terraform makes it.",
+    "A file with a secret is readable by its owner only; one that others may read is refused.",
     "`hardening.exempt_namespaces` contains `kube-system`. With k3d the profile is `none`.",
     "`approval.required_for` contains `destroy`.",
 )

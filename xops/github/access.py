@@ -7,60 +7,17 @@ token (expires, bound to a person), a classic token (sees all that the person se
 from __future__ import annotations
 
 import ipaddress
-import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from xops.core.errors import Finding, InputError
-from xops.github.errors import AccessError
-
-logger = logging.getLogger(__name__)
+from xops.core.secret import SecretReference
 
 PUBLIC_API = "https://api.github.com"
+DEFAULT_CREDENTIAL = SecretReference(variable="XOPS_GITHUB_TOKEN")
 
 NEEDED = "Contents: read, Metadata: read, Pull requests: read (Issues: write for proposals)"
 """The permissions of an App or a fine-grained token; a classic token needs the scope `repo`."""
-
-
-@dataclass(frozen=True)
-class SecretReference:
-    """Where a secret is read from at run time: a variable of the environment, or a file."""
-
-    variable: str | None = None
-    file: Path | None = None
-
-    def __str__(self) -> str:
-        return f"variable {self.variable}" if self.variable else f"file {self.file}"
-
-    def read(self, environ: Mapping[str, str]) -> str:
-        """The secret, without white space around it.
-
-        Raises:
-            AccessError: it is not there, or empty.
-        """
-        text = environ.get(self.variable, "") if self.variable else self._file_text()
-        if not text.strip():
-            raise self._missing("is not set, or empty")
-        return text.strip()
-
-    def _file_text(self) -> str:
-        if self.file is None:
-            raise self._missing("names neither a variable nor a file")
-        try:
-            if self.file.stat().st_mode & 0o007:
-                logger.warning("%s can be read by everybody: chmod 600 it", self)
-            return self.file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise self._missing(f"cannot be read: {error}") from error
-
-    def _missing(self, problem: str) -> AccessError:
-        return AccessError(
-            "reading GitHub's credential",
-            f"the {self} {problem}",
-            "Set it, or name another place under github.credential in deployments/triggers.yaml.",
-        )
 
 
 @dataclass(frozen=True)
@@ -90,7 +47,7 @@ class Access:
     """
 
     api_url: str = PUBLIC_API
-    credential: SecretReference = SecretReference(variable="XOPS_GITHUB_TOKEN")
+    credential: SecretReference = DEFAULT_CREDENTIAL
     app: App | None = None
     timeout_seconds: float = 30.0
     patience_seconds: float = 900.0

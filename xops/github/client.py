@@ -8,7 +8,6 @@ again. Nothing that was written is sent twice: a write that may have arrived is 
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -135,7 +134,7 @@ class Client:
         self.access = access
         self._usage = Usage()
         self._sleep = sleep
-        self._secret = access.credential.read(os.environ if environ is None else environ)
+        self._secret = access.credential.read(environ).strip()
         transport: httpx.BaseTransport = httpx.HTTPTransport()
         self._etags: EtagTransport | None = None
         if folder is not None:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from xops.k3s import hardening, kube_vip, paths, topology
+from xops.k3s import hardening, kube_vip, paths, snapshots, topology
 from xops.k3s.facts import HostFacts
+from xops.k3s.files import HEADER, File, SecretFiles, managed
 from xops.k3s.inventory import API_PORT, Cluster, Host
 from xops.k3s.notation import ip_address
 from xops.k3s.topology import Topology
 
-HEADER = "# Managed by xOps; what is changed here by hand is put back.\n"
 JOIN_KEYS = ("cluster-init", "server")
 """Keys that only count before a server has data: changing them needs no restart."""
 
 _SYSTEMD = """\
-# Managed by xOps; what is changed here by hand is put back.
-[Unit]
+{header}[Unit]
 Description=K3S {role}
 Documentation=https://docs.k3s.io
 Wants=network-online.target
@@ -52,8 +50,7 @@ WantedBy=multi-user.target
 
 _OPENRC = """\
 #!/sbin/openrc-run
-# Managed by xOps; what is changed here by hand is put back.
-description="K3S {role}"
+{header}description="K3S {role}"
 supervisor=supervise-daemon
 command="{binary}"
 command_args="{role}"
@@ -72,23 +69,12 @@ depend() {{
 """
 
 
-@dataclass(frozen=True)
-class File:
-    """A file as it shall be. `restarts` says whether K3S must be restarted to read it anew."""
-
-    path: str
-    content: str
-    mode: int = 0o600
-    restarts: bool = True
-    secret: bool = False
-
-
 def files(
     cluster: Cluster,
     host: Host,
     facts: Mapping[str, HostFacts],
     formation: Topology,
-    registries: str | None = None,
+    secrets: SecretFiles = SecretFiles(),  # noqa: B008 - frozen
 ) -> Iterator[File]:
     """All files of one host but its tokens, the binary and the images.
 
@@ -97,42 +83,44 @@ def files(
         host: whose files.
         facts: of every host.
         formation: what the facts say about the cluster.
-        registries: registries.yaml with its passwords, None for none.
+        secrets: what holds passwords and keys.
     """
     data = cluster.k3s.data_dir
     seen = facts[host.name]
-    yield File(paths.CONFIG, _yaml(config(cluster, host, seen, formation)))
+    yield File(paths.CONFIG, managed(config(cluster, host, seen, formation), sort_keys=True))
     yield _unit(host, seen.init)
-    if registries is not None:
-        yield File(paths.REGISTRIES, registries, secret=True)
+    if secrets.registries is not None:
+        yield File(paths.REGISTRIES, secrets.registries, secret=True)
     if cluster.hardening.profile == "cis":
         yield File(paths.SYSCTL, hardening.sysctl_file(), 0o644, restarts=False)
         if host.is_server:
             yield File(f"{data}/{paths.PSA}", hardening.admission_file(cluster))
             yield File(f"{data}/{paths.AUDIT}", hardening.audit_file())
     if host.is_server:
-        for name, text in _manifests(cluster):
-            yield File(f"{data}/{paths.MANIFESTS}/xops-{name}.yaml", text, restarts=False)
+        if cluster.endpoint.kind == "vip":
+            yield _manifest(cluster, "kube-vip", kube_vip.manifest(cluster.endpoint))
+        if secrets.snapshot_keys is not None:
+            yield _manifest(cluster, "etcd-s3", secrets.snapshot_keys, secret=True)
     if cluster.air_gap:
         # Without this file K3S imports every archive anew at each start.
         yield File(f"{data}/{paths.IMAGE_CACHE}", "{}\n", 0o644, restarts=False)
 
 
-def _manifests(cluster: Cluster) -> Iterator[tuple[str, str]]:
-    if cluster.endpoint.kind == "vip":
-        yield "kube-vip", kube_vip.manifest(cluster.endpoint)
+def _manifest(cluster: Cluster, name: str, content: str, *, secret: bool = False) -> File:
+    path = f"{cluster.k3s.data_dir}/{paths.MANIFESTS}/xops-{name}.yaml"
+    return File(path, content, restarts=False, secret=secret)
 
 
 def _unit(host: Host, init: str) -> File:
     form, mode = (_OPENRC, 0o755) if init == "openrc" else (_SYSTEMD, 0o644)
     text = form.format(
-        role=host.role, binary=paths.BINARY, service=paths.service(host), config=paths.CONFIG
+        header=HEADER,
+        role=host.role,
+        binary=paths.BINARY,
+        service=paths.service(host),
+        config=paths.CONFIG,
     )
     return File(paths.unit(host, init), text, mode)
-
-
-def _yaml(values: Mapping[str, Any]) -> str:
-    return HEADER + yaml.safe_dump(dict(values), sort_keys=True, default_flow_style=False)
 
 
 def config(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -> dict[str, Any]:
@@ -219,7 +207,7 @@ def _server(cluster: Cluster) -> dict[str, Any]:
         "write-kubeconfig-mode": "0600",
         "embedded-registry": cluster.registries.embedded or None,
         "system-default-registry": cluster.registries.system_default,
-        **_snapshots(cluster),
+        **snapshots.config(cluster.snapshots),
     }
 
 
@@ -232,25 +220,6 @@ def _free(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
     }
-
-
-def _snapshots(cluster: Cluster) -> dict[str, Any]:
-    kept = cluster.snapshots
-    values: dict[str, Any] = {
-        "etcd-snapshot-schedule-cron": kept.schedule,
-        "etcd-snapshot-retention": kept.retention,
-    }
-    if kept.s3 and kept.s3.config_secret:  # K3S takes no other S3 key beside the Secret
-        return values | {"etcd-s3": True, "etcd-s3-config-secret": kept.s3.config_secret}
-    if kept.s3:
-        values |= {
-            "etcd-s3": True,
-            "etcd-s3-bucket": kept.s3.bucket,
-            "etcd-s3-region": kept.s3.region,
-            "etcd-s3-endpoint": kept.s3.endpoint,
-            "etcd-s3-folder": kept.s3.folder,
-        }
-    return values
 
 
 def _kubelet(cluster: Cluster, host: Host) -> list[str]:

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from xops.k3s import paths
 from xops.k3s.facts import SYSCTLS, HostFacts
+from xops.k3s.files import HEADER, managed
 from xops.k3s.inventory import Cluster, Host
 
 _CIPHERS = ",".join(
@@ -26,7 +25,7 @@ _PSA_LEVEL = "restricted"
 def sysctl_file() -> str:
     """What the kubelet wants of the kernel, as a file for sysctl."""
     rows = "".join(f"{name}={value}\n" for name, value in SYSCTLS.items())
-    return f"# Managed by xOps: the CIS profile.\n{rows}"
+    return HEADER + rows
 
 
 def server_config(data_dir: str) -> dict[str, Any]:
@@ -75,7 +74,7 @@ def admission_file(cluster: Cluster) -> str:
         "kind": "Configuration",
         "limits": [{"type": "Server", "qps": 5000, "burst": 20000}],
     }
-    return _document(
+    return managed(
         {
             "apiVersion": "apiserver.config.k8s.io/v1",
             "kind": "AdmissionConfiguration",
@@ -98,7 +97,7 @@ def audit_file() -> str:
         "level": "None",
         "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}],
     }
-    return _document(
+    return managed(
         {
             "apiVersion": "audit.k8s.io/v1",
             "kind": "Policy",
@@ -106,10 +105,6 @@ def audit_file() -> str:
             "rules": [quiet, leases, {"level": "Metadata"}],
         }
     )
-
-
-def _document(values: Mapping[str, Any]) -> str:
-    return "# Managed by xOps: the CIS profile.\n" + yaml.safe_dump(dict(values), sort_keys=False)
 
 
 @dataclass(frozen=True)

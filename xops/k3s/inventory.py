@@ -44,7 +44,6 @@ from xops.k3s.sections import (
     Preflight,
     Registries,
     RegistryConfig,
-    SecretReference,
     Secrets,
     Snapshots,
     Source,
@@ -54,7 +53,7 @@ from xops.k3s.sections import (
 __all__ = [
     "API_PORT", "S3", "AirGap", "Approval", "Artifacts", "Cluster", "Endpoint", "Evidence",
     "Hardening", "Host", "K3s", "Mirror", "Networks", "Preflight", "Registries", "RegistryConfig",
-    "SecretReference", "Secrets", "Site", "Snapshots", "Source", "Ssh", "names", "schema", "slot",
+    "Secrets", "Site", "Snapshots", "Source", "Ssh", "names", "schema", "slot",
 ]  # fmt: skip
 
 FOLDER = settings.ROOT / "deployments" / "clusters"

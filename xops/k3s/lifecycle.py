@@ -20,10 +20,21 @@ from xops.core import evidence, lifecycle, settings
 from xops.core.errors import PermanentError, TemporaryError
 from xops.core.lifecycle import Approval, who
 from xops.core.plan import Plan
-from xops.k3s import kubeconfig, paths, planning, preflight, registries, sources, tokens, topology
+from xops.k3s import (
+    kubeconfig,
+    paths,
+    planning,
+    preflight,
+    registries,
+    snapshots,
+    sources,
+    tokens,
+    topology,
+)
 from xops.k3s.artifacts import Artifact, Kind, Lock
 from xops.k3s.bundle import Bundle
 from xops.k3s.facts import NodeFacts
+from xops.k3s.files import SecretFiles
 from xops.k3s.hardening import Control, report
 from xops.k3s.inventory import Cluster
 from xops.k3s.observing import Connected, connected, observe
@@ -246,7 +257,9 @@ class K3sSteps:
         return Desired(
             binaries=locked(Kind.BINARY),
             images=locked(Kind.IMAGES) if self.cluster.air_gap else {},
-            registries=registries.file(self.cluster.registries),
+            secrets=SecretFiles(
+                registries.file(self.cluster.registries), snapshots.secret(self.cluster.snapshots)
+            ),
             tokens=tokens.load(self.cluster.secrets_folder),
         )
 

@@ -14,8 +14,8 @@ from typing import Any
 from xops.core.plan import Action, Change, Plan
 from xops.k3s import config, paths, topology
 from xops.k3s.artifacts import Artifact
-from xops.k3s.config import File
 from xops.k3s.facts import FileFacts, HostFacts
+from xops.k3s.files import File, SecretFiles
 from xops.k3s.inventory import Cluster, Host
 from xops.k3s.tokens import Tokens
 from xops.k3s.topology import Topology
@@ -33,13 +33,13 @@ class Desired:
     Attributes:
         binaries: K3S's binary by architecture.
         images: the archive of images by architecture; empty with a way out.
-        registries: registries.yaml with its passwords, None for none.
+        secrets: what holds passwords and keys.
         tokens: None if there are none yet on this machine.
     """
 
     binaries: Mapping[str, Artifact]
     images: Mapping[str, Artifact] = field(default_factory=dict)
-    registries: str | None = None
+    secrets: SecretFiles = field(default=SecretFiles(), repr=False)
     tokens: Tokens | None = None
 
 
@@ -112,7 +112,7 @@ def _host(
     desired: Desired,
 ) -> HostPlan:
     seen = facts[host.name]
-    wanted = list(config.files(cluster, host, facts, formation, desired.registries))
+    wanted = list(config.files(cluster, host, facts, formation, desired.secrets))
     differing = tuple(file for file in wanted if not is_right(file, seen.files.get(file.path)))
     tokens = tuple(_tokens(host, seen, formation, desired.tokens))
     binary = _binary_differs(seen, desired.binaries[host.arch])

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from xops.core.problems import Model, Problem, raise_if_any
+from xops.core.secret import SecretReference
 from xops.k3s.notation import AbsolutePath, Address, Cron, IpAddress, Jump, Network, ip_address
 
 API_PORT = 6443
@@ -43,22 +44,6 @@ _OWN_KEYS = frozenset(
         "token", "token-file", "vpn-auth", "write-kubeconfig", "write-kubeconfig-mode",
     }
 )  # fmt: skip
-
-
-class SecretReference(Model):
-    """Where a secret is read from at run time: a file, or a variable of the environment."""
-
-    file: Annotated[Path | None, Field(description="Readable by its owner only.")] = None
-    variable: Annotated[
-        str | None, Field(pattern="^[A-Z_][A-Z0-9_]*$", description="The variable's name.")
-    ] = None
-
-    @field_validator("variable")
-    @classmethod
-    def _one_place(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if (value is None) == (info.data.get("file") is None):
-            raise ValueError("write either file or variable: where the secret is read from")
-        return value
 
 
 class K3s(Model):
@@ -341,11 +326,10 @@ class S3(Model):
         ),
     ] = None
     access_key: Annotated[
-        SecretReference | None, Field(description="Written to config_secret.")
+        SecretReference | None,
+        Field(description="With it and secret_key, config_secret is made; else you make it."),
     ] = None
-    secret_key: Annotated[
-        SecretReference | None, Field(description="Written to config_secret.")
-    ] = None
+    secret_key: SecretReference | None = None
 
     @field_validator("secret_key")
     @classmethod

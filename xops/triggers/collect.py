@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from xops.core import settings
 from xops.core.errors import Finding, InputError, PermanentError, XopsError
-from xops.github.access import Access, App, SecretReference
+from xops.github.access import Access, App
 from xops.github.client import Client
 from xops.github.people import Aliases, Directory, Person, roster_size
 from xops.github.pull_requests import merged_counts, read_all_paths
@@ -57,8 +57,7 @@ def access(github: GitHub) -> Access:
     """The policy's address and credential, as the client takes them."""
     credential = github.credential
     app = App(credential.app_id, credential.installation_id) if credential.app_id else None
-    reference = SecretReference(variable=credential.variable, file=credential.file)
-    return Access(api_url=github.api_url, credential=reference, app=app)
+    return Access(api_url=github.api_url, credential=credential, app=app)
 
 
 def connect(policy: Policy, folder: Path | None = None) -> Client:

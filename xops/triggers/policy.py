@@ -20,6 +20,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from xops.core import settings
 from xops.core.money import Amount
 from xops.core.problems import Model, Problem, raise_if_any
+from xops.core.secret import SecretReference
 from xops.triggers.facts import digest, zone_name
 
 FILE = settings.ROOT / "deployments" / "triggers.yaml"
@@ -28,7 +29,6 @@ VARIABLE_PREFIX = "XOPS_TRIGGERS__"
 _RULES = {"api_version", "timezone", "components", "triggers"}
 
 Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,40}$")]
-Variable = Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]*$")]
 Repository = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$")]
 
 
@@ -202,19 +202,13 @@ class Component(Model):
     ] = None
 
 
-class Credential(Model):
-    """How GitHub is asked, in order of preference. The secret is read at run time."""
+class Credential(SecretReference):
+    """How GitHub is asked, and where its token or private key is read from at run time."""
 
     kind: Literal["app", "fine_grained", "classic"] = "fine_grained"
     app_id: Annotated[int | None, Field(ge=1, description="app only.")] = None
     installation_id: Annotated[
         int | None, Field(ge=1, description="app only; looked up if empty.")
-    ] = None
-    variable: Annotated[
-        Variable | None, Field(description="Variable that holds the token or private key.")
-    ] = None
-    file: Annotated[
-        Path | None, Field(description="File that holds it; one of variable and file.")
     ] = None
 
     @field_validator("app_id")
@@ -222,13 +216,6 @@ class Credential(Model):
     def _of_an_app(cls, value: int | None, info: ValidationInfo) -> int | None:
         if "kind" in info.data and (value is None) == (info.data["kind"] == "app"):
             raise ValueError("goes with kind app, and kind app needs it")
-        return value
-
-    @field_validator("file")
-    @classmethod
-    def _one_place(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if "variable" in info.data and (value is None) == (info.data["variable"] is None):
-            raise ValueError("name a variable or a file, one of the two")
         return value
 
 

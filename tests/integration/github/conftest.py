@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.github_server import TOKEN, GitHubServer
-from xops.github.access import Access, SecretReference
+from xops.core.secret import SecretReference
+from xops.github.access import Access
 from xops.github.client import Client
 
 VARIABLE = SecretReference(variable="XOPS_GITHUB_TOKEN")

@@ -20,7 +20,8 @@ from tests.github_server import (
     GitHubServer,
 )
 from xops.core.errors import XopsError
-from xops.github.access import Access, App, SecretReference
+from xops.core.secret import SecretReference
+from xops.github.access import Access, App
 from xops.github.client import Client
 from xops.github.errors import (
     AccessError,
@@ -301,6 +302,7 @@ def test_a_damaged_key_is_named_and_not_shown(
 ) -> None:
     damaged = tmp_path / "key.pem"
     damaged.write_text("-----BEGIN RSA PRIVATE KEY-----\ns3cret\n-----END RSA PRIVATE KEY-----\n")
+    damaged.chmod(0o600)
     access = Access(github.url, SecretReference(file=damaged), App(APP_ID, INSTALLATION_ID))
     with Client(access, environ={}) as client, pytest.raises(XopsError) as error:
         probe(client)

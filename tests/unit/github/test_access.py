@@ -1,42 +1,9 @@
-"""Where a credential is read from, and where it may be sent."""
-
-import logging
-from pathlib import Path
+"""Where a credential may be sent, and what kind it is."""
 
 import pytest
 
 from xops.core.errors import InputError
-from xops.github.access import Access, SecretReference, credential_kind
-from xops.github.errors import AccessError
-
-
-def test_a_secret_is_read_from_where_it_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "token"
-    file.write_text("s3cret\n")
-    file.chmod(0o600)
-    assert SecretReference(file=file).read({}) == "s3cret"
-    assert SecretReference(variable="TOKEN").read({"TOKEN": " s3cret "}) == "s3cret"
-
-
-@pytest.mark.parametrize(
-    "reference",
-    [SecretReference(variable="TOKEN"), SecretReference(file=Path("/none")), SecretReference()],
-)
-def test_a_missing_secret_is_named_not_shown(reference: SecretReference) -> None:
-    with pytest.raises(AccessError, match=r"Set it, or name another place"):
-        reference.read({"TOKEN": "  ", "OTHER": "s3cret"})
-
-
-def test_a_file_that_everybody_can_read_is_warned_of(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    file = tmp_path / "token"
-    file.write_text("s3cret")
-    file.chmod(0o644)
-    with caplog.at_level(logging.WARNING):
-        SecretReference(file=file).read({})
-    assert "chmod 600" in caplog.text
-    assert "s3cret" not in caplog.text
+from xops.github.access import Access, credential_kind
 
 
 @pytest.mark.parametrize(

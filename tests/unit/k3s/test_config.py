@@ -9,11 +9,12 @@ import yaml
 
 from tests.k3s_hosts import all_bare, bare, cluster, formed, row
 from xops.k3s import config, kube_vip, paths, topology
-from xops.k3s.config import File
 from xops.k3s.facts import HostFacts
+from xops.k3s.files import HEADER, File, SecretFiles
 from xops.k3s.inventory import Cluster
 
 NONE: dict[str, Any] = {"hardening": {"profile": "none"}}
+SECRETS = SecretFiles(registries="{}\n", snapshot_keys="{}\n")
 
 
 def values(of: Cluster, name: str, seen: dict[str, HostFacts] | None = None) -> dict[str, Any]:
@@ -276,7 +277,7 @@ def test_which_files_there_are_and_who_may_read_them() -> None:
         air_gap={"bundle": Path("b.tar")},
     )
     modes = {
-        name: {path: file.mode for path, file in files(of, name, registries="{}\n").items()}
+        name: {path: file.mode for path, file in files(of, name, secrets=SECRETS).items()}
         for name in ("server-1", "agent-1")
     }
     data = "/var/lib/rancher/k3s"
@@ -294,6 +295,7 @@ def test_which_files_there_are_and_who_may_read_them() -> None:
         f"{data}/server/psa.yaml": 0o600,
         f"{data}/server/audit.yaml": 0o600,
         f"{data}/server/manifests/xops-kube-vip.yaml": 0o600,
+        f"{data}/server/manifests/xops-etcd-s3.yaml": 0o600,
     }
 
 
@@ -301,19 +303,24 @@ def test_what_needs_no_restart_says_so() -> None:
     of = cluster(
         1, endpoint={"kind": "vip", "address": "10.0.0.10"}, air_gap={"bundle": Path("b.tar")}
     )
-    calm = {path for path, file in files(of, "server-1").items() if not file.restarts}
+    found = files(of, "server-1", secrets=SECRETS)
+    calm = {path for path, file in found.items() if not file.restarts}
 
     assert calm == {
         "/etc/sysctl.d/90-xops-k3s.conf",
         "/var/lib/rancher/k3s/agent/images/.cache.json",
         "/var/lib/rancher/k3s/server/manifests/xops-kube-vip.yaml",
+        "/var/lib/rancher/k3s/server/manifests/xops-etcd-s3.yaml",
     }
 
 
-def test_only_the_file_with_passwords_is_secret() -> None:
-    found = files(cluster(3), "server-1", registries="{}\n")
+def test_only_files_with_passwords_are_secret() -> None:
+    found = files(cluster(3), "server-1", secrets=SECRETS)
 
-    assert [path for path, file in found.items() if file.secret] == [paths.REGISTRIES]
+    assert [path for path, file in found.items() if file.secret] == [
+        paths.REGISTRIES,
+        "/var/lib/rancher/k3s/server/manifests/xops-etcd-s3.yaml",
+    ]
 
 
 @pytest.mark.parametrize("role", ["server", "agent"])
@@ -342,7 +349,7 @@ def test_a_configuration_is_written_the_same_each_time() -> None:
     first, second = (files(of, "server-1")[paths.CONFIG].content for _ in range(2))
 
     assert first == second
-    assert first.startswith(config.HEADER)
+    assert first.startswith(HEADER)
     assert yaml.safe_load(first) == values(of, "server-1")
 
 

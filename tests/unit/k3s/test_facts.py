@@ -12,6 +12,7 @@ from tests import k3s_hosts
 from xops.core.errors import PermanentError
 from xops.k3s import facts, paths
 from xops.k3s.facts import FileFacts, HostFacts, NodeFacts, ServiceFacts
+from xops.k3s.files import SecretFiles
 
 CONFIG = "node-name: server-1\ntoken-file: /etc/rancher/k3s/token\n"
 SECTIONS = {
@@ -275,7 +276,8 @@ def test_every_file_that_a_plan_compares_is_asked_for() -> None:
         air_gap={"bundle": "b.tar"},
         registries={"mirrors": {"*": {}}},
     )
-    seen = k3s_hosts.installed(cluster, k3s_hosts.desired(registries="mirrors: {}\n"))
+    secrets = SecretFiles("mirrors: {}\n", "kind: Secret\n")
+    seen = k3s_hosts.installed(cluster, k3s_hosts.desired(secrets=secrets))
     script = facts.script(cluster.hosts[0], cluster.k3s.data_dir)
 
     watched = next(line for line in script.splitlines() if line.startswith("WATCHED="))

@@ -24,9 +24,11 @@ from xops.core.plan import Action
 from xops.k3s import paths, planning
 from xops.k3s.artifacts import Kind
 from xops.k3s.facts import FileFacts, HostFacts
+from xops.k3s.files import SecretFiles
 from xops.k3s.inventory import Cluster
 from xops.k3s.planning import ClusterPlan, Desired, HostPlan
 
+MANIFESTS = f"/var/lib/rancher/k3s/{paths.MANIFESTS}"
 OF = cluster(3, agents=1, hardening={"profile": "none"})
 CIS = cluster(1)
 WHOLE = installed(OF)
@@ -112,10 +114,17 @@ def test_no_token_stands_in_a_plan() -> None:
     assert TOKENS.agent not in shown
 
 
-def test_no_password_of_a_registry_stands_in_a_plan() -> None:
-    wanted = desired(registries="password: canary\n")
+@pytest.mark.parametrize(
+    ("secrets", "path"),
+    [
+        (SecretFiles(registries="password: canary\n"), paths.REGISTRIES),
+        (SecretFiles(snapshot_keys="key: canary\n"), f"{MANIFESTS}/xops-etcd-s3.yaml"),
+    ],
+)
+def test_no_password_stands_in_a_plan(secrets: SecretFiles, path: str) -> None:
+    wanted = desired(secrets=secrets)
     made = planned(all_bare(OF), wanted=wanted)
-    again = {name: with_file(each, paths.REGISTRIES, "other") for name, each in WHOLE.items()}
+    again = {name: with_file(each, path, "other") for name, each in WHOLE.items()}
 
     assert "canary" not in made.plan.model_dump_json()
     assert "canary" not in planned(again, wanted=wanted).plan.model_dump_json()

@@ -77,7 +77,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     assert "could call for both" in found["triggers.d.leave.at_or_below"]
     assert "team_size only" in found["triggers.e.measure"]
     assert found["triggers.f.leave"] == "a metric needs it (found None)"
-    assert {"github.credential.app_id", "github.credential.file"} <= found.keys()
+    assert {"github.credential.app_id", "github.credential.variable"} <= found.keys()
     assert "github.repositories.2" in found
 
 

@@ -1,0 +1,48 @@
+"""A file of xOps' on a host: what it shall hold, who may read it, who must hear of a change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+HEADER = "# Managed by xOps; what is changed here by hand is put back.\n"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it shall be.
+
+    Attributes:
+        path: where, on the host.
+        content: all of it.
+        mode: its permissions; its owner is root.
+        restarts: whether K3S must be restarted to read it anew.
+        secret: whether its content is kept out of plans and messages.
+    """
+
+    path: str
+    content: str
+    mode: int = 0o600
+    restarts: bool = True
+    secret: bool = False
+
+
+@dataclass(frozen=True)
+class SecretFiles:
+    """The contents that hold passwords and keys, which were read just now; None for no such file.
+
+    Attributes:
+        registries: of registries.yaml.
+        snapshot_keys: the manifest of the Secret with which K3S reaches the snapshots' bucket.
+    """
+
+    registries: str | None = None
+    snapshot_keys: str | None = None
+
+
+def managed(values: Mapping[str, Any], *, sort_keys: bool = False) -> str:
+    """The values as YAML, below the line that tells a reader whose file it is."""
+    return HEADER + yaml.safe_dump(dict(values), sort_keys=sort_keys, default_flow_style=False)
