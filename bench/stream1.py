@@ -54,15 +54,17 @@ class Home:
         return timed([XOPS, *arguments], ROOT, self.environ)
 
     def stream(self) -> Stream1:
-        """`local` on its embedded AWS, which is started, with the state's bucket in place.
+        """`local` on its embedded AWS, which is started; nothing is applied yet.
 
-        The bare tool needs the bucket as well, so neither side is timed for making it.
+        The bare tool needs the state's bucket and `terraform init` as well, so neither side is
+        timed for them.
         """
         self.xops("ecs", "plan", "-e", "local")
         os.environ["XOPS_HOME"] = str(self.folder)
         endpoint = {"XOPS_AWS_ENDPOINT": f"http://127.0.0.1:{self.aws_port}"}
         stream = Stream1.open(Environment.load("local"), {**self.environ, **endpoint})
         stream.bucket.apply(stream.bucket.changes())
+        stream.plan()  # leaves an initialised data folder, the variables and the configuration
         return stream
 
 
@@ -82,7 +84,6 @@ class Bare:
 
     def __init__(self, stack: Home) -> None:
         stream = stack.stream()
-        stream.plan()  # leaves an initialised data folder, the variables and the configuration
         self._terraform = stream.terraform
         self._environ = stream.terraform._environment()
         self._variables = stream.terraform.work / "environment.tfvars.json"

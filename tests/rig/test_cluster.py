@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.rig.hosts import Host
 from xops.core.settings import ROOT
 
 SERVERS = {"server-1", "server-2", "server-3"}
+SNAPSHOT_KEYS = {"access_key": "canary-access", "secret_key": "canary-'\"$#: secret"}
 FIRST: dict[str, str] = {}
 """What the first apply printed."""
 
@@ -32,7 +34,12 @@ _WATCHED = (
 
 @pytest.fixture(scope="module")
 def cluster(make_shared_rig: MakeRig, make_cluster: MakeCluster) -> TestCluster:
-    found = make_cluster(make_shared_rig(servers=3, agents=1))
+    rig = make_shared_rig(servers=3, agents=1)
+    keys = {"config_secret": "etcd-s3", **{name: {"file": name} for name in SNAPSHOT_KEYS}}
+    found = make_cluster(rig, snapshots={"s3": {"bucket": "kept", **keys}})
+    for name, key in SNAPSHOT_KEYS.items():
+        (found.folder / name).write_text(f"{key}\n")
+        (found.folder / name).chmod(0o600)
     done = found.run("apply")
     assert done.returncode == 0, done.stdout + done.stderr
     FIRST["out"], FIRST["err"] = done.stdout, done.stderr
@@ -92,7 +99,25 @@ def test_secrets_are_root_s_alone_and_nowhere_else(cluster: TestCluster) -> None
         modes = host.shell("stat -c '%a %U' /etc/rancher/k3s/config.yaml /etc/rancher/k3s/*token")
         assert set(modes.split("\n")) - {""} == {"600 root"}
         shown += host.shell("journalctl --no-pager; ps axww; cat /etc/rancher/k3s/config.yaml")
-    assert not [token for token in tokens if token in shown]
+    assert not [secret for secret in [*tokens, *SNAPSHOT_KEYS.values()] if secret in shown]
+
+
+def test_k3s_has_the_keys_of_the_snapshots_bucket(
+    cluster: TestCluster, eventually: Callable[..., object]
+) -> None:
+    def secret() -> dict[str, str]:
+        listed = cluster.kubectl("get", "secrets", "-n", "kube-system", "-o", "json")
+        named = {row["metadata"]["name"]: row for row in json.loads(listed)["items"]}
+        data = named.get("etcd-s3", {"data": {}})["data"]
+        return {name: b64decode(value).decode() for name, value in data.items()}
+
+    eventually(secret, 60)
+    assert secret() == {
+        "etcd-s3-bucket": "kept",
+        "etcd-s3-region": "ap-southeast-2",
+        "etcd-s3-access-key": SNAPSHOT_KEYS["access_key"],
+        "etcd-s3-secret-key": SNAPSHOT_KEYS["secret_key"],
+    }
 
 
 def test_an_agent_keeps_no_token_that_lasts(cluster: TestCluster) -> None:
@@ -164,7 +189,7 @@ asyncio.run(main())
 
 
 def changed(cluster: TestCluster, retention: int) -> None:
-    cluster.values["snapshots"] = {"retention": retention}
+    cluster.values["snapshots"] = {**cluster.values["snapshots"], "retention": retention}
     cluster.write()
 
 

@@ -129,7 +129,8 @@ def test_an_agent_with_many_keys_is_an_answer_that_says_so(
         monkeypatch.setenv("SSH_AUTH_SOCK", str(place))
         monkeypatch.setenv("HOME", str(tmp_path))
         connector = SshConnector(settings(tmp_path, server, identity_file=None))
-        refused(AuthenticationError, connector, host(server))
+        said = refused(AuthenticationError, connector, host(server))
+    assert "offered: the keys in ~/.ssh, and those of the agent" in said
 
 
 def test_a_login_that_may_only_say_who_else_to_be(make_sshd: MakeSshd, tmp_path: Path) -> None:
