@@ -20,10 +20,13 @@ WAIT_SECONDS = 24 * 3600
 
 
 class Decision(RunInput):
-    """What the form asks. Prefect has no identities here: the name is the person's own word."""
+    """What the form asks. Prefect has no identities here: the name is the person's own word.
+
+    The server takes no answer without a name.
+    """
 
     decision: Literal["reject", "approve"] = Field(default="reject")
-    approver: str = Field(default="", description="Your name, for the evidence.")
+    approver: str = Field(pattern=r"\S", description="Your name, for the evidence.")
     reason: str = Field(default="", description="Why, if there is something to say.")
 
 
@@ -34,7 +37,7 @@ def ask(plan: Plan) -> Approval:
     )
     answer = suspend_flow_run(wait_for_input=form, key=f"apply-{plan.label}", timeout=WAIT_SECONDS)
     return Approval(
-        by=answer.approver or "(no name given)",
+        by=answer.approver.strip(),
         how="form in the Prefect UI, self-declared name",
         digest=plan.digest,
         approved=answer.decision == "approve",

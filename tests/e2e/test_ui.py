@@ -127,7 +127,12 @@ def test_a_rejected_destroy_destroys_nothing_and_an_approved_one_everything(
     expect(form.get_by_text("Destroyed by this plan")).to_be_visible()
     picture(page, "5-a-destroy-is-asked-about")
     form.get_by_role("button", name="Submit").click()
-    assert "rejected" in prefect.wait(rejected, "Cancelled")["state"]["message"]
+    expect(page.get_by_text("is a required property").first).to_be_visible()
+    picture(page, "6-nobody-decides-without-a-name")
+    form.locator("textarea").first.fill("Anna Example")
+    form.get_by_role("button", name="Submit").click()
+    ended = prefect.wait(rejected, "Cancelled")
+    assert "rejected by Anna Example" in ended["state"]["message"]
     assert stack.json("ecs", "drift", "-e", "test")["status"] == "in_sync"
 
     plan = stack.json("ecs", "destroy", "-e", "test")

@@ -72,3 +72,7 @@ def _key(version: str) -> str:
 
 def _compiler() -> str:
     return run(["go", "version"]).stdout
+
+
+if __name__ == "__main__":
+    print(f"built {build(VERSION).name}")

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -294,3 +295,64 @@ def test_another_machine_takes_the_tokens_over(cluster: TestCluster, tmp_path: P
     assert done.returncode == 0, done.stdout + done.stderr
     found = tmp_path / "clusters" / "rig"
     assert {f.name: f.read_text() for f in found.iterdir()} == kept
+
+
+NEXT = "v1.34.2+k3s1"
+
+
+def versions(cluster: TestCluster) -> dict[str, str]:
+    """What each node's kubelet says it is."""
+    items = json.loads(cluster.kubectl("get", "nodes", "-o", "json"))["items"]
+    return {row["metadata"]["name"]: row["status"]["nodeInfo"]["kubeletVersion"] for row in items}
+
+
+@contextmanager
+def asked_all_along(cluster: TestCluster) -> Iterator[list[bool]]:
+    """Somebody lists the nodes again and again, of one server after the other; who got an answer.
+
+    An election takes seconds, in which a list waits: it is an answer if it comes in time.
+    """
+    answers: list[bool] = []
+    over = threading.Event()
+
+    def answered(server: Host) -> bool:
+        words = ["k3s", "kubectl", "get", "nodes", "--request-timeout=15s"]
+        return "server-1" in server.exec(words, check=False)
+
+    def ask() -> None:
+        while not over.wait(0.5):
+            answers.append(any(map(answered, cluster.rig.servers)))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield answers
+    finally:
+        over.set()
+        asking.join()
+
+
+def test_an_upgrade_goes_host_by_host_and_the_api_answers_all_along(
+    cluster: TestCluster, k3s_binary: Callable[..., Path]
+) -> None:
+    before = cluster.values["k3s"]["version"]
+    cluster.offer(k3s_binary(NEXT))
+    cluster.values["k3s"]["version"] = NEXT
+    cluster.write()
+    with asked_all_along(cluster) as answers:
+        done = cluster.run("apply")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(versions(cluster).values()) == {NEXT}
+    assert re.findall(r"✔ (\S+) +node ", done.stderr) == [*sorted(SERVERS), "agent-1"]
+    assert cluster.voters() == SERVERS
+    assert len(answers) >= 5
+    assert all(answers)
+    assert cluster.json("plan")["plan"]["changes"] == []
+
+    cluster.values["k3s"]["version"] = before
+    cluster.write()
+    back = cluster.run("plan")
+    cluster.values["k3s"]["version"] = NEXT
+    cluster.write()
+    assert back.returncode == 1
+    assert f"K3S cannot go back: write `version: {NEXT}`" in back.stderr
