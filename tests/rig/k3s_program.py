@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -75,4 +76,4 @@ def _compiler() -> str:
 
 
 if __name__ == "__main__":
-    print(f"built {build(VERSION).name}")
+    sys.stdout.write(f"built {build(VERSION).name}\n")

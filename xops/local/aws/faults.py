@@ -1,8 +1,9 @@
 """Faults on request: make the next calls of an operation fail, or answer slowly.
 
 A fault names a service as botocore does, an operation of it (or `*`) and what happens to the next
-`times` matching calls: an error in the protocol of that service, a delay, or both. An expired
-credential, for instance, is `ExpiredToken` in EC2 and S3, `ExpiredTokenException` in JSON services.
+`times` matching calls: an error in the protocol of that service, a delay, both, or that the call is
+carried out and its answer lost with the connection. An expired credential, for instance, is
+`ExpiredToken` in EC2 and S3, `ExpiredTokenException` in JSON services.
 Which operation a request is, and what an error looks like on the wire, both come from botocore's
 service model through moto's own router and serializers.
 """
@@ -40,6 +41,7 @@ class Fault(BaseModel):
     status: int = Field(default=400, ge=400, le=599)
     times: int = Field(default=1, ge=1)
     delay_seconds: float = Field(default=0.0, ge=0, le=300)
+    loses_answer: bool = False
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Fault":
@@ -49,8 +51,10 @@ class Fault(BaseModel):
             raise ValueError(f"botocore knows no service {self.service}") from None
         if self.operation != ANY_OPERATION and self.operation not in operations:
             raise ValueError(f"{self.service} has no operation {self.operation}")
-        if self.error is None and not self.delay_seconds:
-            raise ValueError("a fault needs an error, a delay_seconds, or both")
+        if self.error is None and not self.delay_seconds and not self.loses_answer:
+            raise ValueError("a fault needs an error, a delay_seconds, or loses_answer")
+        if self.error is not None and self.loses_answer:
+            raise ValueError("an error is an answer: it is not lost")
         return self
 
 

@@ -26,9 +26,11 @@ from moto.moto_server.werkzeug_app import (
 )
 from pydantic import TypeAdapter, ValidationError
 from waitress import create_server
+from waitress.channel import ClientDisconnected
 from werkzeug.wrappers import Response
 
 from xops.local.aws import faults
+from xops.local.aws.answers import Answers
 from xops.local.aws.ecs.driver import Driver
 from xops.local.aws.install import install
 
@@ -59,17 +61,27 @@ class EmbeddedAws:
         self._lock = lock
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._faults = faults.FaultBox()
+        self._answers = Answers()
         self._started_at = datetime.now(UTC).isoformat()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         if environ["PATH_INFO"].startswith("/xops/"):
             return self._control(Request(environ))(environ, start_response)
-        if response := self._fault(environ):
-            return response(environ, start_response)
         environ["RAW_URI"] = environ["REQUEST_URI"]  # where moto looks for the path as it was sent
+        fault, response = self._fault(environ)
+        response = response or self._answer(environ)
+        if fault and fault.loses_answer:
+            raise ClientDisconnected
+        return response(environ, start_response)
+
+    def _answer(self, environ: Environ) -> Response:
         with self._lock:
-            return self._aws(environ, start_response)
+            if (before := self._answers.find(environ)) is not None:
+                return before
+            answer = Response.from_app(self._aws, environ, buffered=True)
+            self._answers.keep(environ, answer)
+            return answer
 
     def _aws(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -78,15 +90,16 @@ class EmbeddedAws:
             return _not_implemented(environ, error)(environ, start_response)
         return answer
 
-    def _fault(self, environ: Environ) -> Response | None:
+    def _fault(self, environ: Environ) -> tuple[faults.Fault | None, Response | None]:
+        """The fault that happens to this call, and its answer if it is an error."""
         if not self._faults.remaining():
-            return None
+            return None, None
         length = int(environ.get("CONTENT_LENGTH") or 0)
         body = environ["wsgi.input"].read(length)
         request = Request({**environ, "wsgi.input": io.BytesIO(body)})
         environ["wsgi.input"] = io.BytesIO(body)
         taken = self._faults.take(request)
-        return faults.apply(*taken, request) if taken else None
+        return (taken[0], faults.apply(*taken, request)) if taken else (None, None)
 
     def _control(self, request: Request) -> Response:
         match request.method, request.path:
@@ -164,7 +177,7 @@ def serve(listener: socket.socket, step: float) -> None:
     lock = threading.RLock()
     os.environ["MOTO_PORT"] = str(listener.getsockname()[1])
     # Not werkzeug's server: it closes every connection, and about one answer in two thousand was
-    # lost on the way. An SDK then sends the call again, which finds the resource it has just made.
+    # lost on the way.
     server = create_server(
         EmbeddedAws(lock),
         sockets=[listener],

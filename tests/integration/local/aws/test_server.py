@@ -110,6 +110,34 @@ def test_any_operation_can_fail_or_be_slow(client: Any, faults: str) -> None:
     assert time.monotonic() - started >= 0.3
 
 
+ACL: dict[str, Any] = {
+    "Name": "once",
+    "Scope": "REGIONAL",
+    "DefaultAction": {"Allow": {}},
+    "VisibilityConfig": {
+        "SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": False, "MetricName": "once"
+    },
+}  # fmt: skip
+
+
+def test_a_call_whose_answer_was_lost_is_carried_out_once(client: Any, faults: str) -> None:
+    fault = b'[{"service":"wafv2","operation":"CreateWebACL","loses_answer":true,"times":2}]'
+    call("POST", faults, fault)
+    wafv2 = client("wafv2")
+    made = wafv2.create_web_acl(**ACL)["Summary"]
+    assert call("GET", faults) == (200, b"[]")
+    assert [row["Id"] for row in wafv2.list_web_acls(Scope="REGIONAL")["WebACLs"]] == [made["Id"]]
+    with pytest.raises(ClientError, match="duplicate"):  # another call is another call
+        wafv2.create_web_acl(**ACL)
+
+
+def test_what_failed_is_tried_again(client: Any, faults: str) -> None:
+    fault = b'[{"service":"ecs","operation":"CreateCluster","error":"ThrottlingException"}]'
+    call("POST", faults, fault)
+    assert client("ecs").create_cluster(clusterName="again")["cluster"]["status"] == "ACTIVE"
+    assert call("GET", faults) == (200, b"[]")
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -118,6 +146,7 @@ def test_any_operation_can_fail_or_be_slow(client: Any, faults: str) -> None:
         b'[{"service":"ecs","opration":"*","error":"X"}]',
         b'[{"service":"ecs"}]',
         b'[{"service":"ecs","error":"X","times":0}]',
+        b'[{"service":"ecs","error":"X","loses_answer":true}]',
         b'[{"service":"no-such-service","error":"X"}]',
     ],
 )
