@@ -53,13 +53,10 @@ def fsync_seconds(host: Host) -> float:
     return time.monotonic() - started
 
 
-def test_three_hosts_boot_in_half_a_minute(make_rig: MakeRig) -> None:
-    started = time.monotonic()
+def test_three_hosts_boot_to_the_end(make_rig: MakeRig) -> None:
     rig = make_rig(servers=3, agents=0)
-    seconds = time.monotonic() - started
     states = [host.exec(["systemctl", "is-system-running"]).strip() for host in rig.hosts]
     assert states == ["running"] * 3
-    assert seconds < 30
 
 
 def test_the_admin_logs_in_with_the_key_and_is_root_with_sudo(rig: Rig, access: Access) -> None:
