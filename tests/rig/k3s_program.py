@@ -15,6 +15,9 @@ SOURCES = Path(__file__).with_name("k3s")
 VERSION = "v1.34.1+k3s1"
 """The version that tests use unless they need several."""
 
+NEXT = "v1.34.2+k3s1"
+"""The version that tests upgrade to."""
+
 _BUILD_SECONDS = 1400.0  # cold, with a cold module cache, on a slow machine
 
 
@@ -29,10 +32,11 @@ def version_of(program: Path) -> str:
 
 
 def real_program(version: str) -> Path | None:
-    """The real release of that version; for `VERSION` any will do, and the first is taken."""
+    """The real release of that version; the first stands for `VERSION`, the second for `NEXT`."""
     programs = real_programs()
     same = [program for program in programs if version_of(program) == version]
-    return next(iter(same or (programs if version == VERSION else [])), None)
+    stand_ins = {VERSION: programs[:1], NEXT: programs[1:2]}
+    return next(iter(same or stand_ins.get(version, [])), None)
 
 
 def build(version: str) -> Path:

@@ -19,6 +19,7 @@ import pytest
 from tests.rig.clusters import TestCluster
 from tests.rig.conftest import MakeCluster, MakeRig
 from tests.rig.hosts import Host
+from tests.rig.k3s_program import NEXT, version_of
 from xops.core.settings import ROOT
 
 SERVERS = {"server-1", "server-2", "server-3"}
@@ -297,9 +298,6 @@ def test_another_machine_takes_the_tokens_over(cluster: TestCluster, tmp_path: P
     assert {f.name: f.read_text() for f in found.iterdir()} == kept
 
 
-NEXT = "v1.34.2+k3s1"
-
-
 def versions(cluster: TestCluster) -> dict[str, str]:
     """What each node's kubelet says it is."""
     items = json.loads(cluster.kubectl("get", "nodes", "-o", "json"))["items"]
@@ -336,13 +334,15 @@ def test_an_upgrade_goes_host_by_host_and_the_api_answers_all_along(
     cluster: TestCluster, k3s_binary: Callable[..., Path]
 ) -> None:
     before = cluster.values["k3s"]["version"]
-    cluster.offer(k3s_binary(NEXT))
-    cluster.values["k3s"]["version"] = NEXT
+    program = k3s_binary(NEXT)
+    after = version_of(program)
+    cluster.offer(program)
+    cluster.values["k3s"]["version"] = after
     cluster.write()
     with asked_all_along(cluster) as answers:
         done = cluster.run("apply")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert set(versions(cluster).values()) == {NEXT}
+    assert set(versions(cluster).values()) == {after}
     assert re.findall(r"✔ (\S+) +node ", done.stderr) == [*sorted(SERVERS), "agent-1"]
     assert cluster.voters() == SERVERS
     assert len(answers) >= 5
@@ -352,7 +352,7 @@ def test_an_upgrade_goes_host_by_host_and_the_api_answers_all_along(
     cluster.values["k3s"]["version"] = before
     cluster.write()
     back = cluster.run("plan")
-    cluster.values["k3s"]["version"] = NEXT
+    cluster.values["k3s"]["version"] = after
     cluster.write()
     assert back.returncode == 1
-    assert f"K3S cannot go back: write `version: {NEXT}`" in back.stderr
+    assert f"K3S cannot go back: write `version: {after}`" in back.stderr
