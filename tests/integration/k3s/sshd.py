@@ -161,7 +161,7 @@ class Sshd:
         """Its processes that each serve one connection."""
         assert self._process is not None
         children = psutil.Process(self._process.pid).children(recursive=True)
-        return [child for child in children if child.name() == "sshd"]
+        return [child for child in children if _name(child) == "sshd"]
 
     def cut(self) -> None:
         """Kill what serves the connections there are."""
@@ -223,6 +223,14 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _name(process: psutil.Process) -> str:
+    """Its name; none if it has ended since it was listed."""
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
