@@ -68,7 +68,8 @@ def connect(policy: Policy, folder: Path | None = None) -> Client:
         folder: where answers are kept; `cache()` by default.
 
     Raises:
-        InputError: there is no such section, or no credential where it says.
+        InputError: there is no such section.
+        PermanentError: there is no credential where it says, or others may read it.
         AccessError, NotVisibleError: the App is not installed on the first repository.
     """
     github = _github(policy)
