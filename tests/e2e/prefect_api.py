@@ -31,15 +31,19 @@ class PrefectApi:
         found: dict[str, Any] = self._http.get(f"/flow_runs/{run_id}").raise_for_status().json()
         return found
 
-    def asked_for(self) -> set[str]:
-        """The runs that somebody has asked for, scheduled ones left out."""
-        wanted = {"sort": "EXPECTED_START_TIME_DESC", "limit": 200}
+    def asked_for(self, flow: str) -> set[str]:
+        """The runs of a flow that somebody has asked for, scheduled ones left out."""
+        wanted = {
+            "sort": "EXPECTED_START_TIME_DESC",
+            "limit": 200,
+            "flows": {"name": {"any_": [flow]}},
+        }
         runs = self._http.post("/flow_runs/filter", json=wanted).raise_for_status().json()
         return {run["id"] for run in runs if not run["auto_scheduled"]}
 
-    def new_run(self, before: set[str]) -> str:
-        """The run that was asked for since `before`."""
-        return str(self.until(lambda: self.asked_for() - before, "a new run").pop())
+    def new_run(self, flow: str, before: set[str]) -> str:
+        """The run of a flow that was asked for since `before`."""
+        return str(self.until(lambda: self.asked_for(flow) - before, f"a run of {flow}").pop())
 
     def cancel(self, run_id: str) -> None:
         """What the UI's Cancel button does."""

@@ -250,14 +250,20 @@ def emit(
     resource: dict[str, str],
     payload: dict[str, Any],
     follows: str | None = None,
+    tags: tuple[str, ...] = (),
 ) -> str:
     """Tell the server of an event, to be considered after the one it follows. Its id."""
+    related = [
+        {"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"}
+        for tag in tags
+    ]
     event = {
         "id": str(uuid4()),
         "follows": follows,
         "occurred": datetime.now(UTC).isoformat(),
         "event": name,
         "resource": resource,
+        "related": related,
         "payload": payload,
     }
     http(servers).post("/events", json=[event]).raise_for_status()
@@ -334,7 +340,7 @@ def test_a_run_that_falls_silent_is_called_crashed_and_one_at_its_gate_is_left_a
         run = prefect.create_flow_run_from_deployment(drift, name=name)
         prefect.set_flow_run_state(run.id, Running())
         resource = {"prefect.resource.id": f"prefect.flow-run.{run.id}"}
-        beat = emit(servers, "prefect.flow-run.heartbeat", resource, {})
+        beat = emit(servers, "prefect.flow-run.heartbeat", resource, {}, tags=tuple(run.tags))
         drifted(servers, f"after {name}", follows=beat)
         seen(lambda: notices(prefect).get(f"xOps: ecs/after {name} has drifted"))
         return run
