@@ -1,8 +1,8 @@
 """Answers that are kept for a while: a call that is sent again is not carried out again.
 
 An SDK sends a call anew, under the same invocation id, when no answer reached it. On a busy machine
-Terraform's provider does so about once in eight plans: it reads an answer to its last byte, closes
-the connection and asks again. AWS makes few of its calls safe to repeat; here each one is, so that
+Terraform's provider does so about once in eight plans: it closes a connection whose answer it seems
+to have read (the server sees no reset) and asks again. AWS makes few of its calls safe to repeat; here each one is, so that
 what was carried out does not become a resource that exists already and is in nobody's state.
 """
 
