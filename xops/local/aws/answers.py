@@ -2,8 +2,9 @@
 
 An SDK sends a call anew, under the same invocation id, when no answer reached it. On a busy machine
 Terraform's provider does so about once in eight plans: it closes a connection whose answer it seems
-to have read (the server sees no reset) and asks again. AWS makes few of its calls safe to repeat; here each one is, so that
-what was carried out does not become a resource that exists already and is in nobody's state.
+to have read (the server sees no reset) and asks again. AWS makes few of its calls safe to repeat;
+here each one is, so that what was carried out does not become a resource that exists already and
+is in nobody's state.
 """
 
 from __future__ import annotations
