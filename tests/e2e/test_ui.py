@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +9,7 @@ from playwright.sync_api import Locator, Page, Route, expect, sync_playwright
 
 from tests.e2e.prefect_api import PrefectApi
 from tests.e2e.stack import OUTPUT, Embedded
+from tests.patient import sent_again
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 QUIET = (
@@ -38,21 +38,15 @@ def page() -> Iterator[Page]:
         page = browser.new_page(viewport={"width": 1400, "height": 1200})
         page.set_default_timeout(PATIENCE)
         for call in (RUN, RESUME):
-            page.route(f"**/{call}", sent_again)
+            page.route(f"**/{call}", patiently)
         expect.set_options(timeout=PATIENCE)
         yield page
         browser.close()
 
 
-def sent_again(route: Route) -> None:
-    """Send a call again that was answered with 503, because SQLite was locked.
-
-    Prefect's client does so too. Its UI does not: a person reloads the page and starts anew.
-    """
-    give_up = time.monotonic() + PATIENCE / 1000
-    while (answer := route.fetch()).status == 503 and time.monotonic() < give_up:
-        time.sleep(1)
-    route.fulfill(response=answer)
+def patiently(route: Route) -> None:
+    """The UI does not send again: its button stays grey, and a person reloads the page."""
+    route.fulfill(response=sent_again(route.fetch, lambda answer: answer.status))
 
 
 def submit(page: Page, button: Locator, call: str) -> None:

@@ -58,7 +58,8 @@ def test_no_answer_in_time(sshd: Sshd, tmp_path: Path) -> None:
 
 def test_a_name_that_does_not_resolve(sshd: Sshd, tmp_path: Path) -> None:
     nowhere = host(sshd, address="web1.invalid")
-    refused(UnreachableError, SshConnector(settings(tmp_path, sshd)), nowhere)
+    said = refused(UnreachableError, SshConnector(settings(tmp_path, sshd)), nowhere)
+    assert "web1.invalid" in said
 
 
 def test_a_wrong_key_is_not_let_in(sshd: Sshd, tmp_path: Path) -> None:
@@ -244,9 +245,10 @@ def test_no_other_file_and_no_option_makes_a_key_known(
     )
     monkeypatch.setenv("HOME", str(tmp_path))
     ssh = settings(tmp_path, identity_file=sshd.key, config=Path("~/.ssh/config"))
-    refused(HostKeyError, SshConnector(ssh), host(sshd))
+    said = refused(HostKeyError, SshConnector(ssh), host(sshd))
+    assert f"{ssh.known_hosts} pins none for [127.0.0.1]:{sshd.port}" in said
     person.joinpath("config").write_text("UserKnownHostsFile none\n")
-    refused(HostKeyError, SshConnector(ssh), host(sshd))
+    assert refused(HostKeyError, SshConnector(ssh), host(sshd)) == said
 
 
 def test_pinned_keys_that_cannot_be_read(sshd: Sshd, tmp_path: Path) -> None:

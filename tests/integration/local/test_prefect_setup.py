@@ -270,14 +270,18 @@ def emit(
     return str(event["id"])
 
 
-def drifted(servers: Stack, name: str, follows: str | None = None) -> None:
+def report_of_drift(
+    servers: Stack, prefect: SyncPrefectClient, name: str, follows: str | None = None
+) -> FlowRun:
+    """Say that an environment has drifted; the run that the server starts to report it."""
     resource = {"prefect.resource.id": f"xops.ecs/{name}", "prefect.resource.name": f"ecs/{name}"}
     emit(servers, "xops.ecs.drifted", resource, {"digest": 64 * "a"}, follows)
+    run, *_ = seen(lambda: notices(prefect).get(f"xOps: ecs/{name} has drifted"))
+    return run
 
 
 def test_drift_is_reported(servers: Stack, prefect: SyncPrefectClient) -> None:
-    drifted(servers, "local")
-    run, *_ = seen(lambda: notices(prefect).get("xOps: ecs/local has drifted"))
+    run = report_of_drift(servers, prefect, "local")
     assert 64 * "a" in run.parameters["notice"]["body"]
     assert UUID(run.parameters["notice"]["event_id"])
 
@@ -341,8 +345,7 @@ def test_a_run_that_falls_silent_is_called_crashed_and_one_at_its_gate_is_left_a
         prefect.set_flow_run_state(run.id, Running())
         resource = {"prefect.resource.id": f"prefect.flow-run.{run.id}"}
         beat = emit(servers, "prefect.flow-run.heartbeat", resource, {}, tags=tuple(run.tags))
-        drifted(servers, f"after {name}", follows=beat)
-        seen(lambda: notices(prefect).get(f"xOps: ecs/after {name} has drifted"))
+        report_of_drift(servers, prefect, f"after {name}", follows=beat)
         return run
 
     drift = prefect.read_deployment_by_name("detect-ecs-drift/ecs").id
