@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.rows import ROUNDS, XOPS, Row, measured, say, timed
-from xops.core.settings import ROOT
+from xops.core.files.settings import ROOT
 from xops.ecs import terraform_discovery
 from xops.ecs.environment import Environment
 from xops.ecs.stream1 import Stream1
-from xops.local import runs
+from xops.prefect_server import runs
 
 
 def free_port() -> int:

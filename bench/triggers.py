@@ -17,9 +17,9 @@ from pathspec import GitIgnoreSpec
 
 from bench.rows import ROUNDS, Row, measured
 from xops.triggers import machine
-from xops.triggers.classify import APART, PATTERNS, Classifier
 from xops.triggers.facts import Engineers, Facts, RepositoryWeek, Week
 from xops.triggers.machine import Reading
+from xops.triggers.measure.paths import APART, PATTERNS, Classifier
 from xops.triggers.policy import Enter, Leave, Policy, Trigger
 from xops.triggers.replay import Rules, Values, fold, replay
 

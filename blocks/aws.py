@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from prefect.blocks.core import Block
 from pydantic import Field, model_validator
 
-from xops.core import settings
+from xops.core.files import settings
 
 _PROFILE = "xops"
 

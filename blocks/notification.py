@@ -15,9 +15,9 @@ from pydantic import Field, model_validator
 
 from blocks.aws import AwsAccess
 from blocks.documents import find
+from xops.aws.access import Aws, translated
 from xops.core.errors import PermanentError, TemporaryError
 from xops.core.process import redact
-from xops.ecs.aws import Aws, translated
 from xops.ecs.environment import Target
 
 logger = logging.getLogger("xops.notification")

@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows import tasked
 from flows.reporting import K3sWatcher
 from flows.tasked import is_temporary
-from xops.k3s import inventory
-from xops.k3s.artifacts import Lock
-from xops.k3s.inventory import Cluster
-from xops.k3s.lifecycle import K3sSteps
-from xops.k3s.ssh import SshConnector
+from xops.k3s.cluster_file import cluster as inventory
+from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.operations.bootstrap import K3sSteps
+from xops.k3s.release.lock import Lock
+from xops.k3s.ssh.connector import SshConnector
 
 
 class K3sRequest(BaseModel):

@@ -28,12 +28,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.tasked import is_temporary
 from xops.core.errors import PermanentError, TemporaryError
-from xops.triggers import chart, measuring, outputs, recording
-from xops.triggers.collect import unknown
 from xops.triggers.evaluation import Evaluation, Verdict, evaluate
 from xops.triggers.facts import Facts
-from xops.triggers.history import History, Notice
+from xops.triggers.history import record as recording
+from xops.triggers.history.ledger import History, Notice
+from xops.triggers.measure import source as measuring
+from xops.triggers.measure.collect import unknown
 from xops.triggers.policy import Policy
+from xops.triggers.report import chart
+from xops.triggers.report import text as outputs
 
 logger = logging.getLogger("xops.triggers")
 

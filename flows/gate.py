@@ -12,9 +12,9 @@ from prefect import suspend_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
-from xops.core.lifecycle import Approval
-from xops.core.plan import Plan
-from xops.core.plan_view import markdown
+from xops.core.lifecycle.steps import Approval
+from xops.core.plan.model import Plan
+from xops.core.plan.view import markdown
 
 WAIT_SECONDS = 24 * 3600
 

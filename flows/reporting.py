@@ -15,9 +15,9 @@ from prefect.artifacts import (
 )
 from prefect.events import emit_event
 
-from xops.core.lifecycle import Outcome, Status
-from xops.core.plan import Plan
-from xops.core.plan_view import markdown
+from xops.core.lifecycle.steps import Outcome, Status
+from xops.core.plan.model import Plan
+from xops.core.plan.view import markdown
 from xops.ecs.services import ServiceState
 from xops.ecs.terraform_events import Progress
 

@@ -20,10 +20,10 @@ from prefect.tasks import Task
 
 from flows import gate
 from flows.reporting import show_outcome
-from xops.core import lifecycle
 from xops.core.errors import TemporaryError
-from xops.core.lifecycle import Approval, Planned, Status, Steps, Verification, Watcher
-from xops.core.plan import Plan
+from xops.core.lifecycle import steps as lifecycle
+from xops.core.lifecycle.steps import Approval, Planned, Status, Steps, Verification, Watcher
+from xops.core.plan.model import Plan
 
 # A run that was killed holds its slot until the lease ends; the state's own lock is the real guard.
 _LEASE_SECONDS = 60.0

@@ -15,12 +15,12 @@ from typing import Any
 import typer
 
 from xops import cli
-from xops.core import settings
+from xops.core.files import settings
 from xops.ecs import environment
 from xops.ecs.environment import PROTECTED, Environment
-from xops.k3s import inventory
-from xops.k3s.diagnosis import PATTERNS, Pattern
-from xops.k3s.inventory import Cluster
+from xops.k3s.cluster_file import cluster as inventory
+from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.state.diagnosis import PATTERNS, Pattern
 from xops.triggers import policy
 from xops.triggers.facts import Facts
 from xops.triggers.policy import Policy

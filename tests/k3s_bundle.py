@@ -4,10 +4,10 @@ import asyncio
 from pathlib import Path
 
 from tests.k3s_release import VERSION, artifact, packed, program
-from xops.k3s.artifacts import Files, Lock
-from xops.k3s.bundle import build, verify
-from xops.k3s.bundle_layout import DamagedBundleError
-from xops.k3s.sources import Folder
+from xops.k3s.release.bundle import build, verify
+from xops.k3s.release.bundle_layout import DamagedBundleError
+from xops.k3s.release.lock import Files, Lock
+from xops.k3s.release.sources import Folder
 
 PROGRAM = program("amd64", 300)
 IMAGES = packed([("manifest.json", b'[{"RepoTags":["a:1"]}]')])[:1024]

@@ -8,12 +8,15 @@ from typing import Any
 import yaml
 
 from tests.k3s_release import VERSION, release
-from xops.k3s import config, facts, paths, planning, topology
-from xops.k3s.artifacts import ARCHITECTURES, Artifact, Kind
-from xops.k3s.facts import FileFacts, HostFacts, NodeFacts, ServiceFacts
-from xops.k3s.inventory import Cluster, Host
-from xops.k3s.planning import Desired
-from xops.k3s.tokens import Tokens
+from xops.k3s import paths
+from xops.k3s.cluster_file.cluster import Cluster, Host
+from xops.k3s.node import config
+from xops.k3s.operations import plan as planning
+from xops.k3s.operations.plan import Desired
+from xops.k3s.operations.tokens import Tokens
+from xops.k3s.release.lock import ARCHITECTURES, Artifact, Kind
+from xops.k3s.state import facts, topology
+from xops.k3s.state.facts import FileFacts, HostFacts, NodeFacts, ServiceFacts
 
 LOCK = release().lock
 CLUSTER_ID = hashlib.sha256(b"the cluster's own CA").hexdigest()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xops.k3s.artifacts import Architecture, Artifact, Files, Lock
+from xops.k3s.release.lock import Architecture, Artifact, Files, Lock
 
 VERSION = "v1.36.4+k3s1"
 IMAGES = (

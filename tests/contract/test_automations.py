@@ -10,8 +10,8 @@ from prefect.server.utilities.user_templates import render_user_template_sync
 
 from flows.notify import Notice
 from xops.core.errors import InputError
-from xops.local import automations
-from xops.local.automations import AutomationFile, RunNamedDeployment
+from xops.prefect_server import automations
+from xops.prefect_server.automations import AutomationFile, RunNamedDeployment
 
 FILES = {file.stem: file for file in sorted(automations.FOLDER.glob("*.yaml"))}
 

@@ -16,7 +16,7 @@ import yaml
 
 from xops import cli
 from xops.core.errors import ApprovalRequired, InputError, PermanentError, TemporaryError
-from xops.core.settings import ROOT
+from xops.core.files.settings import ROOT
 
 DOCS = ROOT / "docs"
 PAGES = [

@@ -13,8 +13,8 @@ from prefect.workers.base import BaseJobConfiguration
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 from prefect_aws.workers.ecs_worker import ECSJobConfiguration, ECSWorker
 
-from xops.core import settings
-from xops.local.prefect_setup import base_job_template
+from xops.core.files import settings
+from xops.prefect_server.setup import base_job_template
 
 FOLDER = settings.ROOT / "deployments" / "pools"
 ECS_VALUES = {

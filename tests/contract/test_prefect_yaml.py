@@ -17,9 +17,9 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import validate
 from pydantic import TypeAdapter, ValidationError
 
-from xops.core import settings
+from xops.core.files import settings
 from xops.ecs import environment
-from xops.local.automations import lost_keys
+from xops.prefect_server.automations import lost_keys
 
 POOL = "{{ $XOPS_WORK_POOL }}"
 UNWATCHED = {"notify"}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from xops.core import process, settings
+from xops.core import process
+from xops.core.files import settings
 from xops.ecs import environment, terraform_discovery
 
 ROOT = settings.ROOT / "terraform"

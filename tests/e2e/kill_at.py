@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from xops.core.lifecycle import Approval, carry_out
-from xops.core.plan import Plan
+from xops.core.lifecycle.steps import Approval, carry_out
+from xops.core.plan.model import Plan
 from xops.ecs.environment import Environment
 from xops.ecs.lifecycle import EcsSteps
 from xops.ecs.services import ServiceState

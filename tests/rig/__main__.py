@@ -16,7 +16,7 @@ from tests.rig.clusters import TestCluster
 from tests.rig.engine import running_engine, why_not
 from tests.rig.hosts import Rig
 from tests.rig.image import host_image
-from xops.core.settings import ROOT
+from xops.core.files.settings import ROOT
 
 _FILE = ROOT / "deployments" / "clusters" / "rig.yaml"
 

@@ -20,7 +20,7 @@ import yaml
 from tests.rig.access import Access
 from tests.rig.hosts import Host, Rig
 from tests.rig.k3s_program import version_of
-from xops.core.settings import ROOT
+from xops.core.files.settings import ROOT
 
 XOPS = str(Path(sys.executable).with_name("xops"))
 

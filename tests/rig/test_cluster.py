@@ -20,7 +20,7 @@ from tests.rig.clusters import TestCluster
 from tests.rig.conftest import MakeCluster, MakeRig
 from tests.rig.hosts import Host
 from tests.rig.k3s_program import NEXT, version_of
-from xops.core.settings import ROOT
+from xops.core.files.settings import ROOT
 
 SERVERS = {"server-1", "server-2", "server-3"}
 SNAPSHOT_KEYS = {"access_key": "canary-access", "secret_key": "canary-'\"$#: secret"}
@@ -171,8 +171,8 @@ def held(host: Host, cluster: TestCluster) -> Iterator[None]:
     code = f"""
 import asyncio
 from xops.k3s import paths
-from xops.k3s.inventory import Cluster
-from xops.k3s.ssh import SshConnector
+from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.ssh.connector import SshConnector
 async def main():
     cluster = Cluster.load({str(cluster.file)!r}).completed()
     transport = await SshConnector(cluster.ssh).connect(cluster.host({host.name!r}))

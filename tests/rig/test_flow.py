@@ -13,8 +13,9 @@ from prefect.states import Cancelling
 from tests.patient import Patient
 from tests.rig.clusters import TestCluster
 from tests.rig.conftest import MakeCluster, MakeRig
-from xops.local import prefect_setup, runs
 from xops.local.stack import Stack, stack
+from xops.prefect_server import runs
+from xops.prefect_server import setup as prefect_setup
 
 DEADLINE = 400.0
 

@@ -19,9 +19,9 @@ from xops.cli.decision import decision
 from xops.cli.ecs import DRIFTED, ecs
 from xops.cli.k3s import k3s
 from xops.cli.triggers import triggers
-from xops.core import settings
 from xops.core.errors import XopsError
-from xops.core.lifecycle import Status
+from xops.core.files import settings
+from xops.core.lifecycle.steps import Status
 from xops.ecs.services import ServiceState
 from xops.local import doctor as examination
 from xops.local.stack import Stack

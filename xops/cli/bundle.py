@@ -12,10 +12,11 @@ import typer
 
 from xops.cli.console import AsJson, Show, bar, out, print_json, print_row
 from xops.core.errors import Finding, InputError
-from xops.k3s import artifacts, bundle, sources
-from xops.k3s.artifacts import Architecture, Lock
-from xops.k3s.bundle_layout import Manifest
-from xops.k3s.sources import Origin
+from xops.k3s.release import bundle, sources
+from xops.k3s.release import lock as artifacts
+from xops.k3s.release.bundle_layout import Manifest
+from xops.k3s.release.lock import Architecture, Lock
+from xops.k3s.release.sources import Origin
 
 bundles = typer.Typer(no_args_is_help=True, help="A K3S release as one file, without a way out.")
 

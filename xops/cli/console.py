@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from xops.core import plan_view
 from xops.core.errors import ApprovalRequired
-from xops.core.lifecycle import Approval, Approver, Outcome, who
-from xops.core.plan import Plan
+from xops.core.lifecycle.steps import Approval, Approver, Outcome, who
+from xops.core.plan import view as plan_view
+from xops.core.plan.model import Plan
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from xops.aws.access import ENDPOINT_VARIABLE
 from xops.cli.console import (
     Approve,
     AsJson,
@@ -20,9 +21,8 @@ from xops.cli.console import (
     print_json,
     print_outcome,
 )
-from xops.core.lifecycle import carry_out
+from xops.core.lifecycle.steps import carry_out
 from xops.ecs import lifecycle, terraform_events
-from xops.ecs.aws import ENDPOINT_VARIABLE
 from xops.ecs.environment import Environment, Target
 from xops.ecs.lifecycle import DriftStatus, EcsSteps
 from xops.ecs.services import ServiceState

@@ -24,14 +24,14 @@ from xops.cli.console import (
     print_row,
 )
 from xops.core.errors import PermanentError
-from xops.core.lifecycle import carry_out
-from xops.k3s import kubeconfig as configs
-from xops.k3s import trust as pinning
-from xops.k3s.artifacts import Lock
-from xops.k3s.inventory import Cluster
-from xops.k3s.lifecycle import K3sSteps, Status, described
-from xops.k3s.preflight import Finding, Observed, Severity
-from xops.k3s.ssh import SshConnector
+from xops.core.lifecycle.steps import carry_out
+from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.operations import kubeconfig as configs
+from xops.k3s.operations.bootstrap import K3sSteps, Status, described
+from xops.k3s.release.lock import Lock
+from xops.k3s.ssh import known_hosts as pinning
+from xops.k3s.ssh.connector import SshConnector
+from xops.k3s.state.preflight import Finding, Observed, Severity
 
 WOULD_CHANGE = 2
 

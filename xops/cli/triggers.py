@@ -13,13 +13,15 @@ import typer
 
 from xops.cli.console import AsJson, escaped, out, print_json, print_row
 from xops.core.errors import Finding, InputError, PermanentError
-from xops.core.lifecycle import who
-from xops.triggers import outputs, recording, rule_tests
+from xops.core.lifecycle.steps import who
+from xops.triggers import rule_tests
 from xops.triggers.evaluation import Evaluation, Verdict, evaluate, readings_of
 from xops.triggers.facts import Facts
-from xops.triggers.history import History
+from xops.triggers.history import record as recording
+from xops.triggers.history.ledger import History
 from xops.triggers.machine import Decision, fold, label
 from xops.triggers.policy import FILE, Policy
+from xops.triggers.report import text as outputs
 
 UNDECIDED = 3
 EXIT_CODES = """Exit codes: 0 nothing is active, 1 something is active, 2 bad input, 3 insufficient
@@ -73,7 +75,9 @@ def evaluate_(
         else:
             done = evaluate(rules, found, day)
     if chart:
-        from xops.triggers import chart as charts  # matplotlib takes a second: only where needed
+        from xops.triggers.report import (
+            chart as charts,  # matplotlib takes a second: only where needed
+        )
 
         charts.write(done, rules, chart)
     _print_evaluation(done, as_json=as_json, markdown=markdown)
@@ -118,7 +122,9 @@ def _facts(policy: Policy, file: Path | None, as_of: str | None) -> tuple[Facts,
     if file is not None:
         facts = Facts.load(file)
         return facts, day or facts.as_of
-    from xops.triggers import measuring  # GitHub's client takes a second: only where needed
+    from xops.triggers.measure import (
+        source as measuring,  # GitHub's client takes a second: only where needed
+    )
 
     day = day or datetime.now(ZoneInfo(policy.timezone)).date()
     return measuring.read_or_unknown(policy, day), day

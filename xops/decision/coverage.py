@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from xops.core import settings
+from xops.core.files import settings
 from xops.decision.figures import number
 from xops.decision.record import Check, DecisionRecord, Trigger
 

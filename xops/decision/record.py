@@ -24,7 +24,7 @@ from pydantic import (
     field_validator,
 )
 
-from xops.core import settings
+from xops.core.files import settings
 from xops.core.money import Amount
 from xops.decision.figures import Vector, decimal, dot, equal_weights, follows, fractions
 

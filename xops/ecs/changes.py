@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from xops.core.errors import PermanentError
-from xops.core.plan import Action, Change, Json, Plan
+from xops.core.plan.model import Action, Change, Json, Plan
 
 UNKNOWN = "(known after apply)"
 SENSITIVE = "(sensitive)"

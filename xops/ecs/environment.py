@@ -19,11 +19,11 @@ from zoneinfo import available_timezones
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from xops.core import settings
 from xops.core.errors import Finding, InputError
+from xops.core.files import settings
+from xops.core.files.validation import Model
+from xops.core.lifecycle.approval_policy import Approval
 from xops.core.money import Amount
-from xops.core.policy import Approval
-from xops.core.problems import Model
 
 FOLDER = settings.ROOT / "deployments" / "environments"
 VARIABLE_PREFIX = "XOPS_ENVIRONMENT__"

@@ -1,4 +1,4 @@
-"""The steps of Stream 1 as `xops.core.lifecycle` puts them in order, and drift detection."""
+"""The steps of Stream 1 as `xops.core.lifecycle.steps` puts them in order, and drift detection."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
-from xops.core import lifecycle
 from xops.core.errors import PermanentError
-from xops.core.lifecycle import Approval
-from xops.core.plan import Plan
+from xops.core.lifecycle import steps as lifecycle
+from xops.core.lifecycle.steps import Approval
+from xops.core.plan.model import Plan
 from xops.ecs.environment import Environment
 from xops.ecs.services import ServiceState
 from xops.ecs.stream1 import Planned, Stream1, Verification

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import tenacity
 
+from xops.aws.access import Aws, translated
 from xops.core.errors import PermanentError, TemporaryError
-from xops.ecs.aws import Aws, translated
 
 logger = logging.getLogger(__name__)
 

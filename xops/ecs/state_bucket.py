@@ -13,9 +13,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from xops.aws.access import translated
 from xops.core.errors import PermanentError
-from xops.core.plan import Action, Change, Json
-from xops.ecs.aws import translated
+from xops.core.plan.model import Action, Change, Json
 
 _ABSENT = (
     "404", "NoSuchBucket", "NoSuchBucketPolicy", "NoSuchLifecycleConfiguration",

@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from xops.core import evidence, settings
-from xops.core.lifecycle import who
-from xops.core.plan import Change, Plan
+from xops.aws.access import Aws
+from xops.core.evidence import stores as evidence
+from xops.core.files import settings
+from xops.core.lifecycle.steps import who
+from xops.core.plan.model import Change, Plan
 from xops.ecs import changes as terraform_changes
 from xops.ecs import terraform_discovery
-from xops.ecs.aws import Aws
 from xops.ecs.environment import Environment, Target
 from xops.ecs.services import HealthCheck, Services, ServiceState, check_health
 from xops.ecs.state_bucket import StateBucket

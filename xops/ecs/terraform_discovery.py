@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from xops.core import process, settings
+from xops.core import process
 from xops.core.errors import PermanentError
+from xops.core.files import settings
 from xops.ecs.terraform_errors import ProviderMissingError
 
 MINIMUM_VERSION = (1, 11)

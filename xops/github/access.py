@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from xops.core.errors import Finding, InputError
-from xops.core.secret import SecretReference
+from xops.core.files.secret import SecretReference
 
 PUBLIC_API = "https://api.github.com"
 DEFAULT_CREDENTIAL = SecretReference(variable="XOPS_GITHUB_TOKEN")

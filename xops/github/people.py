@@ -16,8 +16,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from xops.core import settings
 from xops.core.errors import Finding, InputError
+from xops.core.files import settings
 
 # Addresses that GitHub gives to those who keep their own private: ID+login@, formerly login@.
 _PRIVATE = re.compile(r"(?:\d+\+)?([^@+]+)@users\.noreply\.github\.com", re.IGNORECASE)

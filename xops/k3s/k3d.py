@@ -20,7 +20,7 @@ import yaml
 from xops.core import process
 from xops.core.errors import Finding, InputError, PermanentError
 from xops.core.process import Command, Finished, LineHandler
-from xops.k3s.inventory import Cluster, Networks
+from xops.k3s.cluster_file.cluster import Cluster, Networks
 
 API_ADDRESS = "127.0.0.1"
 IMAGES_FOLDER = "agent/images"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xops.k3s.hosts import Host
+from xops.k3s.cluster_file.hosts import Host
 
 BINARY = "/usr/local/bin/k3s"
 FOLDER = "/etc/rancher/k3s"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
 
-from xops.core import settings
 from xops.core.errors import XopsError
+from xops.core.files import settings
 from xops.ecs import terraform_discovery
 from xops.ecs.environment import Environment, names
 from xops.local.services import Service, port_holder, port_is_free

@@ -18,8 +18,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from xops.core import settings
 from xops.core.errors import PermanentError
+from xops.core.files import settings
 from xops.core.process import Command, ServiceProcess, start_service
 
 START_DEADLINE = 180.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from xops.core import settings
+from xops.core.files import settings
 from xops.local.services import Service, answers, python, read_record
 
 POOL = "xops-local"

@@ -10,8 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from xops.ecs.environment import Environment
-from xops.local import prefect_setup, runs
 from xops.local.stack import Stack
+from xops.prefect_server import runs
+from xops.prefect_server import setup as prefect_setup
 
 PROVISION = "provision-ecs/ecs"
 

@@ -12,8 +12,8 @@ from uuid import UUID, uuid5
 from pydantic import Field
 
 from xops.core.errors import Finding, InputError
+from xops.core.files.validation import Model
 from xops.core.money import Money
-from xops.core.problems import Model
 from xops.triggers.facts import (
     WEEK,
     Bucket,

@@ -1,6 +1,6 @@
 """The facts of an evaluation: what was measured, over which weeks, and how completely.
 
-The model is the schema of a facts file, `deployments/facts.schema.json`. `xops.triggers.collect`
+The model is the schema of a facts file, `deployments/facts.schema.json`. `xops.triggers.measure.collect`
 makes facts from GitHub; a file replaces GitHub entirely.
 
 Three rules hold everywhere. A week is half-open, from Monday 00:00 to the next Monday 00:00 in
@@ -23,8 +23,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AwareDatetime, Field, ValidationInfo, field_validator
 
-from xops.core import settings
-from xops.core.problems import Model, Problem, raise_if_any
+from xops.core.files import settings
+from xops.core.files.validation import Model, Problem, raise_if_any
 
 SCHEMA = settings.ROOT / "deployments" / "facts.schema.json"
 WEEK = timedelta(days=7)

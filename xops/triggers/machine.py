@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from xops.core.problems import Model
+from xops.core.files.validation import Model
 from xops.triggers.facts import WEEK
 from xops.triggers.policy import Enter, Leave, Trigger
 

@@ -17,10 +17,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from xops.core import settings
+from xops.core.files import settings
+from xops.core.files.secret import SecretReference
+from xops.core.files.validation import Model, Problem, raise_if_any
 from xops.core.money import Amount
-from xops.core.problems import Model, Problem, raise_if_any
-from xops.core.secret import SecretReference
 from xops.triggers.facts import digest, zone_name
 
 FILE = settings.ROOT / "deployments" / "triggers.yaml"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xops.core.problems import Model
+from xops.core.files.validation import Model
 from xops.triggers.evaluation import Point, check_zones, readings_of
 from xops.triggers.facts import Facts
 from xops.triggers.machine import Phase, Reading, label

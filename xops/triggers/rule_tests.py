@@ -21,9 +21,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from xops.core import settings
 from xops.core.errors import Finding, InputError
-from xops.core.problems import Model
+from xops.core.files import settings
+from xops.core.files.validation import Model
 from xops.triggers.facts import WEEK
 from xops.triggers.machine import Phase, Reading, State, fold, mandate_reading
 from xops.triggers.policy import Policy, Trigger

@@ -17,9 +17,17 @@ from typing import Any
 
 import yaml
 
-from xops.k3s import facts, paths, scripts
-from xops.k3s.inventory import Cluster, Host
-from xops.k3s.transport import BytesHandler, LineHandler, LockedError, Ran, Transport, Upload
+from xops.k3s import paths, scripts
+from xops.k3s.cluster_file.cluster import Cluster, Host
+from xops.k3s.ssh.transport_protocol import (
+    BytesHandler,
+    LineHandler,
+    LockedError,
+    Ran,
+    Transport,
+    Upload,
+)
+from xops.k3s.state import facts
 
 CA = b"the cluster's own CA"
 CLUSTER_ID = hashlib.sha256(CA).hexdigest()
@@ -160,7 +168,7 @@ class World:
 
 
 class InMemory:
-    """One connection, as `xops.k3s.transport.Transport` describes it."""
+    """One connection, as `xops.k3s.ssh.transport_protocol.Transport` describes it."""
 
     def __init__(self, world: World, machine: Machine) -> None:
         self._world = world

@@ -20,16 +20,18 @@ from tests.contract.k3s.hosts_in_memory import Event, Killed, Machine, World
 from tests.k3s_hosts import row
 from tests.k3s_release import VERSION, release
 from xops.core.errors import PermanentError
-from xops.core.lifecycle import Approval, Status, carry_out
-from xops.core.plan import Plan
-from xops.k3s import bundle, paths, tokens
-from xops.k3s.artifacts import ARCHITECTURES
-from xops.k3s.inventory import Cluster
-from xops.k3s.lifecycle import K3sSteps, NotSteadyError, Outcome, StalePlanError
-from xops.k3s.operations import NotReadyError, QuorumError
-from xops.k3s.preflight import PreflightError
-from xops.k3s.sources import Folder
-from xops.k3s.tokens import Tokens
+from xops.core.lifecycle.steps import Approval, Status, carry_out
+from xops.core.plan.model import Plan
+from xops.k3s import paths
+from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.operations import tokens
+from xops.k3s.operations.apply import NotReadyError, QuorumError
+from xops.k3s.operations.bootstrap import K3sSteps, NotSteadyError, Outcome, StalePlanError
+from xops.k3s.operations.tokens import Tokens
+from xops.k3s.release import bundle
+from xops.k3s.release.lock import ARCHITECTURES
+from xops.k3s.release.sources import Folder
+from xops.k3s.state.preflight import PreflightError
 
 STUCK = 'level=fatal msg="preparing server: critical configuration value mismatch"'
 

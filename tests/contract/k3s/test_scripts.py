@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.k3s_hosts import cluster
-from xops.k3s import facts, scripts
-from xops.k3s.facts import HostFacts
+from xops.k3s import scripts
+from xops.k3s.state import facts
+from xops.k3s.state.facts import HostFacts
 
 FOLDER = Path(scripts.__file__).parent
 SHELLS = [

@@ -11,7 +11,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from blocks import AwsAccess
-from xops.ecs.aws import Aws
+from xops.aws.access import Aws
 from xops.ecs.environment import Target
 
 ROLE = "arn:aws:iam::123456789012:role/xops-run"

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.embedded_aws import endpoint
-from xops.ecs.aws import Aws
+from xops.aws.access import Aws
 from xops.ecs.environment import Target
 
 __all__ = ["aws", "endpoint", "fault"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from xops.ecs.aws import Aws
+from xops.aws.access import Aws
 from xops.ecs.state_bucket import StateBucket
 from xops.ecs.terraform import Terraform
 from xops.ecs.terraform_discovery import find_binary

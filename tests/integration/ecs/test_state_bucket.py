@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from xops.aws.access import Aws
 from xops.core.errors import PermanentError
-from xops.core.plan import Action
-from xops.ecs.aws import Aws
+from xops.core.plan.model import Action
 from xops.ecs.environment import Target
 from xops.ecs.state_bucket import StateBucket
 from xops.ecs.terraform_errors import CredentialsError, UnreachableError

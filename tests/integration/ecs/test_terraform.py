@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from xops.core.errors import PermanentError
-from xops.core.plan import Action, Plan
+from xops.core.plan.model import Action, Plan
 from xops.ecs import terraform_discovery
 from xops.ecs.changes import from_terraform
 from xops.ecs.terraform import SavedPlan, Terraform

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.github_server import TOKEN, GitHubServer
-from xops.core.secret import SecretReference
+from xops.core.files.secret import SecretReference
 from xops.github.access import Access
 from xops.github.client import Client
 

@@ -20,7 +20,7 @@ from tests.github_server import (
     GitHubServer,
 )
 from xops.core.errors import XopsError
-from xops.core.secret import SecretReference
+from xops.core.files.secret import SecretReference
 from xops.github.access import Access, App
 from xops.github.client import Client
 from xops.github.errors import (

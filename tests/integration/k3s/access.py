@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.integration.k3s.sshd import Sshd
-from xops.k3s.inventory import Host, Ssh
-from xops.k3s.ssh import SshConnector, SshTransport
+from xops.k3s.cluster_file.cluster import Host, Ssh
+from xops.k3s.ssh.connector import SshConnector, SshTransport
 
 
 def host(server: Sshd, name: str = "web1", **values: Any) -> Host:

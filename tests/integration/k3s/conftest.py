@@ -14,7 +14,7 @@ import pytest
 from tests.integration.k3s import sshd as servers
 from tests.integration.k3s.access import connected, host, settings
 from tests.integration.k3s.sshd import Sshd
-from xops.k3s.ssh import SshConnector, SshTransport
+from xops.k3s.ssh.connector import SshConnector, SshTransport
 
 MakeSshd = Callable[..., Sshd]
 Use = Callable[[SshTransport], Coroutine[Any, Any, Any]]

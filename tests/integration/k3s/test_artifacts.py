@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from tests.k3s_release import IMAGES, VERSION, archive, packed, program, release, zstandard
 from xops.core.errors import InputError, PermanentError, TemporaryError
-from xops.k3s import artifacts
-from xops.k3s.artifacts import (
+from xops.k3s.release import lock as artifacts
+from xops.k3s.release.images import full_name, image_list, images_in, openers
+from xops.k3s.release.lock import (
     Artifact,
     Entry,
     Files,
@@ -31,8 +32,7 @@ from xops.k3s.artifacts import (
     record,
     recorded,
 )
-from xops.k3s.images import full_name, image_list, images_in, openers
-from xops.k3s.sources import Folder, MissingFileError, Release, entry_from, fetch
+from xops.k3s.release.sources import Folder, MissingFileError, Release, entry_from, fetch
 
 DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
 NAMES = st.from_regex(r"[a-z][a-z0-9._+-]{0,30}", fullmatch=True)

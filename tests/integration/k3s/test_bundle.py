@@ -26,7 +26,10 @@ from tests.k3s_release import (
     zstandard,
 )
 from xops.core.errors import InputError, PermanentError
-from xops.k3s.artifacts import (
+from xops.k3s.release.bundle import Bundle, build, verify
+from xops.k3s.release.bundle_layout import DamagedBundleError, Manifest, manifest_of
+from xops.k3s.release.images import openers
+from xops.k3s.release.lock import (
     ARCHITECTURES,
     Architecture,
     Files,
@@ -36,10 +39,7 @@ from xops.k3s.artifacts import (
     NotLockedError,
     Progress,
 )
-from xops.k3s.bundle import Bundle, build, verify
-from xops.k3s.bundle_layout import DamagedBundleError, Manifest, manifest_of
-from xops.k3s.images import openers
-from xops.k3s.sources import Folder, MissingFileError, fetch
+from xops.k3s.release.sources import Folder, MissingFileError, fetch
 
 Build = Callable[..., Path]
 

@@ -15,9 +15,9 @@ import pytest
 
 from tests.k3s_release import IMAGES, VERSION, program, release
 from xops.core.errors import InputError, PermanentError, TemporaryError
-from xops.k3s.artifacts import ARCHITECTURES, Kind, Lock, MismatchError
-from xops.k3s.bundle import Bundle, build, verify
-from xops.k3s.sources import MissingFileError, Release, entry_from, fetch
+from xops.k3s.release.bundle import Bundle, build, verify
+from xops.k3s.release.lock import ARCHITECTURES, Kind, Lock, MismatchError
+from xops.k3s.release.sources import MissingFileError, Release, entry_from, fetch
 
 
 @dataclass

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from tests.embedded_aws import client, endpoint
-from xops.core.plan import Plan
-from xops.ecs.aws import Aws
+from xops.aws.access import Aws
+from xops.core.plan.model import Plan
 from xops.ecs.changes import from_terraform
 from xops.ecs.environment import Target
 from xops.ecs.stream1 import SOURCE, copy_source, use_local_backend
 from xops.ecs.terraform import Terraform
 from xops.ecs.terraform_discovery import find_binary, find_mirror
-from xops.k3s.inventory import Cluster
+from xops.k3s.cluster_file.cluster import Cluster
 
 __all__ = ["client", "endpoint"]
 

@@ -24,9 +24,9 @@ from tests.integration.k3s.access import (
 )
 from tests.integration.k3s.conftest import MakeSshd
 from tests.integration.k3s.sshd import OPERATOR, Sshd, find
-from xops.k3s import ssh_programs
-from xops.k3s.ssh import SshConnector, SshTransport
-from xops.k3s.transport import (
+from xops.k3s.ssh import remote_programs as ssh_programs
+from xops.k3s.ssh.connector import SshConnector, SshTransport
+from xops.k3s.ssh.transport_protocol import (
     CommandTimeoutError,
     LockedError,
     SudoError,
@@ -305,8 +305,8 @@ def test_a_lock_goes_with_the_process_that_holds_it(
     path, ssh = tmp_path / "lock", settings(tmp_path, sshd)
     program = textwrap.dedent("""
         import asyncio, sys
-        from xops.k3s.inventory import Host, Ssh
-        from xops.k3s.ssh import SshConnector
+        from xops.k3s.cluster_file.cluster import Host, Ssh
+        from xops.k3s.ssh.connector import SshConnector
 
         async def hold():
             host = Host.model_validate_json(sys.argv[2])

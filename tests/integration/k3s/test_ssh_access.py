@@ -24,9 +24,9 @@ from tests.integration.k3s.access import (
 from tests.integration.k3s.conftest import MakeSshd
 from tests.integration.k3s.sshd import OPERATOR, Sshd, find, new_key
 from xops.core.errors import InputError
-from xops.k3s.inventory import Ssh
-from xops.k3s.ssh import SshConnector, fingerprint
-from xops.k3s.transport import (
+from xops.k3s.cluster_file.cluster import Ssh
+from xops.k3s.ssh.connector import SshConnector, fingerprint
+from xops.k3s.ssh.transport_protocol import (
     AuthenticationError,
     HostKeyError,
     UnreachableError,

@@ -12,9 +12,9 @@ from tests.integration.k3s.access import gone, sha256
 from tests.integration.k3s.conftest import MakeSshd
 from tests.integration.k3s.sshd import Sshd
 from xops.core.errors import PermanentError
-from xops.k3s import ssh_programs
-from xops.k3s.ssh import SshTransport
-from xops.k3s.transport import (
+from xops.k3s.ssh import remote_programs as ssh_programs
+from xops.k3s.ssh.connector import SshTransport
+from xops.k3s.ssh.transport_protocol import (
     DiskFullError,
     UnreachableError,
     Upload,

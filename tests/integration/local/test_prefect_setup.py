@@ -23,13 +23,14 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from prefect.states import Running, Suspended
 
 from tests.patient import Patient
-from xops.core import settings
 from xops.core.errors import InputError, PermanentError
+from xops.core.files import settings
 from xops.ecs import environment
-from xops.k3s import inventory
-from xops.local import automations, prefect_setup, runs
-from xops.local.automations import AutomationFile
+from xops.k3s.cluster_file import cluster as inventory
 from xops.local.stack import POOL, Stack, stack
+from xops.prefect_server import automations, runs
+from xops.prefect_server import setup as prefect_setup
+from xops.prefect_server.automations import AutomationFile
 
 DEPLOYMENTS = {
     "provision-ecs/ecs",

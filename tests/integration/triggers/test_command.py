@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from tests.unit.triggers.samples import POLICY, document
 from xops.cli.triggers import triggers
 from xops.core.errors import InputError, PermanentError, XopsError
-from xops.triggers.history import VARIABLE
+from xops.triggers.history.ledger import VARIABLE
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ from flows.evaluate_triggers import ACTIVATION, TriggersRequest, evaluate_trigge
 from tests.unit.triggers.samples import NOW, document, facts
 from xops.core.errors import InputError
 from xops.local.stack import stack
-from xops.triggers.history import VARIABLE, History
+from xops.triggers.history.ledger import VARIABLE, History
+from xops.triggers.history.record import ACTIVATED, record, unsent
 from xops.triggers.policy import Policy
-from xops.triggers.recording import ACTIVATED, record, unsent
 
 PNG = "data:image/png;base64,iVBOR"
 

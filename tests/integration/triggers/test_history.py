@@ -15,9 +15,8 @@ from tests.integration.triggers.conftest import Postgres
 from tests.unit.triggers.samples import IAC_PRS, MONDAY, NOW, WEEK, facts, mandate, policy
 from xops.core.errors import InputError, PermanentError, TemporaryError
 from xops.triggers.evaluation import Evaluation, evaluate
-from xops.triggers.history import History, Ledger
-from xops.triggers.machine import Decision
-from xops.triggers.recording import (
+from xops.triggers.history.ledger import History, Ledger
+from xops.triggers.history.record import (
     ACTIVATED,
     DEACTIVATED,
     acknowledge,
@@ -28,6 +27,7 @@ from xops.triggers.recording import (
     unsent,
     verify,
 )
+from xops.triggers.machine import Decision
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -322,7 +322,7 @@ def test_a_database_that_is_not_there(postgres: Postgres) -> None:
 
 
 def test_a_locked_file_may_be_free_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xops.triggers.history._WAIT_SECONDS", 0)
+    monkeypatch.setattr("xops.triggers.history.ledger._WAIT_SECONDS", 0)
     history = History(f"sqlite:///{tmp_path}/h.sqlite")
     remember(history, [6])
     other = sqlite3.connect(tmp_path / "h.sqlite", isolation_level=None)

@@ -10,9 +10,10 @@ import pytest
 from tests.github_server import TOKEN, GitHubServer
 from tests.unit.triggers.samples import facts, policy
 from xops.core.errors import InputError
-from xops.triggers import chart, measuring
 from xops.triggers.evaluation import evaluate
+from xops.triggers.measure import source as measuring
 from xops.triggers.policy import Policy
+from xops.triggers.report import chart
 
 NAME = "octo/platform"
 

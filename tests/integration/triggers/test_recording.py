@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.triggers.samples import MONDAY, NOW, WEEK, readings, states, trigger
-from xops.triggers.history import Entry
+from xops.triggers.history.ledger import Entry
+from xops.triggers.history.record import New, Timeline, due
 from xops.triggers.machine import Decided, Decision, Reading, State, decide
-from xops.triggers.recording import New, Timeline, due
 
 
 class Book:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from xops.core.errors import PermanentError
-from xops.triggers.mandates import read_mandates
+from xops.triggers.measure.git_log import RepositoryLog
+from xops.triggers.measure.mandates import read_mandates
 from xops.triggers.policy import Mandates
-from xops.triggers.repository_log import RepositoryLog
 
 OWNER = "platform@example.com"
 AZURE = """\

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.decision.records import RECORD, record
 from xops.core.errors import InputError
-from xops.core.settings import ROOT
+from xops.core.files.settings import ROOT
 from xops.decision.coverage import Checkout, Coverage, Examined, Standing
 
 POLICY = """

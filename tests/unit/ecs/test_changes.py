@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from xops.core.errors import PermanentError
-from xops.core.plan import Action, Change, Plan
+from xops.core.plan.model import Action, Change, Plan
 from xops.ecs.changes import SENSITIVE, UNKNOWN, from_terraform
 
 SAMPLES = Path(__file__).parent / "samples"

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from xops.core.errors import InputError
-from xops.core.plan import Action, Change, Plan
+from xops.core.plan.model import Action, Change, Plan
 from xops.ecs import environment
 from xops.ecs.environment import Approval, Environment, Target
 

@@ -50,7 +50,7 @@ ROLLED_BACK = service(
 
 @dataclass
 class Seen:
-    """ECS and its load balancer in one region, as `xops.ecs.aws.Aws` gives access to them.
+    """ECS and its load balancer in one region, as `xops.aws.access.Aws` gives access to them.
 
     Each `describe_services` answers with the next of `views`, the last of them for ever.
     """

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from xops.core.errors import InputError, PermanentError
-from xops.k3s.inventory import Cluster
+from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.k3d import K3d, k3d_config
 
 LAPTOP = {

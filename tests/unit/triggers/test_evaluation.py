@@ -18,10 +18,10 @@ from tests.unit.triggers.samples import (
     week,
 )
 from xops.core.errors import InputError
-from xops.triggers import outputs
 from xops.triggers.evaluation import Evaluation, Status, Verdict, evaluate
 from xops.triggers.facts import Facts
 from xops.triggers.machine import Phase
+from xops.triggers.report import text as outputs
 
 
 def judged(found: Facts, as_of: date | None = None, **values: Any) -> Evaluation:

@@ -8,7 +8,7 @@ import yaml
 
 from tests.unit.triggers.samples import IAC_PRS, POLICY, SECOND_CLOUD, TEAM_SIZE, policy, trigger
 from xops.core.errors import InputError
-from xops.core.settings import ROOT
+from xops.core.files.settings import ROOT
 from xops.triggers.policy import FILE, Classification, Measure, Metric, Policy, schema
 
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from tests.unit.triggers.samples import IAC_PRS, facts, phases, policy, readings, states, trigger
 from tests.unit.triggers.test_machine import SERIES, rules
 from xops.core.errors import InputError
-from xops.triggers import outputs
 from xops.triggers.policy import Enter, Leave, Trigger
 from xops.triggers.replay import (
     PHASES,
@@ -21,6 +20,7 @@ from xops.triggers.replay import (
     replayed,
     what_if,
 )
+from xops.triggers.report import text as outputs
 
 
 def numbers(values: list[int | None]) -> np.ndarray:

@@ -6,7 +6,7 @@ import logging
 import sys
 
 from xops.local.aws.ecs.task import Pace
-from xops.local.aws.server import listen, serve
+from xops.local.aws.server.serve import listen, serve
 
 PORT_TAKEN = 2
 

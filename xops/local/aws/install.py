@@ -1,6 +1,8 @@
 """Install every extension, once, before moto answers its first request."""
 
-from xops.local.aws import (
+from xops.local.aws.ecs import extension as ecs
+from xops.local.aws.ecs.task import Pace
+from xops.local.aws.services import (
     application_autoscaling,
     backup,
     budgets,
@@ -11,8 +13,6 @@ from xops.local.aws import (
     s3,
     sso_admin,
 )
-from xops.local.aws.ecs import extension as ecs
-from xops.local.aws.ecs.task import Pace
 
 
 def install(step: float = Pace.step) -> None:

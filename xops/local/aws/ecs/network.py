@@ -6,7 +6,7 @@ from typing import Any
 from moto.ec2.models import EC2Backend
 from moto.elbv2.models import ELBv2Backend
 
-from xops.local.aws.elbv2 import TargetHealthBackend
+from xops.local.aws.services.elbv2 import TargetHealthBackend
 
 AwsVpc = dict[str, Any]
 

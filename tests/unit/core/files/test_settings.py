@@ -1,0 +1,189 @@
+"""Settings: one order of precedence, and everything that is wrong at once, with its line."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field
+
+from xops.core.errors import InputError
+from xops.core.files import settings
+
+
+class Door(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    port: int = 80
+    hosts: list[str] = []
+
+
+class House(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    size: int = Field(default=1, ge=1)
+    door: Door = Door()
+
+
+def load(
+    tmp_path: Path, text: str, environ: dict[str, str] | None = None, **arguments: Any
+) -> House:
+    file = tmp_path / "house.yaml"
+    file.write_text(text, encoding="utf-8")
+    return settings.load(House, file, prefix="HOUSE__", environ=environ or {}, arguments=arguments)
+
+
+def findings(tmp_path: Path, text: str, environ: dict[str, str] | None = None, **arguments: Any):
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, text, environ, **arguments)
+    name = str(tmp_path / "house.yaml")
+    return [
+        (finding.source.replace(name, "file"), finding.line, finding.path, finding.message)
+        for finding in caught.value.findings
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "arguments", "port"),
+    [
+        ("name: a", {}, {}, 80),
+        ("name: a\ndoor: {port: 1}", {}, {}, 1),
+        ("name: a\ndoor: {port: 1}", {"HOUSE__DOOR__PORT": "2"}, {}, 2),
+        ("name: a\ndoor: {port: 1}", {"HOUSE__DOOR__PORT": "2"}, {"door.port": 3}, 3),
+        ("name: a\ndoor: {port: 1}", {"HOUSE__DOOR__PORT": "2"}, {"door.port": None}, 2),
+        ("name: a", {"HOUSE__DOOR__PORT": "2"}, {}, 2),
+        ("name: a\ndoor: null", {"HOUSE__DOOR__PORT": "2"}, {}, 2),
+        ("name: a\ndoor: {port: 1}", {"OTHER__DOOR__PORT": "2"}, {}, 1),
+        ("name: a\ndoor: {port: 1}", {"HOUSE__DOOR": "{port: 4}"}, {}, 4),
+    ],
+)
+def test_default_then_file_then_variable_then_argument(
+    tmp_path, text, environ, arguments, port
+) -> None:
+    assert load(tmp_path, text, environ, **arguments).door.port == port
+
+
+def test_a_layer_above_changes_one_value_and_leaves_its_neighbours(tmp_path) -> None:
+    house = load(tmp_path, "name: a\ndoor: {port: 1, hosts: [x]}", {"HOUSE__DOOR__PORT": "2"})
+
+    assert house.door == Door(port=2, hosts=["x"])
+
+
+def test_a_variable_s_value_is_yaml(tmp_path) -> None:
+    assert load(tmp_path, "name: a", {"HOUSE__DOOR__HOSTS": "[x, y]"}).door.hosts == ["x", "y"]
+
+
+def test_everything_that_is_wrong_is_reported_at_once_in_the_order_of_the_file(tmp_path) -> None:
+    text = "size: 0\ncolour: red\ndoor:\n  port: http\n  hosts:\n    - x\n    - 5\n"
+
+    assert findings(tmp_path, text) == [
+        ("file", 1, "name", "Field required"),
+        ("file", 1, "size", "Input should be greater than or equal to 1 (found 0)"),
+        ("file", 2, "colour", "is not a known key"),
+        (
+            "file",
+            4,
+            "door.port",
+            "Input should be a valid integer, unable to parse string as an integer (found 'http')",
+        ),
+        ("file", 7, "door.hosts.1", "Input should be a valid string (found 5)"),
+    ]
+
+
+def test_a_finding_names_the_layer_that_its_value_came_from(tmp_path) -> None:
+    environ = {"HOUSE__DOOR__PORT": "far", "HOUSE__SIZE": "0"}
+
+    found = findings(tmp_path, "name: a\nsize: 2", {**environ}, **{"door.hosts": "x"})
+
+    assert {row[:3] for row in found} == {
+        ("variable HOUSE__DOOR__PORT", None, "door.port"),
+        ("variable HOUSE__SIZE", None, "size"),
+        ("argument door.hosts", None, "door.hosts"),
+    }
+
+
+def test_a_wrong_value_inside_a_variable_s_mapping_names_the_variable(tmp_path) -> None:
+    found = findings(tmp_path, "name: a\ndoor: {port: 1}", {"HOUSE__DOOR": "{port: far}"})
+
+    assert [row[:3] for row in found] == [("variable HOUSE__DOOR", None, "door.port")]
+
+
+def test_a_variable_cannot_reach_into_a_list(tmp_path) -> None:
+    found = findings(tmp_path, "name: a\ndoor: {hosts: [x, y]}", {"HOUSE__DOOR__HOSTS__0": "z"})
+
+    assert found == [
+        ("variable HOUSE__DOOR__HOSTS__0", None, "door.hosts.0", "hosts is a list: set it whole")
+    ]
+
+
+@pytest.mark.parametrize("text", ["[x", "'", "2026-13-01", "\x07"])
+def test_a_variable_that_is_no_yaml_value_is_named(tmp_path, text) -> None:
+    found = findings(tmp_path, "name: a", {"HOUSE__NAME": text})
+
+    assert found == [("variable HOUSE__NAME", None, "", f"not a YAML value: {text!r}")]
+
+
+def test_a_key_given_twice_is_found_together_with_everything_else(tmp_path) -> None:
+    text = "name: a\nsize: 0\ndoor:\n  port: 1\n  port: 2\nname: b\n"
+
+    assert [row[1:] for row in findings(tmp_path, text)] == [
+        (2, "size", "Input should be greater than or equal to 1 (found 0)"),
+        (5, "door.port", "given twice"),
+        (6, "name", "given twice"),
+    ]
+
+
+def test_a_key_given_twice_is_refused_where_all_else_is_right(tmp_path) -> None:
+    assert findings(tmp_path, "name: a\nname: a\n") == [("file", 2, "name", "given twice")]
+
+
+def test_the_same_key_in_two_items_of_a_list_is_not_given_twice(tmp_path) -> None:
+    house = load(tmp_path, "name: a\ndoor: &x {port: 1}\n")
+
+    assert house.door.port == 1
+    found = findings(tmp_path, "name: a\ndoor: {hosts: [{a: 1}, {a: 1}]}\n")
+    assert all("given twice" not in row[3] for row in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("name: [a\nsize: 1\n", 2, "not YAML: did not find expected ',' or ']'"),
+        ("name: a\n\tsize: 1\n", 2, "not YAML: found a tab character"),
+        ("name: \x00\n", None, "not YAML: unacceptable character"),
+        ("name: 2026-13-01\n", None, "not YAML: month must be in 1..12"),
+        ("{a: b}: c\n", 1, "not YAML: found unhashable key"),
+        ("- name: a\n", 1, "must hold one mapping"),
+        ("", 1, "must hold one mapping"),
+        ("just text", 1, "must hold one mapping"),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_refused_where_it_breaks(
+    tmp_path, text, line, message
+) -> None:
+    [(source, found_line, path, found)] = findings(tmp_path, text)
+
+    assert (source, found_line, path) == ("file", line, "")
+    assert found.startswith(message)
+
+
+def test_a_file_that_is_no_text_cannot_be_read(tmp_path) -> None:
+    file = tmp_path / "house.yaml"
+    file.write_bytes(b"name: \xff")
+
+    with pytest.raises(InputError, match="cannot be read: 'utf-8' codec"):
+        settings.load(House, file, prefix="HOUSE__", environ={}, arguments={})
+
+
+def test_a_missing_file_is_named(tmp_path) -> None:
+    file = tmp_path / "none.yaml"
+
+    with pytest.raises(InputError, match=r"none\.yaml: cannot be read: .*No such file"):
+        settings.load(House, file, prefix="HOUSE__", environ={}, arguments={})
+
+
+def test_a_file_of_the_project_is_named_from_its_root() -> None:
+    file = settings.ROOT / "deployments" / "environments" / "none.yaml"
+
+    with pytest.raises(InputError, match=r"^reading deployments/environments/none\.yaml: "):
+        settings.load(House, file, prefix="HOUSE__", environ={}, arguments={})

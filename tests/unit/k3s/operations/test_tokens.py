@@ -1,0 +1,123 @@
+"""Tokens: made once, kept where nobody else reads them, known by their hashes."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xops.core.errors import PermanentError
+from xops.k3s.operations import tokens
+from xops.k3s.operations.tokens import AGENT, SERVER, Tokens
+
+ID = "a" * 64
+PAIR = Tokens("server secret", "agent secret")
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_joining_server_checks_the_ca() -> None:
+    assert PAIR.of_server(ID) == f"K10{ID}::server:server secret"
+    assert PAIR.of_server(None) == "server secret"
+
+
+def test_both_forms_are_right_on_a_host_and_no_other_is() -> None:
+    full = f"K10{ID}::server:server secret\n"
+
+    assert PAIR.server_hashes(ID) == {sha256("server secret\n"), sha256(full)}
+    assert PAIR.server_hashes(None) == {sha256("server secret\n")}
+    assert PAIR.agent_hashes() == {sha256("agent secret\n")}
+
+
+def test_the_values_are_in_no_representation() -> None:
+    assert "secret" not in repr(PAIR)
+    assert "secret" not in f"{PAIR}"
+
+
+@pytest.mark.parametrize(
+    ("token", "secret"),
+    [
+        ("plain\n", "plain"),
+        (f"K10{ID}::server:secret\n", "secret"),
+        (f"K10{ID}::node:secret", "secret"),
+        (f"K10{ID}::secret", "secret"),
+        (f"K10{ID}::server:a::b:c", "a::b:c"),
+        ("a::b", "a::b"),
+        ("K10 is how my own token begins", "K10 is how my own token begins"),
+    ],
+)
+def test_the_secret_part(token: str, secret: str) -> None:
+    assert tokens.secret_of(token) == secret
+
+
+@settings(max_examples=30)
+@given(st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=40))
+def test_any_secret_survives_the_long_form(secret: str) -> None:
+    assert tokens.secret_of(Tokens(secret, "").of_server(ID)) == secret
+
+
+# Kept
+
+
+def test_they_are_made_anew_each_time_and_are_long() -> None:
+    first, second = tokens.create(), tokens.create()
+
+    assert len({first.server, first.agent, second.server, second.agent}) == 4
+    assert len(first.server) == len(first.agent) == 64
+
+
+def test_what_is_kept_is_loaded(tmp_path: Path) -> None:
+    folder = tmp_path / "clusters" / "unit"
+    assert tokens.load(folder) is None
+    tokens.keep(folder, PAIR)
+
+    assert tokens.load(folder) == PAIR
+    assert {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()} == {
+        SERVER: 0o600,
+        AGENT: 0o600,
+    }
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_a_person_copied_from_a_server_is_understood(tmp_path: Path) -> None:
+    tokens.keep(tmp_path, Tokens(f"K10{ID}::server:s", f"K10{ID}::node:a"))
+
+    assert tokens.load(tmp_path) == Tokens("s", "a")
+
+
+@pytest.mark.parametrize("missing", [SERVER, AGENT])
+def test_one_of_two_is_an_error_and_no_reason_for_new_ones(tmp_path: Path, missing: str) -> None:
+    tokens.keep(tmp_path, PAIR)
+    (tmp_path / missing).unlink()
+
+    with pytest.raises(PermanentError, match=f"{missing}: it is missing, the other one is there"):
+        tokens.load(tmp_path)
+
+
+@pytest.mark.parametrize(("mode", "text", "says"), [(0o644, "x", "chmod 600"), (0o600, "\n", "")])
+def test_a_file_that_is_of_no_use_is_refused(
+    tmp_path: Path, mode: int, text: str, says: str
+) -> None:
+    tokens.keep(tmp_path, PAIR)
+    (tmp_path / AGENT).write_text(text)
+    (tmp_path / AGENT).chmod(mode)
+
+    with pytest.raises(PermanentError) as caught:
+        tokens.load(tmp_path)
+    assert says in caught.value.remedy
+
+
+def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "file"
+    tokens.write_private(file, "one")
+    file.chmod(0o644)
+    before = file.stat().st_ino
+    tokens.write_private(file, "two")
+
+    assert file.read_text() == "two"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.stat().st_ino != before
+    assert [each.name for each in file.parent.iterdir()] == ["file"]

@@ -1,0 +1,298 @@
+"""What a host says about itself, read; and what it is asked."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests import k3s_hosts
+from xops.core.errors import PermanentError
+from xops.k3s import paths
+from xops.k3s.node.managed_file import SecretFiles
+from xops.k3s.state import facts
+from xops.k3s.state.facts import FileFacts, HostFacts, NodeFacts, ServiceFacts
+
+CONFIG = "node-name: server-1\ntoken-file: /etc/rancher/k3s/token\n"
+SECTIONS = {
+    "clock": "1700000000.250000000",
+    "arch": "x86_64",
+    "os": "debian 13",
+    "init": "systemd",
+    "hostname": "server-1",
+    "machine_id": "0" * 32,
+    "cpus": "4",
+    "memory": "MemTotal:        8123456 kB\nSwapTotal:       2097148 kB",
+    "disk": "/dev/vda1       41152736 9876543  29160000      26% /",
+    "addresses": "10.0.0.11/24\nfd00::11/64",
+    "routes": "default via 10.0.0.1 dev eth0",
+    "cgroups": "cpuset cpu io memory pids",
+    "modules": "br_netfilter",
+    "iptables": "iptables v1.8.11 (nf_tables)",
+    "sockets": "tcp 0.0.0.0:22\ntcp [::]:6443\nudp *:8472",
+    "sysctls": "vm.overcommit_memory=1\nkernel.panic=",
+    "version": "k3s version v1.36.4+k3s1 (0123abcd)",
+    "service": "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nNRestarts=2\n"
+    "ActiveEnterTimestamp=Mon 2026-11-02 10:00:00 UTC",
+    "files": f"{'a' * 64} 600 root:root 61 /etc/rancher/k3s/a file",
+    "images": "1234 /var/lib/rancher/k3s/agent/images/xops-0123-images.tar.gz",
+    "config": CONFIG.rstrip(),
+    "cluster_id": "c" * 64,
+    "etcd": "member",
+    "nodes": "",
+    "fsync": "",
+}
+
+
+def said(**changed: str) -> str:
+    """What the script prints, with other answers in some sections."""
+    shown = {**SECTIONS, **changed}
+    return "".join(f"\n@@{name}\n{text}\n" for name, text in shown.items()) + "\n@@end\n"
+
+
+def parsed(**changed: str) -> HostFacts:
+    return facts.parse("server-1", said(**changed))
+
+
+def test_everything_is_read() -> None:
+    seen = parsed()
+
+    assert seen.clock == 1700000000.25
+    assert (seen.arch, seen.os, seen.init, seen.cpus) == ("amd64", "debian 13", "systemd", 4)
+    assert (seen.memory_mib, seen.swap_mib) == (7933, 2047)
+    assert seen.disk_free_gib == pytest.approx(27.81, abs=0.01)
+    assert seen.addresses == {"10.0.0.11", "fd00::11"}
+    assert seen.listening == {("tcp", 22), ("tcp", 6443), ("udp", 8472)}
+    assert seen.default_route
+    assert seen.memory_cgroup
+    assert seen.missing_modules == {"br_netfilter"}
+    assert seen.sysctls == {"vm.overcommit_memory": "1", "kernel.panic": ""}
+    assert seen.version == "v1.36.4+k3s1"
+    assert seen.service == ServiceFacts("active", True, 2, "Mon 2026-11-02 10:00:00 UTC")
+    assert seen.files == {
+        "/etc/rancher/k3s/a file": FileFacts("a" * 64, "600", "root:root", 61),
+    }
+    assert seen.contents == {paths.CONFIG: CONFIG.rstrip()}
+    assert seen.images == {"/var/lib/rancher/k3s/agent/images/xops-0123-images.tar.gz": 1234}
+    assert (seen.cluster_id, seen.etcd_member, seen.nodes) == ("c" * 64, True, None)
+    assert not seen.api_answers
+
+
+@pytest.mark.parametrize(
+    ("section", "text", "field", "value"),
+    [
+        ("arch", "aarch64", "arch", "arm64"),
+        ("arch", "riscv64", "arch", "riscv64"),
+        ("clock", "1700000000.N", "clock", 1700000000.0),  # a date without nanoseconds
+        ("routes", "", "default_route", False),
+        ("cgroups", "", "memory_cgroup", False),
+        ("cgroups", "/sys/fs/cgroup/memory", "memory_cgroup", True),
+        ("modules", "", "missing_modules", frozenset()),
+        ("iptables", "", "iptables", None),
+        ("sockets", "", "listening", frozenset()),
+        ("version", "", "version", None),
+        ("version", "cannot execute binary file", "version", None),
+        ("service", "LoadState=not-found\nActiveState=inactive", "service", None),
+        ("service", "", "service", None),
+        ("files", "", "files", {}),
+        ("config", "", "contents", {}),
+        ("images", "", "images", {}),
+        ("cluster_id", "", "cluster_id", None),
+        ("etcd", "", "etcd_member", False),
+        ("nodes", "", "nodes", None),
+        ("nodes", '{"items": []}', "nodes", ()),
+        ("fsync", "", "fsync_p99_ms", None),
+        ("machine_id", "", "machine_id", ""),
+    ],
+)
+def test_an_answer_that_is_not_there_is_told_from_an_empty_one(
+    section: str, text: str, field: str, value: object
+) -> None:
+    assert getattr(parsed(**{section: text}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("shown", "active", "enabled"),
+    [
+        ("ActiveState=activating\nUnitFileState=enabled", False, True),
+        ("ActiveState=failed\nUnitFileState=disabled\nNRestarts=", False, False),
+        ("ActiveState=active", True, False),  # as OpenRC's part of the script says it
+    ],
+)
+def test_the_service_is_active_when_it_says_so(shown: str, active: bool, enabled: bool) -> None:
+    service = parsed(service=f"LoadState=loaded\n{shown}").service
+
+    assert service is not None
+    assert (service.is_active, service.enabled, service.restarts) == (active, enabled, 0)
+
+
+def api_node(**conditions: str) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": "server-1",
+            "labels": {"node-role.kubernetes.io/etcd": "true", "site": "north"},
+        },
+        "status": {
+            "conditions": [{"type": kind, "status": value} for kind, value in conditions.items()],
+            "addresses": [
+                {"type": "Hostname", "address": "server-1"},
+                {"type": "InternalIP", "address": "10.0.0.11"},
+            ],
+            "nodeInfo": {"kubeletVersion": "v1.36.4+k3s1"},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("conditions", "ready", "voter"),
+    [
+        ({"Ready": "True", "EtcdIsVoter": "True"}, True, True),
+        ({"Ready": "True", "EtcdIsVoter": "False"}, True, False),
+        ({"Ready": "Unknown"}, False, None),
+        ({}, False, None),
+    ],
+)
+def test_a_node_is_read(conditions: dict[str, str], ready: bool, voter: bool | None) -> None:
+    seen = parsed(nodes=json.dumps({"items": [api_node(**conditions)]}, indent=2))
+
+    labels = {"node-role.kubernetes.io/etcd": "true", "site": "north"}
+    assert seen.nodes == (
+        NodeFacts(
+            "server-1", ready, voter, frozenset({"etcd"}), "v1.36.4+k3s1", "10.0.0.11", labels
+        ),
+    )
+    assert seen.api_answers
+
+
+def test_a_node_that_has_just_registered_is_read() -> None:
+    bare = {"metadata": {"name": "agent-1"}, "status": {}}
+
+    (node,) = parsed(nodes=json.dumps({"items": [bare]})).nodes or ()
+    assert node == NodeFacts("agent-1", False, None, frozenset(), "", None)
+
+
+@pytest.mark.parametrize(
+    ("taken", "p99"),
+    [
+        ([2.5], 2.5),
+        ([1.0] * 59 + [40.0], 40.0),
+        ([1.0] * 199 + [40.0], 1.0),
+        ([7.0, 1.0, 3.0], 7.0),
+    ],
+)
+def test_of_a_hundred_writes_ninety_nine_are_as_fast(taken: list[float], p99: float) -> None:
+    lines = [f"2300 bytes (2.3 kB) copied, {each / 1000:g} s, 1.0 MB/s" for each in taken]
+
+    assert parsed(fsync="\n".join(lines)).fsync_p99_ms == pytest.approx(p99)
+
+
+# What is no answer
+
+
+def test_an_answer_that_was_cut_off_says_where() -> None:
+    with pytest.raises(PermanentError, match="ends after \\['etcd'\\]") as caught:
+        facts.parse("server-1", said().partition("\n@@nodes")[0])
+    assert caught.value.attempted == "reading the facts of server-1"
+
+    with pytest.raises(PermanentError, match="ends after nothing"):
+        facts.parse("server-1", "sh: 1: Syntax error\n")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"cpus": "four"},
+        {"memory": "MemTotal: 100 kB"},
+        {"disk": "df: cannot read"},
+        {"clock": ""},
+        {"files": "sha256sum: no such file"},
+        {"nodes": '{"items": [{"metadata'},
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_an_error(changed: dict[str, str]) -> None:
+    with pytest.raises(PermanentError, match="cannot be understood"):
+        parsed(**changed)
+
+
+def test_a_missing_section_is_an_error_and_not_an_empty_one() -> None:
+    with pytest.raises(PermanentError, match="images"):
+        facts.parse("server-1", said().replace("@@images", "@@pictures"))
+
+
+@settings(max_examples=25)
+@given(st.text(max_size=200))
+def test_no_text_is_taken_for_facts(text: str) -> None:
+    with pytest.raises(PermanentError):
+        facts.parse("server-1", text)
+
+
+# Secrets in a configuration that another hand wrote
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "token", "agent-token", "token+", "datastore-endpoint", "etcd-s3-access-key",
+        "etcd-s3-secret-key", "etcd-s3-session-token", "vpn-auth",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["{key}: canary", "{key}: >-\n  canary", '"{key}": [canary]'])
+def test_a_secret_in_a_foreign_configuration_goes_no_further(key: str, form: str) -> None:
+    seen = parsed(config=f"# by hand\nnode-name: x\n{form.format(key=key)}")
+
+    assert "canary" not in repr(seen)
+    assert yaml.safe_load(seen.contents[paths.CONFIG]) == {"node-name": "x", key: "not shown"}
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- a list", "token canary", "\ttoken: canary", "# all"])
+def test_what_is_no_configuration_is_not_shown(text: str) -> None:
+    assert parsed(config=text).contents == {}
+
+
+# What is asked
+
+
+@pytest.mark.parametrize(
+    ("role", "probe", "probes", "service"),
+    [
+        ("server", True, "60", "k3s"),
+        ("server", False, "0", "k3s"),
+        ("agent", True, "0", "k3s-agent"),  # slow storage is no hindrance to an agent
+    ],
+)
+def test_the_disk_of_servers_is_timed(role: str, probe: bool, probes: str, service: str) -> None:
+    host = next(h for h in k3s_hosts.cluster(1, 1).hosts if h.role == role)
+    script = facts.script(host, "/data", probe_disk=probe)
+
+    assert f"\nPROBES={probes}\n" in script
+    assert f"\nSERVICE={service}\n" in script
+    assert "\nDATA=/data\n" in script
+
+
+def test_every_file_that_a_plan_compares_is_asked_for() -> None:
+    cluster = k3s_hosts.cluster(
+        endpoint={"kind": "vip", "address": "10.0.0.10"},
+        air_gap={"bundle": "b.tar"},
+        registries={"mirrors": {"*": {}}},
+    )
+    secrets = SecretFiles("mirrors: {}\n", "kind: Secret\n")
+    seen = k3s_hosts.installed(cluster, k3s_hosts.desired(secrets=secrets))
+    script = facts.script(cluster.hosts[0], cluster.k3s.data_dir)
+
+    watched = next(line for line in script.splitlines() if line.startswith("WATCHED="))
+    for path in seen["server-1"].files:
+        assert path in watched or path.startswith(f"{cluster.k3s.data_dir}/server/manifests/xops-")
+    assert paths.UNREAD in watched
+
+
+def test_ports_of_peers() -> None:
+    script = facts.peer_script({"10.0.0.12": (6443, 2379), "fd00::1": (10250,)}, seconds=3)
+
+    assert "10.0.0.12 6443\n10.0.0.12 2379\nfd00::1 10250" in script
+    assert "SECONDS_EACH=3" in script
+    assert facts.parse_peers("10.0.0.12 6443 open\nnoise\nfd00::1 10250 refused\n") == {
+        ("10.0.0.12", 6443): "open",
+        ("fd00::1", 10250): "refused",
+    }

@@ -1,0 +1,1 @@
+"""The record of every change, outliving the database of the orchestrator."""

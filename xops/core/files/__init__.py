@@ -1,0 +1,1 @@
+"""Files that people write and files that xOps writes: models, settings, secrets by reference."""

@@ -1,0 +1,1 @@
+"""The order of every step that changes something: plan -> gate -> apply -> verify -> record."""

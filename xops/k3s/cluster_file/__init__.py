@@ -1,0 +1,1 @@
+"""The file of a cluster: its models, and how it is read."""

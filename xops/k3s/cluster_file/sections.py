@@ -1,0 +1,463 @@
+"""What a cluster file says besides its hosts: release, networks, endpoint, policies."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from xops.core.files.secret import SecretReference
+from xops.core.files.validation import Model, Problem, raise_if_any
+from xops.k3s.cluster_file.field_types import (
+    AbsolutePath,
+    Address,
+    Cron,
+    IpAddress,
+    Jump,
+    Network,
+    ip_address,
+)
+
+API_PORT = 6443
+"""Where a K3S server answers, API and supervisor alike."""
+
+OLDEST = (1, 31)
+"""The oldest Kubernetes minor whose K3S keeps all that is relied upon here."""
+
+EXEMPT_NAMESPACES = (
+    "argocd", "atlantis", "crossplane-system", "kube-system", "local-path-storage",
+    "system-upgrade", "vault",
+)  # fmt: skip
+"""The platform's own namespaces whose pods ask for more than Pod Security's `restricted` gives."""
+
+SERVER_COUNTS = (1, 3, 5)
+
+EVEN = "must be 1, 3 or 5: etcd needs more than half, so an even number survives no more losses"
+
+# Keys of K3S's configuration that xOps decides itself, or that would put a secret into the file.
+_OWN_KEYS = frozenset(
+    {
+        "advertise-address", "agent-token", "agent-token-file", "cluster-cidr", "cluster-dns",
+        "cluster-domain", "cluster-init", "cluster-reset", "cluster-reset-restore-path", "data-dir",
+        "datastore-cafile", "datastore-certfile", "datastore-endpoint", "datastore-keyfile",
+        "disable", "embedded-registry", "etcd-s3", "etcd-s3-access-key", "etcd-s3-bucket",
+        "etcd-s3-config-secret", "etcd-s3-endpoint", "etcd-s3-folder", "etcd-s3-region",
+        "etcd-s3-secret-key", "etcd-s3-session-token", "etcd-snapshot-retention",
+        "etcd-snapshot-schedule-cron", "flannel-backend", "node-external-ip", "node-ip",
+        "node-label", "node-name", "node-taint", "private-registry", "protect-kernel-defaults",
+        "secrets-encryption", "server", "service-cidr", "system-default-registry", "tls-san",
+        "token", "token-file", "vpn-auth", "write-kubeconfig", "write-kubeconfig-mode",
+    }
+)  # fmt: skip
+
+
+class K3s(Model):
+    """The K3S release, what of it is left out, and settings that have no key of their own here."""
+
+    version: Annotated[
+        str,
+        Field(
+            pattern=r"^v1\.\d{1,3}\.\d{1,3}(-rc\d+)?\+k3s\d+$",
+            description="As the release is called: v1.34.1+k3s1.",
+        ),
+    ]
+    disable: Annotated[
+        tuple[
+            Literal[
+                "coredns", "local-storage", "metrics-server", "runtimes", "servicelb", "traefik"
+            ],
+            ...,
+        ],
+        Field(description="Components that K3S brings and this cluster does not want."),
+    ] = ()
+    data_dir: Annotated[AbsolutePath, Field(description="On the hosts.")] = "/var/lib/rancher/k3s"
+    config: Annotated[
+        dict[str, bool | int | str | tuple[str, ...]],
+        Field(description="More keys of K3S's config.yaml, for every server: `etcd-arg` and such."),
+    ] = {}
+
+    @field_validator("version")
+    @classmethod
+    def _not_too_old(cls, value: str) -> str:
+        if _minor(value) < OLDEST:
+            raise ValueError(f"is older than v{OLDEST[0]}.{OLDEST[1]}, the oldest that works here")
+        return value
+
+    @field_validator("config")
+    @classmethod
+    def _free_keys(cls, value: dict[str, Any]) -> dict[str, Any]:
+        problems: list[Problem] = []
+        for key in value:
+            if key.rstrip("+") in _OWN_KEYS:
+                problems.append(((key,), "is xOps' own to set: use this file's own key for it"))
+            elif not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*\+?", key):
+                problems.append(((key,), "is no key of K3S: they are written like-this"))
+        raise_if_any(problems)
+        return value
+
+    @property
+    def minor(self) -> tuple[int, int]:
+        """`(1, 34)` of `v1.34.1+k3s1`."""
+        return _minor(self.version)
+
+    @property
+    def image_tag(self) -> str:
+        """The release as the tag of an image, where `+` is not allowed."""
+        return self.version.replace("+", "-")
+
+
+class Source(Model):
+    """Where the hosts come from: this file, Terraform's outputs, or containers made by k3d."""
+
+    kind: Annotated[
+        Literal["given", "terraform", "k3d"],
+        Field(description="given: all in `hosts`; terraform: those of `outputs` before them."),
+    ] = "given"
+    outputs: Annotated[
+        Path | None,
+        Field(description="terraform: what `terraform output -json` of stacks/k3s_hosts printed."),
+    ] = None
+    servers: Annotated[int, Field(ge=1, le=5, description="k3d: how many servers.")] = 1
+    agents: Annotated[int, Field(ge=0, le=20, description="k3d: how many agents.")] = 0
+    api_port: Annotated[
+        int, Field(ge=1, le=65535, description="k3d: the API's port on this machine.")
+    ] = 6550
+
+    @field_validator("servers")
+    @classmethod
+    def _a_quorum(cls, value: int) -> int:
+        if value not in SERVER_COUNTS:
+            raise ValueError(EVEN)
+        return value
+
+    @field_validator("outputs")
+    @classmethod
+    def _with_terraform(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        kind = info.data.get("kind")
+        if kind == "terraform" and value is None:
+            raise ValueError("name the file with Terraform's outputs")
+        if kind in ("given", "k3d") and value is not None:
+            raise ValueError(f"goes with kind terraform, and kind is {kind}")
+        return value
+
+    @field_validator("servers", "agents", "api_port")
+    @classmethod
+    def _with_k3d(cls, value: int, info: ValidationInfo) -> int:
+        kind = info.data.get("kind", "k3d")
+        if kind != "k3d" and value != _default(cls, info):
+            raise ValueError(f"goes with kind k3d, and kind is {kind}")
+        return value
+
+
+class Endpoint(Model):
+    """Where clients find the API: any server, a DNS name, or an address that moves (kube-vip)."""
+
+    kind: Literal["servers", "dns", "vip"] = "servers"
+    name: Annotated[
+        Address | None,
+        Field(description="dns: the name; with Terraform's hosts their load balancer by default."),
+    ] = None
+    port: Annotated[int, Field(ge=1, le=65535, description="dns: where the balancer listens.")] = (
+        API_PORT
+    )
+    address: Annotated[
+        IpAddress | None, Field(description="vip: a free address of the servers' network.")
+    ] = None
+    interface: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[\w.-]{1,15}$",
+            description="vip: the interface that gets it; default: the default route's.",
+        ),
+    ] = None
+    image: Annotated[
+        str, Field(pattern=r"^[^\s:@]+(:\d+/[^\s:@]+)?:[\w.-]+$", description="vip: kube-vip's.")
+    ] = "ghcr.io/kube-vip/kube-vip:v1.0.4"
+
+    @field_validator("name", "port", "address", "interface", "image")
+    @classmethod
+    def _fits_the_kind(cls, value: str | None, info: ValidationInfo) -> str | None:
+        owner = "dns" if info.field_name in ("name", "port") else "vip"
+        kind = info.data.get("kind", owner)
+        if kind != owner and value != _default(cls, info):
+            raise ValueError(f"goes with kind {owner}, and kind is {kind}")
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _no_address(cls, value: str | None) -> str | None:
+        if value and ip_address(value):
+            raise ValueError("is an address: for one that moves between servers write kind vip")
+        return value
+
+    @field_validator("address")
+    @classmethod
+    def _what_moves(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("kind") == "vip":
+            raise ValueError("write the free address that moves between the servers")
+        return value
+
+
+class Networks(Model):
+    """The cluster's inner networks and how packets cross from node to node."""
+
+    cluster: Annotated[Network, Field(description="Pods; every node takes a /24 of it.")] = (
+        "10.42.0.0/16"
+    )
+    service: Annotated[Network, Field(description="Services.")] = "10.43.0.0/16"
+    domain: Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")] = "cluster.local"
+    backend: Annotated[
+        Literal["vxlan", "host-gw", "wireguard-native", "none"],
+        Field(description="Flannel's; wireguard-native between sites; none: bring your own."),
+    ] = "vxlan"
+
+    @field_validator("cluster", "service")
+    @classmethod
+    def _wide_enough(cls, value: str) -> str:
+        if not 8 <= ipaddress.IPv4Network(value).prefixlen <= 24:
+            raise ValueError("must be a block between /8 and /24")
+        return value
+
+    @field_validator("service")
+    @classmethod
+    def _apart(cls, value: str, info: ValidationInfo) -> str:
+        pods = info.data.get("cluster")
+        if pods and ipaddress.IPv4Network(value).overlaps(ipaddress.IPv4Network(pods)):
+            raise ValueError(f"overlaps networks.cluster ({pods})")
+        return value
+
+    @property
+    def cluster_dns(self) -> str:
+        """The address of the cluster's DNS service: the tenth of the service network."""
+        return str(ipaddress.IPv4Network(self.service)[10])
+
+    @property
+    def node_count(self) -> int:
+        """How many nodes fit: each takes a /24 of the cluster network for its pods."""
+        return int(2 ** (24 - ipaddress.IPv4Network(self.cluster).prefixlen))
+
+    def holding(self, address: str) -> str | None:
+        """Which of the networks holds the address, by its key here; None if neither does."""
+        ip = ip_address(address)
+        if not isinstance(ip, ipaddress.IPv4Address):
+            return None
+        blocks = {"cluster": self.cluster, "service": self.service}
+        return next((key for key, at in blocks.items() if ip in ipaddress.IPv4Network(at)), None)
+
+
+class Mirror(Model):
+    """Where images of one registry are fetched from instead, tried in order."""
+
+    endpoint: tuple[Annotated[str, Field(pattern=r"^https?://\S+$")], ...] = ()
+    rewrite: Annotated[
+        dict[str, str], Field(description="Regular expression to replacement, on image names.")
+    ] = {}
+
+
+class RegistryAuth(Model):
+    """The login at a registry."""
+
+    username: Annotated[str, Field(min_length=1)]
+    password: SecretReference
+
+
+class RegistryTls(Model):
+    """How a registry proves itself, and the cluster to it."""
+
+    ca_file: Annotated[AbsolutePath | None, Field(description="On the hosts.")] = None
+    cert_file: Annotated[AbsolutePath | None, Field(description="On the hosts.")] = None
+    key_file: Annotated[AbsolutePath | None, Field(description="On the hosts.")] = None
+    insecure_skip_verify: bool = False
+
+    @field_validator("key_file")
+    @classmethod
+    def _a_pair(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "cert_file" in info.data and (value is None) != (info.data["cert_file"] is None):
+            raise ValueError("cert_file and key_file go together")
+        return value
+
+
+class RegistryConfig(Model):
+    """How one registry or mirror is talked to."""
+
+    auth: RegistryAuth | None = None
+    tls: RegistryTls = RegistryTls()
+
+
+class Registries(Model):
+    """Image registries, as in K3S's registries.yaml."""
+
+    mirrors: Annotated[dict[str, Mirror], Field(description="By registry; `*` is any.")] = {}
+    configs: Annotated[dict[str, RegistryConfig], Field(description="By host and port.")] = {}
+    system_default: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[\w.-]+(:\d+)?(/[\w./-]+)?$",
+            description="Where K3S's own images come from.",
+        ),
+    ] = None
+    embedded: Annotated[
+        bool, Field(description="Nodes share images of the mirrored registries (port 5001).")
+    ] = False
+
+    @field_validator("embedded")
+    @classmethod
+    def _of_something(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not info.data.get("mirrors", True):
+            raise ValueError("shares images of mirrored registries only: add mirrors, '*' for any")
+        return value
+
+
+class S3(Model):
+    """A bucket for etcd's snapshots. Without keys the servers' own role is used."""
+
+    bucket: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+            description="Default with Terraform's hosts: the bucket made for them.",
+        ),
+    ] = None
+    region: str = "ap-southeast-2"
+    endpoint: Annotated[
+        str | None, Field(pattern=r"^[\w.-]+(:\d+)?$", description="Default: AWS'.")
+    ] = None
+    folder: str | None = None
+    config_secret: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+            description="The Secret in kube-system that gives K3S bucket and keys.",
+        ),
+    ] = None
+    access_key: Annotated[
+        SecretReference | None,
+        Field(description="With it and secret_key, config_secret is made; else you make it."),
+    ] = None
+    secret_key: SecretReference | None = None
+
+    @field_validator("secret_key")
+    @classmethod
+    def _a_pair(cls, value: object, info: ValidationInfo) -> object:
+        keys = [value, info.data.get("access_key")]
+        if keys.count(None) == 1:
+            raise ValueError("access_key and secret_key go together")
+        if value and not info.data.get("config_secret"):
+            raise ValueError("needs config_secret: keys never stand in K3S's configuration")
+        return value
+
+
+class Snapshots(Model):
+    """When etcd's data is saved, how many are kept, and where besides the servers' disks."""
+
+    schedule: Annotated[Cron, Field(description="Cron, in the hosts' time zone.")] = "0 */12 * * *"
+    retention: Annotated[int, Field(ge=1, le=100)] = 5
+    s3: S3 | None = None
+
+
+class Hardening(Model):
+    """The CIS profile: sysctl, audit, Pod Security, encrypted Secrets, kubelet limits."""
+
+    profile: Annotated[
+        Literal["cis", "none"],
+        Field(description="Decided at birth: encryption cannot be added to a running cluster."),
+    ] = "cis"
+    exempt_namespaces: Annotated[
+        tuple[str, ...], Field(description="Not held to Pod Security's `restricted`.")
+    ] = EXEMPT_NAMESPACES
+
+    @field_validator("exempt_namespaces")
+    @classmethod
+    def _with_the_system(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "kube-system" not in value:
+            raise ValueError("must have kube-system: K3S's own pods would not start")
+        return value
+
+
+class AirGap(Model):
+    """A cluster whose hosts have no way out: all of it comes from one bundle."""
+
+    bundle: Annotated[Path, Field(description="Made by xops bundle build.")]
+
+
+class Artifacts(Model):
+    """Where binaries come from when there is no bundle; by default K3S's own releases."""
+
+    folder: Annotated[Path | None, Field(description="Files named as in a release.")] = None
+    url: Annotated[
+        str | None,
+        Field(pattern=r"^https?://\S+$", description="Laid out as K3S's release downloads."),
+    ] = None
+
+    @field_validator("url")
+    @classmethod
+    def _one_place(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("folder") is not None:
+            raise ValueError("folder and url exclude each other")
+        return value
+
+
+class Secrets(Model):
+    """Where the tokens and the kubeconfig of the cluster are kept."""
+
+    folder: Annotated[
+        Path | None, Field(description="Default: clusters/<name> in xOps' home; mode 0700.")
+    ] = None
+
+
+class Ssh(Model):
+    """How hosts are reached. What is left out is taken from `config`, then from SSH's defaults."""
+
+    user: str | None = None
+    port: Annotated[int | None, Field(ge=1, le=65535)] = None
+    identity_file: Annotated[Path | None, Field(description="The private key.")] = None
+    known_hosts: Annotated[
+        Path, Field(description="The hosts' pinned keys; no other file counts.")
+    ] = Path("known_hosts")
+    bastion: Annotated[Jump | None, Field(description="user@host:port to go through.")] = None
+    config: Annotated[Path, Field(description="OpenSSH's client configuration.")] = Path(
+        "~/.ssh/config"
+    )
+    connect_timeout: Annotated[float, Field(gt=0, le=120, description="Seconds.")] = 10
+
+
+class Preflight(Model):
+    """What a host must have at least, or a server must not exceed."""
+
+    fsync_p99_ms: Annotated[
+        float, Field(gt=0, description="Servers: etcd's disk, 99th percentile.")
+    ] = 20
+    min_memory_mib: Annotated[int, Field(ge=256, description="Servers.")] = 1800
+    min_cpus: Annotated[int, Field(ge=1, description="Servers.")] = 2
+    min_disk_gib: Annotated[int, Field(ge=1, description="Free below data_dir.")] = 10
+    clock_skew_seconds: Annotated[
+        float, Field(gt=0, le=300, description="Against the hosts' median.")
+    ] = 30
+
+
+class Evidence(Model):
+    """Where records are kept: a folder here, or a bucket."""
+
+    store: Literal["folder", "bucket"] = "folder"
+    folder: Annotated[Path | None, Field(description="Default: evidence in xOps' home.")] = None
+    bucket: str | None = None
+    prefix: Annotated[str, Field(description="Within the bucket.")] = "evidence"
+
+    @field_validator("bucket")
+    @classmethod
+    def _named(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if not value and info.data.get("store") == "bucket":
+            raise ValueError("name the bucket, or write store: folder")
+        return value
+
+
+def _minor(version: str) -> tuple[int, int]:
+    major, minor, *_ = version.removeprefix("v").split(".")
+    return int(major), int(minor)
+
+
+def _default(model: type[Model], info: ValidationInfo) -> object:
+    return model.model_fields[str(info.field_name)].default

@@ -1,0 +1,128 @@
+"""How a host is reached: the one Protocol behind which SSH stands, its values and its errors.
+
+Scripts are POSIX sh, run as root and carry no secret (a script can be read in the process list of
+the host); what is secret goes in by stdin or as an uploaded file of mode 0600.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from xops.core.errors import PermanentError, TemporaryError
+from xops.k3s.cluster_file.cluster import Host
+
+LineHandler = Callable[[str], None]
+BytesHandler = Callable[[int, int], None]
+"""Called with bytes done and bytes in all."""
+
+
+class UnreachableError(TemporaryError):
+    """The host did not answer, or the connection was lost."""
+
+
+class CommandTimeoutError(TemporaryError):
+    """A script did not end within its deadline."""
+
+
+class HostKeyError(PermanentError):
+    """The host's key is not the pinned one, or none is pinned."""
+
+
+class AuthenticationError(PermanentError):
+    """The host lets nobody in with the keys that were offered."""
+
+
+class SudoError(PermanentError):
+    """The login may not become root without a password."""
+
+
+class DiskFullError(PermanentError):
+    """A file did not fit on the host's disk."""
+
+
+class LockedError(PermanentError):
+    """Somebody else is changing this host."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a script ended. `stdout` and `stderr` are decoded, undecodable bytes replaced."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file as it shall be on the host: content, absolute path, mode and owner."""
+
+    source: Path | bytes
+    path: str
+    mode: int
+    owner: str = "root:root"
+
+
+class Transport(Protocol):
+    """One host, connected. All calls of one host share one connection."""
+
+    @property
+    def host(self) -> str:
+        """The host's name in the inventory."""
+        ...
+
+    @property
+    def round_trips(self) -> int:
+        """How many requests were made of the host so far."""
+        ...
+
+    async def run(
+        self,
+        script: str,
+        *,
+        stdin: bytes = b"",
+        deadline: float,
+        on_line: LineHandler | None = None,
+    ) -> Ran:
+        """Run a script as root. An exit code other than 0 is an answer, not an error.
+
+        Raises:
+            UnreachableError, CommandTimeoutError, SudoError: there is no answer.
+        """
+        ...
+
+    async def put(self, upload: Upload, on_progress: BytesHandler | None = None) -> bool:
+        """Bring a file to the host; False if it was right already and nothing was written.
+
+        An interrupted upload goes on where it stopped; readers see the old file or the new one.
+        """
+        ...
+
+    def lock(self, path: str, holder: str) -> AbstractAsyncContextManager[None]:
+        """Hold a lock on the host for as long as the block runs and this process lives.
+
+        Raises:
+            LockedError: it is held; says by whom and since when.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End the connection."""
+        ...
+
+
+class Connector(Protocol):
+    """Connects to hosts of an inventory."""
+
+    async def connect(self, host: Host) -> Transport:
+        """One host, connected and let in.
+
+        Raises:
+            UnreachableError, HostKeyError, AuthenticationError: with the way out.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""A Prefect server: what is deployed on it, its automations, its runs."""

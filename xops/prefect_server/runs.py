@@ -1,0 +1,150 @@
+"""Starting a deployed flow and following the run until it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.client.schemas.objects import FlowRun, Log
+from prefect.client.schemas.sorting import ArtifactSort, LogSort
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from xops.core.errors import PermanentError, TemporaryError
+from xops.core.files import settings
+
+_POLL_SECONDS = 1.0
+_LAST_WORDS_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing a run has said or done since the last look.
+
+    `percent` is how far its apply has come, None for a log line.
+    """
+
+    message: str
+    percent: float | None = None
+
+
+@contextmanager
+def client(api: str) -> Iterator[SyncPrefectClient]:
+    """Prefect's client for this server, whatever profile the person has."""
+    home = settings.home() / "prefect"
+    with (
+        temporary_settings({PREFECT_API_URL: api, PREFECT_HOME: home}),
+        get_client(sync_client=True) as connected,
+    ):
+        yield connected
+
+
+def start(api: str, deployment: str, parameters: dict[str, Any]) -> UUID:
+    """Start a deployed flow; the run's id."""
+    with client(api) as prefect:
+        found = prefect.read_deployment_by_name(deployment)
+        run = prefect.create_flow_run_from_deployment(found.id, parameters=parameters)
+        return run.id
+
+
+def follow(api: str, run_id: UUID, on_step: Callable[[Step], None]) -> Any:
+    """Wait until the run has ended and return its result.
+
+    Raises:
+        PermanentError: it failed, crashed, was cancelled, or waits for a person.
+        TemporaryError: the server has stopped answering; the run may well go on.
+    """
+    try:
+        with client(api) as prefect:
+            return _result(_wait(prefect, run_id, on_step))
+    except httpx.TransportError as error:
+        raise TemporaryError(
+            f"following run {run_id}",
+            f"the Prefect server at {api} has stopped answering ({error})",
+            "Look at `xops doctor`; `xops up` starts what has ended and provisions again.",
+        ) from error
+
+
+def _wait(prefect: SyncPrefectClient, run_id: UUID, on_step: Callable[[Step], None]) -> FlowRun:
+    reader = _Reader(prefect, run_id)
+    while not _is_over(run := prefect.read_flow_run(run_id)):
+        _tell(reader, on_step)
+        time.sleep(_POLL_SECONDS)
+    # The run's last lines reach the server after its last state; a run that was killed has none.
+    give_up = time.monotonic() + _LAST_WORDS_SECONDS
+    while not reader.finished and time.monotonic() < give_up:
+        _tell(reader, on_step)
+        time.sleep(_POLL_SECONDS / 2)
+    return run
+
+
+def _is_over(run: FlowRun) -> bool:
+    return run.state is not None and (run.state.is_final() or run.state.is_paused())
+
+
+def _tell(reader: _Reader, on_step: Callable[[Step], None]) -> None:
+    for step in reader.news():
+        on_step(step)
+
+
+class _Reader:
+    """A run's log lines and its progress artifact, each told once."""
+
+    def __init__(self, prefect: SyncPrefectClient, run_id: UUID) -> None:
+        self._prefect = prefect
+        self._run_id = run_id
+        self._read = 0
+        self._shown = ""
+        self.finished = False
+
+    def news(self) -> Iterator[Step]:
+        wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[self._run_id]))
+        lines = self._prefect.read_logs(
+            wanted, limit=200, offset=self._read, sort=LogSort.TIMESTAMP_ASC
+        )
+        self._read += len(lines)
+        self.finished = self.finished or any(map(_is_last, lines))
+        # Terraform's steps come as progress; their log lines are for the UI.
+        yield from (Step(line.message) for line in lines if line.name == "xops.lifecycle")
+        yield from self._progress()
+
+    def _progress(self) -> Iterator[Step]:
+        found = self._prefect.read_artifacts(
+            artifact_filter=ArtifactFilter(
+                flow_run_id=ArtifactFilterFlowRunId(any_=[self._run_id])
+            ),
+            sort=ArtifactSort.UPDATED_DESC,
+            limit=20,
+        )
+        for artifact in found:
+            shown = artifact.description or ""
+            if artifact.type == "progress" and shown != self._shown:
+                self._shown = shown
+                yield Step(shown, float(str(artifact.data)))
+
+
+def _is_last(line: Log) -> bool:
+    ended = line.message.startswith("Finished in state")
+    return ended and line.name == "prefect.flow_runs"
+
+
+def _result(run: FlowRun) -> Any:
+    state = run.state
+    if state is None or not state.is_completed():
+        raise PermanentError(
+            f"run {run.name}",
+            f"it ended as {state.name}: {state.message}" if state else "it has no state",
+            f"Open the run in the UI for its log: /runs/flow-run/{run.id}",
+        )
+    return state.result()

@@ -1,0 +1,123 @@
+"""Bringing a Prefect server to what the repository says: pool, limits, blocks, deployments,
+automations. Doing it again changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.exceptions import ObjectAlreadyExists
+
+from xops.core.errors import PermanentError
+from xops.core.files import settings
+from xops.core.process import Command, Finished, run
+from xops.ecs import environment
+from xops.k3s.cluster_file import cluster as inventory
+from xops.local.services import python
+from xops.local.stack import POOL, prefect_environment
+from xops.prefect_server import automations
+from xops.prefect_server.runs import client
+
+_TEMPLATE = settings.ROOT / "deployments" / "pools" / "process.json"
+_DEADLINE = 300.0
+
+
+def set_up(api_url: str, *, on_step: Callable[[str], None] = lambda step: None) -> None:
+    """Create or update everything that the embedded profile needs on a running server.
+
+    Args:
+        api_url: the server's API, ending in /api.
+        on_step: told what is being done, a line at a time.
+
+    Raises:
+        InputError: an automation's file is wrong; nothing was changed.
+        PermanentError: the server refused something.
+    """
+    files = automations.read()
+    with _server(api_url) as prefect:
+        on_step(f"work pool {POOL}")
+        _work_pool(prefect)
+        on_step("concurrency limits")
+        _limits(prefect)
+    on_step("blocks")
+    _run(api_url, "saving the block documents", "blocks")
+    on_step("deployments")
+    deploy(api_url)
+    with _server(api_url) as prefect:
+        on_step("automations")
+        automations.apply(prefect, files)
+
+
+def deploy(api_url: str, file: Path = settings.ROOT / "prefect.yaml") -> None:
+    """Create or update every deployment that the file names.
+
+    Raises:
+        PermanentError: one was refused; those before it are deployed.
+    """
+    every = ("deploy", "--all", "--prefect-file", str(file))
+    _run(api_url, f"deploying {file.name}", "prefect", "--no-prompt", *every)
+
+
+def base_job_template(file: Path = _TEMPLATE, root: Path = settings.ROOT) -> dict[str, Any]:
+    """The pool's template; each run is told where the code lies on this machine."""
+    template: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    template["variables"]["properties"]["env"]["default"] = {"XOPS_ROOT": str(root)}
+    return template
+
+
+@contextmanager
+def _server(api_url: str) -> Iterator[SyncPrefectClient]:
+    try:
+        with client(api_url) as prefect:
+            yield prefect
+    except httpx.HTTPError as error:
+        raise PermanentError(
+            f"setting up the Prefect server at {api_url}",
+            str(error) or type(error).__name__,
+            "Look into its log; `xops doctor` says where that is and what answers.",
+        ) from error
+
+
+def _work_pool(prefect: SyncPrefectClient) -> None:
+    ours: dict[str, Any] = {
+        "description": "Flow runs as processes on this machine.",
+        "base_job_template": base_job_template(),
+    }
+    try:
+        prefect.create_work_pool(WorkPoolCreate(name=POOL, type="process", **ours))
+    except ObjectAlreadyExists:
+        # Whether it is paused, and how many runs it takes at once, is a person's to say.
+        prefect.update_work_pool(POOL, WorkPoolUpdate(**ours))
+
+
+def _limits(prefect: SyncPrefectClient) -> None:
+    slots = [environment.slot(name) for name in environment.names()]
+    slots += [inventory.slot(name) for name in inventory.names()]
+    for slot in slots:
+        prefect.upsert_global_concurrency_limit_by_name(slot, 1)
+
+
+def _run(api_url: str, attempted: str, *module_and_arguments: str) -> Finished:
+    environ = {**os.environ, **prefect_environment(api_url), "XOPS_WORK_POOL": POOL}
+    # Unset, it stays in the deployments as a placeholder that each run fills in.
+    environ.pop("XOPS_ROOT", None)
+    terminal = {"COLUMNS": "160", "NO_COLOR": "1", "TERM": "dumb"}
+    command = Command(
+        python(*module_and_arguments), settings.ROOT, {**environ, **terminal}, _DEADLINE
+    )
+    finished = run(command)
+    if finished.returncode != 0:
+        tail = "\n    ".join(line for line in finished.lines[-12:] if line.strip())
+        raise PermanentError(
+            attempted,
+            f"{command} ended with code {finished.returncode}; the end of its output:\n    {tail}",
+            "Mend what it names, then run `xops up` again: what is done already is found done.",
+        )
+    return finished

@@ -1,0 +1,1 @@
+"""What was read and decided, week by week, append-only."""
