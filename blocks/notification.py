@@ -15,10 +15,11 @@ from pydantic import Field, model_validator
 
 from blocks.aws import AwsAccess
 from blocks.documents import find
-from xops.aws.access import Aws, translated
+from xops.aws.access import Aws
+from xops.aws.errors import translate_aws_errors
+from xops.aws.target import Target
 from xops.core.errors import PermanentError, TemporaryError
 from xops.core.process import redact
-from xops.ecs.environment import Target
 
 logger = logging.getLogger("xops.notification")
 
@@ -128,7 +129,7 @@ def _log(block: Notification, subject: str, body: str, environ: Mapping[str, str
 def _publish(block: Notification, subject: str, body: str, environ: Mapping[str, str]) -> None:
     arn = block.topic_arn or ""
     line = " ".join(subject.split()).encode("ascii", "replace").decode()[:_SUBJECT_LENGTH]
-    with translated(f"publishing a notice to {arn}"):
+    with translate_aws_errors(f"publishing a notice to {arn}"):
         block.aws(arn, environ).client("sns").publish(TopicArn=arn, Subject=line, Message=body)
 
 
@@ -169,7 +170,7 @@ def _url(block: Notification, environ: Mapping[str, str]) -> tuple[str, str]:
     else:
         arn = block.url_secret_arn or ""
         kept = f"the secret {arn}"
-        with translated(f"reading {kept}"):
+        with translate_aws_errors(f"reading {kept}"):
             client = block.aws(arn, environ).client("secretsmanager")
             url = client.get_secret_value(SecretId=arn)["SecretString"]
     if not url:

@@ -11,9 +11,9 @@ from prefect.client.schemas.objects import State
 from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows import tasked
-from flows.reporting import K3sWatcher
-from flows.tasked import is_temporary
+from flows import lifecycle_tasks
+from flows.lifecycle_tasks import is_temporary
+from flows.progress import K3sWatcher
 from xops.k3s.cluster_file import cluster as inventory
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.operations.bootstrap import K3sSteps
@@ -64,4 +64,4 @@ def bootstrap_k3s(
     watcher = K3sWatcher(cluster.subject)
     connector = SshConnector(cluster.ssh, cluster=cluster.name)
     steps = K3sSteps(cluster, connector, watcher, Lock.configured(os.environ))
-    return tasked.carry_out(steps, inventory.slot(cluster.name), watcher, apply=apply)
+    return lifecycle_tasks.run_lifecycle(steps, inventory.slot(cluster.name), watcher, apply=apply)

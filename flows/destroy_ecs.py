@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.stream1 import EcsRequest, carry_out
+from flows.stream1 import EcsRequest, run_stream1
 
 
 @flow(
@@ -21,4 +21,4 @@ def destroy_ecs(request: EcsRequest = EcsRequest(), apply: bool = False) -> Any:
         request: which environment, and where.
         apply: False shows what would be destroyed and stops there.
     """
-    return carry_out(request, apply=apply, destroy=True)
+    return run_stream1(request, apply=apply, destroy=True)

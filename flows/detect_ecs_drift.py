@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.reporting import EcsWatcher, emit
+from flows.progress import EcsWatcher, emit
 from flows.stream1 import EcsRequest, read_facts
 from xops.ecs.lifecycle import DriftStatus, detect_drift
 

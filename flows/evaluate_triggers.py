@@ -7,7 +7,7 @@ import logging
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from prefect import flow, get_client, task
@@ -17,18 +17,15 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName
-from prefect.client.schemas.objects import FlowRun
-from prefect.deployments import run_deployment
 from prefect.events import emit_event
 from prefect.events.filters import EventFilter, EventIDFilter
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.tasked import is_temporary
+from flows.activation import start_activation
+from flows.lifecycle_tasks import is_temporary
 from xops.core.errors import PermanentError, TemporaryError
-from xops.triggers.evaluation import Evaluation, Verdict, evaluate
+from xops.triggers.evaluation import Evaluation, evaluate
 from xops.triggers.facts import Facts
 from xops.triggers.history import record as recording
 from xops.triggers.history.ledger import History, Notice
@@ -39,9 +36,6 @@ from xops.triggers.report import chart
 from xops.triggers.report import text as outputs
 
 logger = logging.getLogger("xops.triggers")
-
-ACTIVATION = "activate-stream2"
-"""The flow that activates, once it is deployed. It waits at its gate for a person."""
 
 _ARRIVAL_SECONDS = 30.0
 
@@ -125,36 +119,6 @@ def propose(policy: Policy, evaluation: Evaluation) -> list[str]:
     for issue in issues:
         logger.info("%s: %s", issue.done, issue.url)
     return [issue.url for issue in issues]
-
-
-@task(name="start-activation", cache_policy=NO_CACHE, persist_result=False)
-def start_activation(verdict: Verdict) -> str | None:
-    """Start the activation, which waits at its gate; None where nothing that activates is deployed.
-
-    A second start of the same activation is the same run.
-    """
-    with get_client(sync_client=True) as client:
-        wanted = FlowFilter(name=FlowFilterName(any_=[ACTIVATION]))
-        found = client.read_deployments(flow_filter=wanted, limit=1)
-    if not found:
-        logger.info("%s is not deployed: %s is only proposed", ACTIVATION, verdict.trigger)
-        return None
-    request = {"trigger": verdict.trigger, "components": list(verdict.components)}
-    try:
-        run = run_deployment(
-            found[0].id,
-            parameters={"request": request, "apply": True},
-            idempotency_key=f"{ACTIVATION}-{verdict.activation}",
-            timeout=0,
-            as_subflow=False,
-        )
-    except PrefectHTTPStatusError as error:
-        raise PermanentError(
-            f"starting {ACTIVATION} for {verdict.trigger}",
-            f"its deployment does not take {request}: {error}",
-            "Deploy a version of it that fits this one.",
-        ) from error
-    return str(cast("FlowRun", run).id)  # a coroutine only in an async flow
 
 
 @flow(

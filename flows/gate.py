@@ -12,7 +12,7 @@ from prefect import suspend_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
-from xops.core.lifecycle.steps import Approval
+from xops.core.lifecycle.gate import Approval
 from xops.core.plan.model import Plan
 from xops.core.plan.view import markdown
 

@@ -11,9 +11,9 @@ from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks import EcsEnvironment
-from flows import tasked
-from flows.reporting import EcsWatcher
-from flows.tasked import is_temporary
+from flows import lifecycle_tasks
+from flows.lifecycle_tasks import is_temporary
+from flows.progress import EcsWatcher
 from xops.ecs import environment
 from xops.ecs.lifecycle import EcsSteps
 from xops.ecs.stream1 import Stream1
@@ -51,9 +51,11 @@ def read_facts(request: EcsRequest) -> Stream1:
     return request.open()
 
 
-def carry_out(request: EcsRequest, *, apply: bool, destroy: bool) -> dict[str, Any] | State[Any]:
+def run_stream1(request: EcsRequest, *, apply: bool, destroy: bool) -> dict[str, Any] | State[Any]:
     """Plan, gate, apply, verify and record one environment; the outcome as JSON."""
     stream = read_facts(request)
     watcher = EcsWatcher(stream.environment.subject)
     steps = EcsSteps(stream, watcher, destroy)
-    return tasked.carry_out(steps, environment.slot(stream.environment.name), watcher, apply=apply)
+    return lifecycle_tasks.run_lifecycle(
+        steps, environment.slot(stream.environment.name), watcher, apply=apply
+    )

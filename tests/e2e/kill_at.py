@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from xops.core.lifecycle.steps import Approval, carry_out
+from xops.core.lifecycle.gate import Approval
+from xops.core.lifecycle.steps import run_lifecycle
 from xops.core.plan.model import Plan
 from xops.ecs.environment import Environment
 from xops.ecs.lifecycle import EcsSteps
@@ -74,4 +75,4 @@ if __name__ == "__main__":
     name, boundary = sys.argv[1:]
     assert boundary in BOUNDARIES
     steps = Mortal(Stream1.open(Environment.load(name)), Silent(), boundary=boundary)
-    carry_out(steps, approve, Silent(), apply=True)
+    run_lifecycle(steps, approve, Silent(), apply=True)

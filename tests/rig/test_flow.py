@@ -46,7 +46,7 @@ def servers(cluster: TestCluster) -> Iterator[Stack]:
         try:
             found.server.launch()
             found.server.wait()
-            prefect_setup.set_up(found.api)
+            prefect_setup.set_up(found.profile)
             found.worker.launch()
             found.worker.wait()
             yield found

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
-from xops.ecs.environment import Target
-from xops.ecs.terraform_errors import Diagnostic, classify
+from xops.aws.errors import translate_aws_errors
+from xops.aws.target import Target
 
 EMBEDDED_ENDPOINT = "http://127.0.0.1:4577"
 LOCALSTACK_ENDPOINT = "http://127.0.0.1:4566"
@@ -114,21 +111,6 @@ class Aws:
             CredentialsError: AWS did not accept them.
             UnreachableError: the endpoint does not answer.
         """
-        with translated(f"asking {self.target} who we are"):
+        with translate_aws_errors(f"asking {self.target} who we are"):
             answer = self.client("sts").get_caller_identity()
         return answer["Account"], answer["Arn"]
-
-
-@contextmanager
-def translated(attempted: str) -> Iterator[None]:
-    """Turn boto3's exceptions into xOps errors with a cause and a remedy."""
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        found = str(error)
-        if isinstance(error, HTTPClientError | ConnectionError):
-            found = f"{found} (connection refused or unreachable)"
-        if "NoCredentials" in type(error).__name__:
-            found = f"{found} (no valid credential sources)"
-        diagnostic = Diagnostic("error", found)
-        raise classify(attempted, [diagnostic], datetime.now(UTC)) from error

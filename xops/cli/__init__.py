@@ -21,7 +21,7 @@ from xops.cli.k3s import k3s
 from xops.cli.triggers import triggers
 from xops.core.errors import XopsError
 from xops.core.files import settings
-from xops.core.lifecycle.steps import Status
+from xops.core.lifecycle.steps import OutcomeStatus
 from xops.ecs.services import ServiceState
 from xops.local import doctor as examination
 from xops.local.stack import Stack
@@ -107,7 +107,7 @@ def _stay_up(stack: Stack, started: Sequence[str]) -> None:
 def _print_provisioned(
     stack: Stack, outcome: Mapping[str, Any], actions: Mapping[str, Mapping[str, int]], run_id: str
 ) -> None:
-    if outcome["status"] == Status.UNCHANGED:
+    if outcome["status"] == OutcomeStatus.UNCHANGED:
         out.print("[bold green]Nothing to change:[/] Stream 1 is as its file says.")
     for action, kinds in actions.items():
         listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))

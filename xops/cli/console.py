@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from xops.core.errors import ApprovalRequired
-from xops.core.lifecycle.steps import Approval, Approver, Outcome, who
+from xops.core.lifecycle.gate import Approval, Approver, who
+from xops.core.lifecycle.steps import Outcome
 from xops.core.plan import view as plan_view
 from xops.core.plan.model import Plan
 

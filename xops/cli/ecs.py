@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from xops.aws.access import ENDPOINT_VARIABLE
+from xops.aws.target import Target
 from xops.cli.console import (
     Approve,
     AsJson,
@@ -21,9 +22,9 @@ from xops.cli.console import (
     print_json,
     print_outcome,
 )
-from xops.core.lifecycle.steps import carry_out
+from xops.core.lifecycle.steps import run_lifecycle
 from xops.ecs import lifecycle, terraform_events
-from xops.ecs.environment import Environment, Target
+from xops.ecs.environment import Environment
 from xops.ecs.lifecycle import DriftStatus, EcsSteps
 from xops.ecs.services import ServiceState
 from xops.ecs.stream1 import Stream1
@@ -65,7 +66,7 @@ class _Watcher(PlanWatcher):
 @ecs.command()
 def plan(environment: EnvironmentName, target: TargetName = None, as_json: AsJson = False) -> None:
     """List every change with its reason, and the plan's digest. Changes nothing."""
-    _carry_out(environment, target, as_json, apply=False)
+    _run_lifecycle(environment, target, as_json, apply=False)
 
 
 @ecs.command()
@@ -76,7 +77,7 @@ def apply(
     as_json: AsJson = False,
 ) -> None:
     """Plan, ask for approval where the policy wants it, apply, verify and record."""
-    _carry_out(environment, target, as_json, apply=True, approve=approve)
+    _run_lifecycle(environment, target, as_json, apply=True, approve=approve)
 
 
 @ecs.command()
@@ -87,7 +88,7 @@ def destroy(
     as_json: AsJson = False,
 ) -> None:
     """Remove the environment's Stream 1, after an approval. State bucket and evidence stay."""
-    _carry_out(environment, target, as_json, apply=True, destroy=True, approve=approve)
+    _run_lifecycle(environment, target, as_json, apply=True, destroy=True, approve=approve)
 
 
 @ecs.command()
@@ -138,7 +139,7 @@ def _open(name: str, target: Target | None) -> Stream1:
     return Stream1.open(environment, environ)
 
 
-def _carry_out(
+def _run_lifecycle(
     name: str,
     target: Target | None,
     as_json: bool,
@@ -151,5 +152,5 @@ def _carry_out(
     with bar(f"{stream.environment.subject} on {stream.environment.target}") as show:
         watcher = _Watcher(show, quiet=as_json)
         steps = EcsSteps(stream, watcher, destroy)
-        outcome = carry_out(steps, approver(approve, as_json), watcher, apply=apply)
+        outcome = run_lifecycle(steps, approver(approve, as_json), watcher, apply=apply)
     print_outcome(outcome, as_json=as_json)

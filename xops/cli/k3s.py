@@ -24,7 +24,7 @@ from xops.cli.console import (
     print_row,
 )
 from xops.core.errors import PermanentError
-from xops.core.lifecycle.steps import carry_out
+from xops.core.lifecycle.steps import run_lifecycle
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.operations import kubeconfig as configs
 from xops.k3s.operations.bootstrap import K3sSteps, Status, described
@@ -104,7 +104,7 @@ def plan(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) -
     with bar(f"plan {cluster}") as show:
         watcher = _Watcher(show, quiet=as_json)
         steps = _steps(cluster, lock, watcher)
-        outcome = carry_out(steps, approver(None, as_json), watcher, apply=False)
+        outcome = run_lifecycle(steps, approver(None, as_json), watcher, apply=False)
     print_outcome(outcome, as_json=as_json)
     if not outcome.plan.is_empty:
         raise typer.Exit(WOULD_CHANGE)
@@ -125,7 +125,7 @@ def apply(
     with bar(f"apply {cluster}") as show:
         watcher = _Watcher(show, quiet=as_json)
         steps = _steps(cluster, lock, watcher)
-        outcome = carry_out(steps, approver(approve, as_json), watcher, apply=True)
+        outcome = run_lifecycle(steps, approver(approve, as_json), watcher, apply=True)
     print_outcome(outcome, as_json=as_json)
     if merge_kubeconfig and outcome.verification:
         name = configs.merge(Path(outcome.verification.kubeconfig), merge_kubeconfig)

@@ -13,7 +13,7 @@ import typer
 
 from xops.cli.console import AsJson, escaped, out, print_json, print_row
 from xops.core.errors import Finding, InputError, PermanentError
-from xops.core.lifecycle.steps import who
+from xops.core.lifecycle.gate import who
 from xops.triggers import rule_tests
 from xops.triggers.evaluation import Evaluation, Verdict, evaluate, readings_of
 from xops.triggers.facts import Facts

@@ -4,7 +4,11 @@
     +-- InputError        what a person wrote is wrong; nothing was started       exit code 2
     +-- PermanentError    trying again will not help until something is changed   exit code 1
     |   +-- ApprovalRequired   the plan waits for a person                        exit code 4
+    |   +-- CredentialsError   the credentials were not accepted
+    |   +-- DiskFullError      there is no room left where something was written
     +-- TemporaryError    trying again later is right                             exit code 5
+        +-- StalePlanError     what the plan was made from has changed since
+        +-- UnreachableError   the other side could not be reached over the network
 
 Steps subclass these where a caller must tell causes apart. Only `TemporaryError` is retried.
 """
@@ -13,7 +17,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
+
+
+class ExitCode(IntEnum):
+    """How every command ends. Below 10 it says how the command went, from 10 on what it found."""
+
+    DONE = 0
+    FAILED = 1
+    BAD_INPUT = 2
+    APPROVAL_REQUIRED = 4
+    TEMPORARY = 5
+    FINDINGS = 10
+    """Something is to be acted on: changes, drift, an active trigger, a case that fails."""
+    INCOMPLETE = 11
+    """What was needed for the answer could not be read: the answer is unknown, not "none"."""
+    INTERRUPTED = 130
 
 
 class XopsError(Exception):
@@ -25,7 +45,7 @@ class XopsError(Exception):
         remedy: what the reader can do next, as an instruction; a command where there is one.
     """
 
-    exit_code = 1
+    exit_code: int = ExitCode.FAILED
 
     def __init__(self, attempted: str, found: str, remedy: str) -> None:
         self.attempted = attempted
@@ -71,7 +91,7 @@ class TemporaryError(XopsError):
         retry_after: seconds to wait before the next attempt.
     """
 
-    exit_code = 5
+    exit_code = ExitCode.TEMPORARY
 
     def __init__(
         self, attempted: str, found: str, remedy: str, *, retry_after: float = 10.0
@@ -83,7 +103,23 @@ class TemporaryError(XopsError):
 class ApprovalRequired(PermanentError):  # noqa: N818 - it reports a state, not a fault
     """The plan needs a person's approval of its digest, and none was given."""
 
-    exit_code = 4
+    exit_code = ExitCode.APPROVAL_REQUIRED
+
+
+class CredentialsError(PermanentError):
+    """The other side did not accept the credentials."""
+
+
+class DiskFullError(PermanentError):
+    """There is no room left on the disk that was written to."""
+
+
+class StalePlanError(TemporaryError):
+    """What the plan was made from has changed since; a new plan is needed."""
+
+
+class UnreachableError(TemporaryError):
+    """The other side could not be reached over the network, or the connection was lost."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +143,7 @@ class Finding:
 class InputError(XopsError):
     """What a person wrote is wrong. Carries every finding at once, so one round mends all."""
 
-    exit_code = 2
+    exit_code = ExitCode.BAD_INPUT
 
     def __init__(
         self,

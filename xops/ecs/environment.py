@@ -12,17 +12,17 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from xops.aws.target import Target
 from xops.core.errors import Finding, InputError
 from xops.core.files import settings
 from xops.core.files.validation import Model
-from xops.core.lifecycle.approval_policy import Approval
+from xops.core.lifecycle.approval_policy import ApprovalPolicy
 from xops.core.money import Amount
 
 FOLDER = settings.ROOT / "deployments" / "environments"
@@ -49,14 +49,6 @@ _LOG_RETENTION_DAYS = (
 )  # fmt: skip
 
 _WEEKDAY = "(MON|TUE|WED|THU|FRI|SAT|SUN)"
-
-
-class Target(StrEnum):
-    """Where an environment runs."""
-
-    EMBEDDED = "embedded"
-    LOCALSTACK = "localstack"
-    AWS = "aws"
 
 
 class Budget(Model):
@@ -289,7 +281,7 @@ class Environment(Model):
     github: GitHub | None = None
     state: State = State()
     evidence: Evidence = Evidence()
-    approval: Approval = Approval()
+    approval: ApprovalPolicy = ApprovalPolicy()
     tags: Annotated[
         dict[str, str], Field(description="On every resource; FOCUS reports group by them.")
     ] = {}

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from xops.core.errors import PermanentError
 from xops.core.lifecycle import steps as lifecycle
-from xops.core.lifecycle.steps import Approval
+from xops.core.lifecycle import watching
+from xops.core.lifecycle.gate import Approval
 from xops.core.plan.model import Plan
 from xops.ecs.environment import Environment
 from xops.ecs.services import ServiceState
@@ -19,7 +20,7 @@ from xops.ecs.terraform_events import Progress
 Outcome = lifecycle.Outcome[Verification]
 
 
-class Watcher(lifecycle.Watcher, Protocol):
+class Watcher(watching.Watcher, Protocol):
     """Who is shown what happens while it happens."""
 
     def progress(self, progress: Progress) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import tenacity
 
-from xops.aws.access import Aws, translated
+from xops.aws.access import Aws
+from xops.aws.errors import translate_aws_errors
 from xops.core.errors import PermanentError, TemporaryError
 
 logger = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ class Services:
             time.sleep(self.poll_seconds)
 
     def _look(self, expected: Expected) -> ServiceState:
-        with translated(f"describing service {expected.name}"):
+        with translate_aws_errors(f"describing service {expected.name}"):
             answer = self.aws.client("ecs").describe_services(
                 cluster=expected.cluster, services=[expected.name]
             )
@@ -139,7 +140,7 @@ class Services:
     def _targets(self, expected: Expected) -> tuple[int | None, int | None]:
         if expected.target_group is None:
             return None, None
-        with translated(f"reading the targets of {expected.name}"):
+        with translate_aws_errors(f"reading the targets of {expected.name}"):
             answer = self.aws.client("elbv2").describe_target_health(
                 TargetGroupArn=expected.target_group
             )
@@ -172,7 +173,7 @@ class Services:
     def _stop_reasons(self, expected: Expected) -> list[str]:
         """Container and reason of the tasks of the new revision that stopped, without repeats."""
         ecs = self.aws.client("ecs")
-        with translated(f"reading the stopped tasks of {expected.name}"):
+        with translate_aws_errors(f"reading the stopped tasks of {expected.name}"):
             arns = ecs.list_tasks(
                 cluster=expected.cluster, serviceName=expected.name, desiredStatus="STOPPED"
             )["taskArns"]

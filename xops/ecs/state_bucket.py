@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from xops.aws.access import translated
+from xops.aws.errors import translate_aws_errors
 from xops.core.errors import PermanentError
 from xops.core.plan.model import Action, Change, Json
 
@@ -39,7 +39,7 @@ class StateBucket:
         Raises:
             PermanentError: it belongs to somebody else.
         """
-        with translated(f"looking for the state's bucket {self.name}"):
+        with translate_aws_errors(f"looking for the state's bucket {self.name}"):
             try:
                 self.client.head_bucket(Bucket=self.name)
             except ClientError as error:
@@ -72,7 +72,7 @@ class StateBucket:
     def apply(self, changes: list[Change]) -> None:
         """Do what `changes` says; each property is set by one idempotent call."""
         names = {change.target.rsplit("#", 1)[1] for change in changes}
-        with translated(f"preparing the state's bucket {self.name}"):
+        with translate_aws_errors(f"preparing the state's bucket {self.name}"):
             if "bucket" in names:
                 self._create()
                 names = set(self._wanted())
@@ -109,7 +109,7 @@ class StateBucket:
 
     def _found(self) -> dict[str, Json]:
         bucket = self.client
-        with translated(f"reading the state's bucket {self.name}"):
+        with translate_aws_errors(f"reading the state's bucket {self.name}"):
             return {
                 "versioning": self._read(bucket.get_bucket_versioning, lambda a: a.get("Status")),
                 "encryption": self._read(bucket.get_bucket_encryption, _algorithm),

@@ -16,17 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from xops.aws.access import Aws
-from xops.core.evidence import stores as evidence
+from xops.aws.target import Target
+from xops.core.errors import StalePlanError
+from xops.core.evidence import records, stores
 from xops.core.files import settings
-from xops.core.lifecycle.steps import who
+from xops.core.lifecycle.gate import who
 from xops.core.plan.model import Change, Plan
 from xops.ecs import changes as terraform_changes
 from xops.ecs import terraform_discovery
-from xops.ecs.environment import Environment, Target
+from xops.ecs.environment import Environment
 from xops.ecs.services import HealthCheck, Services, ServiceState, check_health
 from xops.ecs.state_bucket import StateBucket
 from xops.ecs.terraform import SavedPlan, Terraform
-from xops.ecs.terraform_errors import InitRequiredError, StalePlanError
+from xops.ecs.terraform_errors import InitRequiredError
 from xops.ecs.terraform_events import ProgressHandler
 
 SOURCE = settings.ROOT / "terraform"
@@ -194,12 +196,12 @@ class Stream1:
         """Keep one record in the environment's evidence store; its address."""
         kept = self.environment.evidence
         folder = Path(kept.folder) if kept.folder else settings.home() / "evidence"
-        store: evidence.EvidenceStore = evidence.FolderStore(folder)
+        store: stores.EvidenceStore = stores.FolderStore(folder)
         if kept.store == "bucket":
             name = kept.bucket or self.bucket.name
-            store = evidence.S3Store(self.aws.client("s3"), name, kept.prefix)
+            store = stores.S3Store(self.aws.client("s3"), name, kept.prefix)
         known = {"account": self.account, "caller": self.caller, "who": who()}
-        return evidence.record(store, self.environment.subject, kind, digest, {**known, **facts})
+        return records.record(store, self.environment.subject, kind, digest, {**known, **facts})
 
     def _backend(self) -> dict[str, str]:
         options = {

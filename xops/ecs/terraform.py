@@ -20,10 +20,10 @@ import python_terraform
 from python_terraform import IsFlagged
 
 from xops.core import process
-from xops.core.errors import XopsError
+from xops.core.errors import StalePlanError, XopsError
 from xops.core.files import settings
 from xops.ecs.terraform_discovery import AWS_PROVIDER, Binary, base_environment
-from xops.ecs.terraform_errors import UNLOCK, Diagnostic, StalePlanError, classify
+from xops.ecs.terraform_errors import UNLOCK, Diagnostic, classify
 from xops.ecs.terraform_events import EventStream, ProgressHandler, diagnostic
 
 _SHORT = 120.0

@@ -11,7 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from xops.core.errors import PermanentError, TemporaryError, XopsError
+from xops.aws.errors import ThrottledError
+from xops.core.errors import (
+    CredentialsError,
+    DiskFullError,
+    PermanentError,
+    StalePlanError,
+    TemporaryError,
+    UnreachableError,
+    XopsError,
+)
 
 UNLOCK = "xops ecs unlock --environment NAME"
 
@@ -68,32 +77,12 @@ class StateLockedError(TemporaryError):
         )
 
 
-class StalePlanError(TemporaryError):
-    """The state moved after the plan was made; a new plan is needed."""
-
-
-class CredentialsError(PermanentError):
-    """AWS did not accept the credentials."""
-
-
-class ThrottledError(TemporaryError):
-    """AWS asked for fewer requests, and the provider's own retries were not enough."""
-
-
-class UnreachableError(TemporaryError):
-    """An endpoint could not be reached over the network."""
-
-
 class InitRequiredError(PermanentError):
     """The data folder does not fit the configuration: `terraform init` comes first."""
 
 
 class ProviderMissingError(PermanentError):
     """A provider plugin could not be had from the mirror or the registry."""
-
-
-class DiskFullError(PermanentError):
-    """A write failed because the disk is full."""
 
 
 @dataclass(frozen=True)

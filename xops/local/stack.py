@@ -10,6 +10,7 @@ import httpx
 
 from xops.core.files import settings
 from xops.local.services import Service, answers, python, read_record
+from xops.prefect_server.profile import Profile
 
 POOL = "xops-local"
 _PORTS = {"aws": ("XOPS_AWS_PORT", 4577), "prefect": ("XOPS_PREFECT_PORT", 4200)}
@@ -41,6 +42,11 @@ class Stack:
     def ui(self) -> str:
         """Where a person finds the Prefect UI."""
         return f"http://127.0.0.1:{self.server.port}"
+
+    @property
+    def profile(self) -> Profile:
+        """How its Prefect server is set up."""
+        return Profile(self.api, POOL, prefect_environment(self.api))
 
     @property
     def api(self) -> str:

@@ -51,7 +51,7 @@ def bring_up(stack: Stack, say: Say) -> list[str]:
     for service in (stack.aws, stack.server):
         say(f"{_verb(service.name, started)} {service.name} on port {service.port}")
         service.wait()
-    prefect_setup.set_up(stack.api, on_step=say)
+    prefect_setup.set_up(stack.profile, on_step=say)
     if stack.worker.launch():
         started.append(stack.worker.name)
     say(f"{_verb(stack.worker.name, started)} {stack.worker.name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,20 +21,19 @@ from xops.core.files import settings
 from xops.core.process import Command, Finished, run
 from xops.ecs import environment
 from xops.k3s.cluster_file import cluster as inventory
-from xops.local.services import python
-from xops.local.stack import POOL, prefect_environment
 from xops.prefect_server import automations
+from xops.prefect_server.profile import Profile
 from xops.prefect_server.runs import client
 
 _TEMPLATE = settings.ROOT / "deployments" / "pools" / "process.json"
 _DEADLINE = 300.0
 
 
-def set_up(api_url: str, *, on_step: Callable[[str], None] = lambda step: None) -> None:
-    """Create or update everything that the embedded profile needs on a running server.
+def set_up(profile: Profile, *, on_step: Callable[[str], None] = lambda step: None) -> None:
+    """Create or update everything that xOps needs on a running server.
 
     Args:
-        api_url: the server's API, ending in /api.
+        profile: which server.
         on_step: told what is being done, a line at a time.
 
     Raises:
@@ -41,28 +41,28 @@ def set_up(api_url: str, *, on_step: Callable[[str], None] = lambda step: None) 
         PermanentError: the server refused something.
     """
     files = automations.read()
-    with _server(api_url) as prefect:
-        on_step(f"work pool {POOL}")
-        _work_pool(prefect)
+    with _server(profile.api) as prefect:
+        on_step(f"work pool {profile.pool}")
+        _make_work_pool(prefect, profile.pool)
         on_step("concurrency limits")
-        _limits(prefect)
+        _make_limits(prefect)
     on_step("blocks")
-    _run(api_url, "saving the block documents", "blocks")
+    _run(profile, "saving the block documents", "blocks")
     on_step("deployments")
-    deploy(api_url)
-    with _server(api_url) as prefect:
+    deploy(profile)
+    with _server(profile.api) as prefect:
         on_step("automations")
         automations.apply(prefect, files)
 
 
-def deploy(api_url: str, file: Path = settings.ROOT / "prefect.yaml") -> None:
+def deploy(profile: Profile, file: Path = settings.ROOT / "prefect.yaml") -> None:
     """Create or update every deployment that the file names.
 
     Raises:
         PermanentError: one was refused; those before it are deployed.
     """
     every = ("deploy", "--all", "--prefect-file", str(file))
-    _run(api_url, f"deploying {file.name}", "prefect", "--no-prompt", *every)
+    _run(profile, f"deploying {file.name}", "prefect", "--no-prompt", *every)
 
 
 def base_job_template(file: Path = _TEMPLATE, root: Path = settings.ROOT) -> dict[str, Any]:
@@ -85,32 +85,35 @@ def _server(api_url: str) -> Iterator[SyncPrefectClient]:
         ) from error
 
 
-def _work_pool(prefect: SyncPrefectClient) -> None:
+def _make_work_pool(prefect: SyncPrefectClient, pool: str) -> None:
     ours: dict[str, Any] = {
         "description": "Flow runs as processes on this machine.",
         "base_job_template": base_job_template(),
     }
     try:
-        prefect.create_work_pool(WorkPoolCreate(name=POOL, type="process", **ours))
+        prefect.create_work_pool(WorkPoolCreate(name=pool, type="process", **ours))
     except ObjectAlreadyExists:
         # Whether it is paused, and how many runs it takes at once, is a person's to say.
-        prefect.update_work_pool(POOL, WorkPoolUpdate(**ours))
+        prefect.update_work_pool(pool, WorkPoolUpdate(**ours))
 
 
-def _limits(prefect: SyncPrefectClient) -> None:
+def _make_limits(prefect: SyncPrefectClient) -> None:
     slots = [environment.slot(name) for name in environment.names()]
     slots += [inventory.slot(name) for name in inventory.names()]
     for slot in slots:
         prefect.upsert_global_concurrency_limit_by_name(slot, 1)
 
 
-def _run(api_url: str, attempted: str, *module_and_arguments: str) -> Finished:
-    environ = {**os.environ, **prefect_environment(api_url), "XOPS_WORK_POOL": POOL}
+def _run(profile: Profile, attempted: str, *module_and_arguments: str) -> Finished:
+    environ = {**os.environ, **profile.environ, "XOPS_WORK_POOL": profile.pool}
     # Unset, it stays in the deployments as a placeholder that each run fills in.
     environ.pop("XOPS_ROOT", None)
     terminal = {"COLUMNS": "160", "NO_COLOR": "1", "TERM": "dumb"}
     command = Command(
-        python(*module_and_arguments), settings.ROOT, {**environ, **terminal}, _DEADLINE
+        [sys.executable, "-m", *module_and_arguments],
+        settings.ROOT,
+        {**environ, **terminal},
+        _DEADLINE,
     )
     finished = run(command)
     if finished.returncode != 0:

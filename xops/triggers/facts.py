@@ -1,7 +1,7 @@
 """The facts of an evaluation: what was measured, over which weeks, and how completely.
 
-The model is the schema of a facts file, `deployments/facts.schema.json`. `xops.triggers.measure.collect`
-makes facts from GitHub; a file replaces GitHub entirely.
+The model is the schema of a facts file, `deployments/facts.schema.json`.
+`xops.triggers.measure.collect` makes facts from GitHub; a file replaces GitHub entirely.
 
 Three rules hold everywhere. A week is half-open, from Monday 00:00 to the next Monday 00:00 in
 `timezone`, and is named by the date of its Monday. A number that is not known is null, never 0. A
@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AwareDatetime, Field, ValidationInfo, field_validator
 
 from xops.core.files import settings
-from xops.core.files.validation import Model, Problem, raise_if_any
+from xops.core.files.validation import Model, ValidationIssue, raise_if_any
 
 SCHEMA = settings.ROOT / "deployments" / "facts.schema.json"
 WEEK = timedelta(days=7)
@@ -328,7 +328,7 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _duplicates(weeks: Iterable[Week]) -> Iterator[Problem]:
+def _duplicates(weeks: Iterable[Week]) -> Iterator[ValidationIssue]:
     seen: set[date] = set()
     for index, week in enumerate(weeks):
         if week.start in seen:
@@ -336,14 +336,14 @@ def _duplicates(weeks: Iterable[Week]) -> Iterator[Problem]:
         seen.add(week.start)
 
 
-def _not_over(weeks: Iterable[Week], as_of: date) -> Iterator[Problem]:
+def _not_over(weeks: Iterable[Week], as_of: date) -> Iterator[ValidationIssue]:
     for index, week in enumerate(weeks):
         if week.end > as_of:
             text = f"the week of {week.start} is not over on {as_of} (as_of)"
             yield (index, "start"), text
 
 
-def _misplaced(weeks: Iterable[Week], zone: ZoneInfo) -> Iterator[Problem]:
+def _misplaced(weeks: Iterable[Week], zone: ZoneInfo) -> Iterator[ValidationIssue]:
     for index, week in enumerate(weeks):
         for place, request in enumerate(week.pull_requests):
             if (found := week_of(request.merged_at, zone)) != week.start:

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from xops.core.files import settings
 from xops.core.files.secret import SecretReference
-from xops.core.files.validation import Model, Problem, raise_if_any
+from xops.core.files.validation import Model, ValidationIssue, raise_if_any
 from xops.core.money import Amount
 from xops.triggers.facts import digest, zone_name
 
@@ -243,7 +243,7 @@ class GitHub(Model):
     @classmethod
     def _named_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         lower = [name.lower() for name in value]
-        again: list[Problem] = [
+        again: list[ValidationIssue] = [
             ((index,), f"{value[index]} is named twice")
             for index, name in enumerate(lower)
             if name in lower[:index]

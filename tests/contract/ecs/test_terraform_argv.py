@@ -14,10 +14,10 @@ import pytest
 import python_terraform
 from python_terraform import IsFlagged, IsNotFlagged
 
-from xops.core.errors import PermanentError
+from xops.core.errors import PermanentError, StalePlanError
 from xops.ecs.terraform import SavedPlan, Terraform
 from xops.ecs.terraform_discovery import Binary
-from xops.ecs.terraform_errors import StalePlanError, StateLockedError, TerraformError
+from xops.ecs.terraform_errors import StateLockedError, TerraformError
 from xops.ecs.terraform_events import Progress
 
 SAMPLES = Path(__file__).parents[2] / "unit" / "ecs" / "samples"

@@ -19,14 +19,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.contract.k3s.hosts_in_memory import Event, Killed, Machine, World
 from tests.k3s_hosts import row
 from tests.k3s_release import VERSION, release
-from xops.core.errors import PermanentError
-from xops.core.lifecycle.steps import Approval, Status, carry_out
+from xops.core.errors import PermanentError, StalePlanError
+from xops.core.lifecycle.gate import Approval
+from xops.core.lifecycle.steps import OutcomeStatus, run_lifecycle
 from xops.core.plan.model import Plan
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.operations import tokens
 from xops.k3s.operations.apply import NotReadyError, QuorumError
-from xops.k3s.operations.bootstrap import K3sSteps, NotSteadyError, Outcome, StalePlanError
+from xops.k3s.operations.bootstrap import K3sSteps, NotSteadyError, Outcome
 from xops.k3s.operations.tokens import Tokens
 from xops.k3s.release import bundle
 from xops.k3s.release.lock import ARCHITECTURES
@@ -70,7 +71,7 @@ class Lab:
 
     def apply(self) -> Outcome:
         """From facts to record, approved by whoever is asked."""
-        return carry_out(self.steps, _yes, self.watched, apply=True, sleep=lambda _: None)
+        return run_lifecycle(self.steps, _yes, self.watched, apply=True, sleep=lambda _: None)
 
     def change(self, **values: Any) -> None:
         """Write other values into the cluster's file."""
@@ -167,7 +168,7 @@ def test_bare_hosts_become_a_cluster_and_stay_as_they_are(
     here = lab(servers, agents)
     first = here.apply()
 
-    assert first.status is Status.APPLIED
+    assert first.status is OutcomeStatus.APPLIED
     assert first.verification is not None
     assert {node.name for node in first.verification.nodes} == set(here.world.machines)
     assert here.world.founded == 1
@@ -176,7 +177,7 @@ def test_bare_hosts_become_a_cluster_and_stay_as_they_are(
     here.world.forget_events()
     before = {name: dict(machine.files) for name, machine in here.world.machines.items()}
     second = here.apply()
-    assert second.status is Status.UNCHANGED
+    assert second.status is OutcomeStatus.UNCHANGED
     assert here.world.seen("put", "prepare", "start", "gate", "undo", "forget") == []
     assert {name: machine.files for name, machine in here.world.machines.items()} == before
     assert set(here.restarts.values()) == {0}
@@ -230,7 +231,7 @@ def test_images_are_on_all_hosts_before_any_binary_changes(closed: MakeLab) -> N
     assert len(images) == 5
     assert max(images) < min(starts)
     assert all(len(machine.images) == 1 for machine in here.world.machines.values())
-    assert here.apply().status is Status.UNCHANGED
+    assert here.apply().status is OutcomeStatus.UNCHANGED
 
 
 def test_nobody_keeps_cluster_init_when_there_are_others(lab: MakeLab) -> None:
@@ -518,7 +519,7 @@ def test_a_stale_plan_is_shown_and_approved_anew(lab: MakeLab) -> None:
             here.machine("server-1").files[paths.CONFIG] = (b"debug: true\n", 0o600)
         return _yes(plan)
 
-    outcome = carry_out(here.steps, approve, here.watched, apply=True, sleep=lambda _: None)
+    outcome = run_lifecycle(here.steps, approve, here.watched, apply=True, sleep=lambda _: None)
     assert len(set(approved)) == 2
     assert outcome.plan.digest == approved[1]
 

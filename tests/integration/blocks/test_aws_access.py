@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 
 from blocks import AwsAccess
 from xops.aws.access import Aws
-from xops.ecs.environment import Target
+from xops.aws.target import Target
 
 ROLE = "arn:aws:iam::123456789012:role/xops-run"
 

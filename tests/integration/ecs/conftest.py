@@ -8,7 +8,7 @@ import pytest
 
 from tests.embedded_aws import endpoint
 from xops.aws.access import Aws
-from xops.ecs.environment import Target
+from xops.aws.target import Target
 
 __all__ = ["aws", "endpoint", "fault"]
 

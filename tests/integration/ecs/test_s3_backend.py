@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from xops.aws.access import Aws
+from xops.core.errors import CredentialsError
 from xops.ecs.state_bucket import StateBucket
 from xops.ecs.terraform import Terraform
 from xops.ecs.terraform_discovery import find_binary
-from xops.ecs.terraform_errors import CredentialsError, StateLockedError
+from xops.ecs.terraform_errors import StateLockedError
 
 STACK = """
 terraform {

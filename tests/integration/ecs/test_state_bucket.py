@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from xops.aws.access import Aws
-from xops.core.errors import PermanentError
+from xops.aws.target import Target
+from xops.core.errors import CredentialsError, PermanentError, UnreachableError
 from xops.core.plan.model import Action
-from xops.ecs.environment import Target
 from xops.ecs.state_bucket import StateBucket
-from xops.ecs.terraform_errors import CredentialsError, UnreachableError
 
 PROPERTIES = ["versioning", "encryption", "public_access", "policy", "old_versions_days"]
 

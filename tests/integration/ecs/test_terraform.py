@@ -18,17 +18,15 @@ from typing import Any
 
 import pytest
 
-from xops.core.errors import PermanentError
+from xops.core.errors import DiskFullError, PermanentError, StalePlanError
 from xops.core.plan.model import Action, Plan
 from xops.ecs import terraform_discovery
 from xops.ecs.changes import from_terraform
 from xops.ecs.terraform import SavedPlan, Terraform
 from xops.ecs.terraform_discovery import find_binary, find_mirror
 from xops.ecs.terraform_errors import (
-    DiskFullError,
     InitRequiredError,
     ProviderMissingError,
-    StalePlanError,
     StateLockedError,
     TerraformError,
 )

@@ -10,9 +10,9 @@ import pytest
 
 from tests.embedded_aws import client, endpoint
 from xops.aws.access import Aws
+from xops.aws.target import Target
 from xops.core.plan.model import Plan
 from xops.ecs.changes import from_terraform
-from xops.ecs.environment import Target
 from xops.ecs.stream1 import SOURCE, copy_source, use_local_backend
 from xops.ecs.terraform import Terraform
 from xops.ecs.terraform_discovery import find_binary, find_mirror

@@ -24,15 +24,10 @@ from tests.integration.k3s.access import (
 )
 from tests.integration.k3s.conftest import MakeSshd
 from tests.integration.k3s.sshd import OPERATOR, Sshd, find
+from xops.core.errors import UnreachableError
 from xops.k3s.ssh import remote_programs as ssh_programs
 from xops.k3s.ssh.connector import SshConnector, SshTransport
-from xops.k3s.ssh.transport_protocol import (
-    CommandTimeoutError,
-    LockedError,
-    SudoError,
-    UnreachableError,
-    Upload,
-)
+from xops.k3s.ssh.transport_protocol import CommandTimeoutError, LockedError, SudoError, Upload
 
 Eventually = Callable[..., Any]
 

@@ -23,15 +23,10 @@ from tests.integration.k3s.access import (
 )
 from tests.integration.k3s.conftest import MakeSshd
 from tests.integration.k3s.sshd import OPERATOR, Sshd, find, new_key
-from xops.core.errors import InputError
+from xops.core.errors import InputError, UnreachableError
 from xops.k3s.cluster_file.cluster import Ssh
 from xops.k3s.ssh.connector import SshConnector, fingerprint
-from xops.k3s.ssh.transport_protocol import (
-    AuthenticationError,
-    HostKeyError,
-    UnreachableError,
-    Upload,
-)
+from xops.k3s.ssh.transport_protocol import AuthenticationError, HostKeyError, Upload
 
 Eventually = Callable[..., Any]
 

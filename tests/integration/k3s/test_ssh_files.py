@@ -11,14 +11,10 @@ import pytest
 from tests.integration.k3s.access import gone, sha256
 from tests.integration.k3s.conftest import MakeSshd
 from tests.integration.k3s.sshd import Sshd
-from xops.core.errors import PermanentError
+from xops.core.errors import DiskFullError, PermanentError, UnreachableError
 from xops.k3s.ssh import remote_programs as ssh_programs
 from xops.k3s.ssh.connector import SshTransport
-from xops.k3s.ssh.transport_protocol import (
-    DiskFullError,
-    UnreachableError,
-    Upload,
-)
+from xops.k3s.ssh.transport_protocol import Upload
 
 Eventually = Callable[..., Any]
 

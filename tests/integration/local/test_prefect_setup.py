@@ -31,6 +31,7 @@ from xops.local.stack import POOL, Stack, stack
 from xops.prefect_server import automations, runs
 from xops.prefect_server import setup as prefect_setup
 from xops.prefect_server.automations import AutomationFile
+from xops.prefect_server.profile import Profile
 
 DEPLOYMENTS = {
     "provision-ecs/ecs",
@@ -71,7 +72,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         try:
             found.server.launch()
             found.server.wait()
-            prefect_setup.set_up(found.api)
+            prefect_setup.set_up(found.profile)
             yield found
         finally:
             # In this order: a worker whose server is gone takes minutes to end.
@@ -170,7 +171,7 @@ def test_doing_it_again_changes_nothing_and_keeps_what_people_have_set(
     before = everything(servers, prefect)
     said: list[str] = []
 
-    prefect_setup.set_up(servers.api, on_step=said.append)
+    prefect_setup.set_up(servers.profile, on_step=said.append)
 
     assert everything(servers, prefect) == before
     assert before["documents"]["xops-environment/test"][1]["target"] == "localstack"
@@ -220,7 +221,7 @@ def test_a_misspelt_key_is_refused_before_the_server_is_asked(
 
 def test_a_server_that_does_not_answer_is_an_error_with_advice() -> None:
     with pytest.raises(PermanentError, match="setting up the Prefect server at"):
-        prefect_setup.set_up("http://127.0.0.1:1/api")
+        prefect_setup.set_up(Profile("http://127.0.0.1:1/api", POOL, {}))
 
 
 def test_a_deployment_that_is_refused_is_an_error_that_says_why(
@@ -230,7 +231,7 @@ def test_a_deployment_that_is_refused_is_an_error_that_says_why(
     text = (settings.ROOT / "prefect.yaml").read_text()
     file.write_text(text.replace("{{ $XOPS_WORK_POOL }}", "xops-nowhere"))
     with pytest.raises(PermanentError) as caught:
-        prefect_setup.deploy(servers.api, file)
+        prefect_setup.deploy(servers.profile, file)
     assert "'xops-nowhere' which does not exist" in str(caught.value)
     assert "xops up" in caught.value.remedy
 

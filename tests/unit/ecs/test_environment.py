@@ -11,10 +11,11 @@ import jsonschema
 import pytest
 import yaml
 
+from xops.aws.target import Target
 from xops.core.errors import InputError
 from xops.core.plan.model import Action, Change, Plan
 from xops.ecs import environment
-from xops.ecs.environment import Approval, Environment, Target
+from xops.ecs.environment import ApprovalPolicy, Environment
 
 BUDGETS = {"local": 0, "test": 45, "sit": 120, "prod": 180, "peak": 380}
 PROD: dict[str, Any] = yaml.safe_load((environment.FOLDER / "prod.yaml").read_text())
@@ -434,7 +435,7 @@ def test_which_plans_wait_for_a_person(required_for: list[str], waits: list[bool
         (DELETE,),
         (CREATE, UPDATE, DELETE),
     ]
-    approval = Approval(required_for=required_for)  # type: ignore[arg-type]
+    approval = ApprovalPolicy(required_for=required_for)  # type: ignore[arg-type]
 
     found = [approval.needed(Plan(subject="s", target="aws", changes=row)) for row in plans]
 

@@ -6,13 +6,10 @@ once and never changed. Two stores exist: a folder, and an S3 bucket.
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
+
+from xops.core.files.private_file import write_private
 
 
 class EvidenceStore(Protocol):
@@ -38,16 +35,9 @@ class FolderStore:
         self.folder = folder
 
     def put(self, key: str, body: bytes) -> str:
-        """Write to a temporary name, then link: a reader never sees half a record."""
+        """Keep it on the disk: whole, readable by its owner, and still there after a power cut."""
         path = self.folder / key
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(body)
-            os.link(temporary, path)
-        finally:
-            Path(temporary).unlink()
+        write_private(path, body, replace=False)
         return str(path)
 
 
@@ -70,34 +60,3 @@ class S3Store:
             IfNoneMatch="*",
         )
         return f"s3://{self.bucket}/{name}"
-
-
-def record(
-    store: EvidenceStore,
-    subject: str,
-    kind: str,
-    digest: str,
-    facts: Mapping[str, Any],
-    now: datetime | None = None,
-) -> str:
-    """Keep one record and return its address.
-
-    Args:
-        store: where it goes.
-        subject: what it is about, for example `ecs/prod`.
-        kind: what happened: `apply`, `destroy`, `drift`.
-        digest: the plan's digest that the record is bound to.
-        facts: JSON values: who, outputs, timings, verification.
-        now: the moment of the record (UTC); the clock's if None.
-    """
-    moment = (now or datetime.now(UTC)).astimezone(UTC)
-    # The record's own identity comes last: no fact of the same name may stand in for it.
-    body = {
-        **facts,
-        "recorded_at": moment.isoformat(),
-        "subject": subject,
-        "kind": kind,
-        "digest": digest,
-    }
-    key = f"{subject}/{moment:%Y%m%dT%H%M%S.%fZ}-{digest[:12]}-{kind}.json"
-    return store.put(key, json.dumps(body, indent=2, sort_keys=True, default=str).encode())

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
+from typing import Annotated
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-Place = tuple[int | str, ...]
+Loc = tuple[int | str, ...]
 """Keys and indexes from the value at hand down to the part that is wrong; empty for the whole."""
 
-Problem = tuple[Place, str]
+ValidationIssue = tuple[Loc, str]
 """Where something is wrong, and what."""
+
+
+_time_zones = cache(available_timezones)  # walks through hundreds of files
+
+
+def _check_time_zone(name: str) -> str:
+    if name not in _time_zones():
+        raise ValueError("is no IANA time zone; write one like Australia/Sydney")
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_check_time_zone)]
+"""The IANA name of a time zone."""
 
 
 class Model(BaseModel):
@@ -23,24 +39,26 @@ class Model(BaseModel):
     )
 
 
-def detail(problem: Problem, value: object = None, kind: str = "rule") -> InitErrorDetails:
+def error_details(
+    issue: ValidationIssue, value: object = None, kind: str = "rule"
+) -> InitErrorDetails:
     """One finding as pydantic takes it. `value` is what was found there, where that helps."""
-    place, message = problem
+    loc, message = issue
     # Without a value the message stands alone: what it says names what was found.
     shown = {} if value is None else value
-    return InitErrorDetails(type=PydanticCustomError(kind, message), loc=place, input=shown)
+    return InitErrorDetails(type=PydanticCustomError(kind, message), loc=loc, input=shown)
 
 
-def located(details: list[InitErrorDetails]) -> ValidationError:
+def validation_error(details: list[InitErrorDetails]) -> ValidationError:
     """An error for a validator to raise: each finding is reported at its own place below it."""
     return ValidationError.from_exception_data("rules", details)
 
 
-def raise_if_any(problems: Iterable[Problem]) -> None:
+def raise_if_any(issues: Iterable[ValidationIssue]) -> None:
     """Raise what was found, if anything was.
 
     Raises:
-        ValidationError: each problem at its own place.
+        ValidationError: each issue at its own place.
     """
-    if details := [detail(problem) for problem in problems]:
-        raise located(details)
+    if details := [error_details(issue) for issue in issues]:
+        raise validation_error(details)

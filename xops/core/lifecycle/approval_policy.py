@@ -10,7 +10,7 @@ from xops.core.files.validation import Model
 from xops.core.plan.model import Action, Plan
 
 
-class Approval(Model):
+class ApprovalPolicy(Model):
     """Which changes wait for a person. Anything that destroys always does."""
 
     # A tuple and no set: it is written out in one order, in the schema and in the evidence.

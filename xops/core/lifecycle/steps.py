@@ -1,13 +1,11 @@
 """The order of every step that changes something: plan -> gate -> apply -> verify -> record.
 
-`carry_out` is the same for all steps, for the Prefect flows and for the shell; who approves, and
-how progress is shown, is the caller's.
+`run_lifecycle` is the same for all steps, for the Prefect flows and for the shell; who approves,
+and how progress is shown, is the caller's.
 """
 
 from __future__ import annotations
 
-import getpass
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,30 +14,21 @@ from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
 from xops.core.errors import TemporaryError, XopsError
+from xops.core.lifecycle.gate import Approval, Approver
+from xops.core.lifecycle.watching import Watcher
 from xops.core.plan.model import Plan
 
 ATTEMPTS = 3
 """How often a change is planned anew after a temporary error before it is given up."""
 
 
-class Status(StrEnum):
+class OutcomeStatus(StrEnum):
     """How a request ended."""
 
     PLANNED = "planned"
     UNCHANGED = "unchanged"
     APPLIED = "applied"
     REJECTED = "rejected"
-
-
-@dataclass(frozen=True)
-class Approval:
-    """Who let a plan pass: `by` names a person or the policy, `digest` the plan they saw."""
-
-    by: str
-    how: str
-    digest: str
-    approved: bool = True
-    reason: str = ""
 
 
 class Verification(Protocol):
@@ -53,16 +42,16 @@ class Verification(Protocol):
 
 
 @dataclass(frozen=True)
-class Outcome[Seen: Verification]:
+class Outcome[VerificationT: Verification]:
     """How a request ended, for people and for `--json`."""
 
-    status: Status
+    status: OutcomeStatus
     subject: str
     target: str
     plan: Plan
     approval: Approval | None = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
-    verification: Seen | None = None
+    verification: VerificationT | None = None
     evidence: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -76,16 +65,6 @@ class Outcome[Seen: Verification]:
         return {**values, "outputs": dict(self.outputs)}
 
 
-class Watcher(Protocol):
-    """Who is shown what happens while it happens."""
-
-    def plan_ready(self, plan: Plan) -> None:
-        """A plan was made; nothing was changed yet."""
-
-    def note(self, message: str) -> None:
-        """Something worth a line happened."""
-
-
 class Planned(Protocol):
     """A step's own plan; what a person sees of it is `plan`."""
 
@@ -95,18 +74,15 @@ class Planned(Protocol):
         ...
 
 
-Approver = Callable[[Plan], Approval]
-
-
-class Steps[Made: Planned, Seen: Verification](Protocol):
-    """The steps that `carry_out` puts in order."""
+class Steps[PlanT: Planned, VerificationT: Verification](Protocol):
+    """The steps that `run_lifecycle` puts in order."""
 
     @property
     def kind(self) -> str:
         """What the record is called: `apply` or `destroy`."""
         ...
 
-    def plan(self) -> Made:
+    def plan(self) -> PlanT:
         """Read the facts and plan; changes nothing.
 
         Raises:
@@ -118,7 +94,7 @@ class Steps[Made: Planned, Seen: Verification](Protocol):
         """The approval that the policy gives by itself; None if a person must decide."""
         ...
 
-    def apply(self, planned: Made) -> dict[str, Any]:
+    def apply(self, planned: PlanT) -> dict[str, Any]:
         """Apply exactly this plan; the outputs.
 
         Raises:
@@ -130,7 +106,7 @@ class Steps[Made: Planned, Seen: Verification](Protocol):
         """The outputs as they are now, where there is nothing to apply."""
         ...
 
-    def verify(self, outputs: Mapping[str, Any]) -> Seen | None:
+    def verify(self, outputs: Mapping[str, Any]) -> VerificationT | None:
         """Look at the outcome from outside; None where nothing is left to look at."""
         ...
 
@@ -139,14 +115,14 @@ class Steps[Made: Planned, Seen: Verification](Protocol):
         ...
 
 
-def carry_out[Made: Planned, Seen: Verification](
-    steps: Steps[Made, Seen],
+def run_lifecycle[PlanT: Planned, VerificationT: Verification](
+    steps: Steps[PlanT, VerificationT],
     approve: Approver,
     watcher: Watcher,
     *,
     apply: bool,
     sleep: Callable[[float], None] = time.sleep,
-) -> Outcome[Seen]:
+) -> Outcome[VerificationT]:
     """Plan, and with `apply` bring it about: gate, apply, verify, record.
 
     A temporary error is waited out and everything is planned again from live facts, `ATTEMPTS`
@@ -163,23 +139,23 @@ def carry_out[Made: Planned, Seen: Verification](
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _attempt[Made: Planned, Seen: Verification](
-    steps: Steps[Made, Seen], approve: Approver, watcher: Watcher, *, apply: bool
-) -> Outcome[Seen]:
+def _attempt[PlanT: Planned, VerificationT: Verification](
+    steps: Steps[PlanT, VerificationT], approve: Approver, watcher: Watcher, *, apply: bool
+) -> Outcome[VerificationT]:
     seconds: dict[str, float] = {}
     with _timed(seconds, "plan"):
         planned = steps.plan()
     plan = planned.plan
     watcher.plan_ready(plan)
-    outcome: Outcome[Seen] = Outcome(
-        Status.PLANNED, plan.subject, plan.target, plan, seconds=seconds
+    outcome: Outcome[VerificationT] = Outcome(
+        OutcomeStatus.PLANNED, plan.subject, plan.target, plan, seconds=seconds
     )
     if not apply:
         return outcome
     if not plan.is_empty:
         outcome = replace(outcome, approval=steps.policy(plan) or approve(plan))
         if outcome.approval and not outcome.approval.approved:
-            return replace(outcome, status=Status.REJECTED)
+            return replace(outcome, status=OutcomeStatus.REJECTED)
     try:
         outcome = _bring_about(steps, planned, outcome)
     except XopsError as error:
@@ -189,9 +165,9 @@ def _attempt[Made: Planned, Seen: Verification](
     return replace(outcome, evidence=steps.record(steps.kind, plan.digest, outcome.to_json()))
 
 
-def _bring_about[Made: Planned, Seen: Verification](
-    steps: Steps[Made, Seen], planned: Made, outcome: Outcome[Seen]
-) -> Outcome[Seen]:
+def _bring_about[PlanT: Planned, VerificationT: Verification](
+    steps: Steps[PlanT, VerificationT], planned: PlanT, outcome: Outcome[VerificationT]
+) -> Outcome[VerificationT]:
     seconds: dict[str, float] = dict(outcome.seconds)
     nothing = planned.plan.is_empty
     with _timed(seconds, "apply"):
@@ -200,7 +176,7 @@ def _bring_about[Made: Planned, Seen: Verification](
         verification = steps.verify(outputs)
     return replace(
         outcome,
-        status=Status.UNCHANGED if nothing else Status.APPLIED,
+        status=OutcomeStatus.UNCHANGED if nothing else OutcomeStatus.APPLIED,
         outputs=outputs,
         verification=verification,
         seconds=seconds,
@@ -212,8 +188,3 @@ def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
     started = time.monotonic()
     yield
     seconds[step] = time.monotonic() - started
-
-
-def who() -> str:
-    """The person or service account at this machine, for the evidence."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"

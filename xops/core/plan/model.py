@@ -6,7 +6,6 @@ approves, what is checked again before anything is applied, and what the evidenc
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from enum import StrEnum
@@ -14,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
+from xops.core.files.canonical_json import digest_of
 from xops.core.money import Money
 
 Json = Any
@@ -95,9 +95,7 @@ class Plan(BaseModel):
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical form: sorted keys, no spaces, no digest in it."""
-        body = self.model_dump(mode="json", exclude={"digest"})
-        canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return digest_of(self.model_dump(mode="json", exclude={"digest"}))
 
     @property
     def label(self) -> str:

@@ -26,8 +26,8 @@ from pydantic import (
 
 from xops.core.errors import Finding, InputError, PermanentError
 from xops.core.files import settings
-from xops.core.files.validation import Model, Problem, raise_if_any
-from xops.core.lifecycle.approval_policy import Approval
+from xops.core.files.validation import Model, ValidationIssue, raise_if_any
+from xops.core.lifecycle.approval_policy import ApprovalPolicy
 from xops.k3s.cluster_file.field_types import NodeName
 from xops.k3s.cluster_file.hosts import Host, Site, read_hosts
 from xops.k3s.cluster_file.sections import (
@@ -51,7 +51,7 @@ from xops.k3s.cluster_file.sections import (
 )
 
 __all__ = [
-    "API_PORT", "S3", "AirGap", "Approval", "Artifacts", "Cluster", "Endpoint", "Evidence",
+    "API_PORT", "S3", "AirGap", "ApprovalPolicy", "Artifacts", "Cluster", "Endpoint", "Evidence",
     "Hardening", "Host", "K3s", "Mirror", "Networks", "Preflight", "Registries", "RegistryConfig",
     "Secrets", "Site", "Snapshots", "Source", "Ssh", "names", "schema", "slot",
 ]  # fmt: skip
@@ -81,7 +81,7 @@ class Cluster(Model):
     secrets: Secrets = Secrets()
     ssh: Ssh = Ssh()
     preflight: Preflight = Preflight()
-    approval: Approval = Approval()
+    approval: ApprovalPolicy = ApprovalPolicy()
     evidence: Evidence = Evidence()
     sites: Annotated[dict[NodeName, Site], Field(description="By name; hosts name theirs.")] = {}
     hosts: tuple[Host, ...] = ()
@@ -90,7 +90,7 @@ class Cluster(Model):
     @classmethod
     def _endpoint_fits(cls, value: Endpoint, info: ValidationInfo) -> Endpoint:
         source, networks = info.data.get("source"), info.data.get("networks")
-        problems: list[Problem] = []
+        problems: list[ValidationIssue] = []
         if value.kind == "dns" and not value.name and source and source.kind != "terraform":
             problems.append((("name",), "write the DNS name that leads to the servers"))
         if value.kind != "servers" and source and source.kind == "k3d":

@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
-from xops.core.files.validation import Model, Problem, detail, located
+from xops.core.files.validation import Model, ValidationIssue, error_details, validation_error
 from xops.k3s.cluster_file.field_types import Address, IpAddress, Jump, Labels, NodeName, Taint
 from xops.k3s.cluster_file.sections import EVEN, SERVER_COUNTS, Endpoint, Networks
 
@@ -92,7 +92,7 @@ def read_hosts(
     hosts, errors = _each(value, handler)
     problems = [*_count(value, data), *_host_problems(hosts, data)]
     if errors or problems:
-        raise located(errors + [detail(problem) for problem in problems])
+        raise validation_error(errors + [error_details(problem) for problem in problems])
     return tuple(hosts.values())
 
 
@@ -107,14 +107,14 @@ def _each(
         return dict(enumerate(handler(value))), []
     except ValidationError as error:
         rows = error.errors(include_url=False)
-    details = [detail((row["loc"], row["msg"]), row["input"], row["type"]) for row in rows]
+    details = [error_details((row["loc"], row["msg"]), row["input"], row["type"]) for row in rows]
     broken = {row["loc"][0] for row in rows if row["loc"]}
     items = value if isinstance(value, list | tuple) else ()
     right = {i: Host.model_validate(item) for i, item in enumerate(items) if i not in broken}
     return right, details
 
 
-def _count(value: object, data: Mapping[str, Any]) -> Iterator[Problem]:
+def _count(value: object, data: Mapping[str, Any]) -> Iterator[ValidationIssue]:
     """1, 3 or 5 servers; none at all where somebody else makes them."""
     if not isinstance(value, list | tuple) or "source" not in data:
         return
@@ -135,7 +135,7 @@ def _role(item: object) -> object:
     return item.role if isinstance(item, Host) else isinstance(item, dict) and item.get("role")
 
 
-def _host_problems(hosts: Mapping[int, Host], data: Mapping[str, Any]) -> Iterator[Problem]:
+def _host_problems(hosts: Mapping[int, Host], data: Mapping[str, Any]) -> Iterator[ValidationIssue]:
     yield from _repeated(hosts)
     if "networks" in data:
         yield from _within_networks(hosts, data["networks"])
@@ -147,7 +147,7 @@ def _host_problems(hosts: Mapping[int, Host], data: Mapping[str, Any]) -> Iterat
         yield from _unknown_sites(hosts, data["sites"])
 
 
-def _repeated(hosts: Mapping[int, Host]) -> Iterator[Problem]:
+def _repeated(hosts: Mapping[int, Host]) -> Iterator[ValidationIssue]:
     """Names, ways in and inner addresses belong to one host each."""
     seen: dict[tuple[str, object], str] = {}
     for index, host in hosts.items():
@@ -165,7 +165,7 @@ def _repeated(hosts: Mapping[int, Host]) -> Iterator[Problem]:
     yield from _inner_addresses(hosts)
 
 
-def _inner_addresses(hosts: Mapping[int, Host]) -> Iterator[Problem]:
+def _inner_addresses(hosts: Mapping[int, Host]) -> Iterator[ValidationIssue]:
     """Hosts behind one address (a router's ports) need addresses of their own behind it."""
     first: dict[str, Host] = {}
     for index, host in hosts.items():
@@ -180,7 +180,7 @@ def _inner_addresses(hosts: Mapping[int, Host]) -> Iterator[Problem]:
             yield (index, "private_address"), message
 
 
-def _within_networks(hosts: Mapping[int, Host], networks: Networks) -> Iterator[Problem]:
+def _within_networks(hosts: Mapping[int, Host], networks: Networks) -> Iterator[ValidationIssue]:
     for index, host in hosts.items():
         for field in ("address", "private_address"):
             address = getattr(host, field)
@@ -189,7 +189,7 @@ def _within_networks(hosts: Mapping[int, Host], networks: Networks) -> Iterator[
                 yield (index, field), f"{address} lies within networks.{key} ({block})"
 
 
-def _across_sites(hosts: Mapping[int, Host], networks: Networks) -> Iterator[Problem]:
+def _across_sites(hosts: Mapping[int, Host], networks: Networks) -> Iterator[ValidationIssue]:
     if networks.backend in ("wireguard-native", "none"):
         return
     first = next(iter(hosts.values()), None)
@@ -203,7 +203,7 @@ def _across_sites(hosts: Mapping[int, Host], networks: Networks) -> Iterator[Pro
             return
 
 
-def _too_many(hosts: Mapping[int, Host], networks: Networks) -> Iterator[Problem]:
+def _too_many(hosts: Mapping[int, Host], networks: Networks) -> Iterator[ValidationIssue]:
     if len(hosts) > networks.node_count:
         fit = (
             f"networks.cluster ({networks.cluster}) has room for the pods of {networks.node_count}"
@@ -211,14 +211,16 @@ def _too_many(hosts: Mapping[int, Host], networks: Networks) -> Iterator[Problem
         yield (), f"has {len(hosts)} hosts, but {fit}"
 
 
-def _on_the_vip(hosts: Mapping[int, Host], endpoint: Endpoint) -> Iterator[Problem]:
+def _on_the_vip(hosts: Mapping[int, Host], endpoint: Endpoint) -> Iterator[ValidationIssue]:
     for index, host in hosts.items():
         for field in ("address", "private_address"):
             if endpoint.address and getattr(host, field) == endpoint.address:
                 yield (index, field), f"{endpoint.address} is endpoint.address, which must be free"
 
 
-def _unknown_sites(hosts: Mapping[int, Host], sites: Mapping[str, Site]) -> Iterator[Problem]:
+def _unknown_sites(
+    hosts: Mapping[int, Host], sites: Mapping[str, Site]
+) -> Iterator[ValidationIssue]:
     known = ", ".join(sites) or "none"
     for index, host in hosts.items():
         if host.site is not None and host.site not in sites:

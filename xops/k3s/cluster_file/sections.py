@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from xops.core.files.secret import SecretReference
-from xops.core.files.validation import Model, Problem, raise_if_any
+from xops.core.files.validation import Model, ValidationIssue, raise_if_any
 from xops.k3s.cluster_file.field_types import (
     AbsolutePath,
     Address,
@@ -89,7 +89,7 @@ class K3s(Model):
     @field_validator("config")
     @classmethod
     def _free_keys(cls, value: dict[str, Any]) -> dict[str, Any]:
-        problems: list[Problem] = []
+        problems: list[ValidationIssue] = []
         for key in value:
             if key.rstrip("+") in _OWN_KEYS:
                 problems.append(((key,), "is xOps' own to set: use this file's own key for it"))

@@ -16,11 +16,12 @@ from typing import Any, Protocol
 
 import boto3
 
-from xops.core.errors import PermanentError, TemporaryError
-from xops.core.evidence import stores as evidence
+from xops.core.errors import PermanentError, StalePlanError
+from xops.core.evidence import records, stores
 from xops.core.files import settings
 from xops.core.lifecycle import steps as lifecycle
-from xops.core.lifecycle.steps import Approval, who
+from xops.core.lifecycle import watching
+from xops.core.lifecycle.gate import Approval, who
 from xops.core.plan.model import Plan
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
@@ -47,15 +48,11 @@ _TOKEN_DEADLINE = 30.0
 _PASSES = 2
 
 
-class StalePlanError(TemporaryError):
-    """The facts have changed since the plan was made."""
-
-
 class NotSteadyError(PermanentError):
     """After an apply something is not as it shall be."""
 
 
-class Watcher(lifecycle.Watcher, Protocol):
+class Watcher(watching.Watcher, Protocol):
     """Who is shown what happens while it happens."""
 
     def step(self, host: str, what: str, seconds: float | None) -> None:
@@ -218,12 +215,12 @@ class K3sSteps:
     def record(self, kind: str, digest: str, facts: Mapping[str, Any]) -> str:
         """Keep one record in the cluster's evidence store; its address."""
         kept = self.cluster.evidence
-        store: evidence.EvidenceStore = evidence.FolderStore(
+        store: stores.EvidenceStore = stores.FolderStore(
             kept.folder or settings.home() / "evidence"
         )
         if kept.store == "bucket" and kept.bucket:
-            store = evidence.S3Store(boto3.client("s3"), kept.bucket, kept.prefix)
-        return evidence.record(store, self.cluster.subject, kind, digest, {"who": who(), **facts})
+            store = stores.S3Store(boto3.client("s3"), kept.bucket, kept.prefix)
+        return records.record(store, self.cluster.subject, kind, digest, {"who": who(), **facts})
 
     def status(self) -> Status:
         """The cluster as it is now, hosts that are down left out."""

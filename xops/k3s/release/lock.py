@@ -1,8 +1,8 @@
 """The files of a K3S release: which bytes are the right ones.
 
 The lock, `deployments/clusters/k3s.lock.yaml`, holds the SHA-256 of the binary and of the archive
-of images by version and architecture. `xops.k3s.release.sources` brings files to this machine, and hands
-out none whose bytes are not those of the lock.
+of images by version and architecture. `xops.k3s.release.sources` brings files to this machine, and
+hands out none whose bytes are not those of the lock.
 
 Names of the files: K3S documentation, "Air-Gap Install"; form of the checksum files:
 k3s-io/k3s, `.github/workflows/release.yml`.

@@ -13,14 +13,9 @@ from pathlib import Path
 
 import asyncssh
 
-from xops.core.errors import PermanentError
+from xops.core.errors import PermanentError, UnreachableError
 from xops.k3s.ssh.remote_programs import BEGIN
-from xops.k3s.ssh.transport_protocol import (
-    BytesHandler,
-    CommandTimeoutError,
-    LineHandler,
-    UnreachableError,
-)
+from xops.k3s.ssh.transport_protocol import BytesHandler, CommandTimeoutError, LineHandler
 
 STALL_SECONDS = 600.0
 """How long a program may keep us waiting: an SD card takes minutes to check an image archive."""

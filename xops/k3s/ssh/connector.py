@@ -16,7 +16,7 @@ from typing import Any
 
 import asyncssh
 
-from xops.core.errors import PermanentError
+from xops.core.errors import PermanentError, UnreachableError
 from xops.k3s.cluster_file.cluster import Host, Ssh
 from xops.k3s.ssh.route import (
     PinnedKeys,
@@ -28,7 +28,7 @@ from xops.k3s.ssh.route import (
     line,
 )
 from xops.k3s.ssh.transport import SshTransport, close
-from xops.k3s.ssh.transport_protocol import AuthenticationError, HostKeyError, UnreachableError
+from xops.k3s.ssh.transport_protocol import AuthenticationError, HostKeyError
 
 __all__ = ["SshConnector", "SshTransport", "fingerprint"]
 

@@ -11,18 +11,16 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import asyncssh
 
-from xops.core.errors import PermanentError
+from xops.core.errors import DiskFullError, PermanentError, UnreachableError
 from xops.k3s.ssh import remote_programs as programs
 from xops.k3s.ssh.channel import Channel, Content, Output, talking
 from xops.k3s.ssh.route import Route, Witness
 from xops.k3s.ssh.transport_protocol import (
     BytesHandler,
     CommandTimeoutError,
-    DiskFullError,
     LineHandler,
     LockedError,
     Ran,
-    UnreachableError,
     Upload,
 )
 

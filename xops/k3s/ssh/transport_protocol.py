@@ -20,10 +20,6 @@ BytesHandler = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
 
-class UnreachableError(TemporaryError):
-    """The host did not answer, or the connection was lost."""
-
-
 class CommandTimeoutError(TemporaryError):
     """A script did not end within its deadline."""
 
@@ -38,10 +34,6 @@ class AuthenticationError(PermanentError):
 
 class SudoError(PermanentError):
     """The login may not become root without a password."""
-
-
-class DiskFullError(PermanentError):
-    """A file did not fit on the host's disk."""
 
 
 class LockedError(PermanentError):

@@ -9,7 +9,8 @@ import pytest
 
 from xops.core.errors import PermanentError, TemporaryError
 from xops.core.lifecycle import steps as lifecycle
-from xops.core.lifecycle.steps import ATTEMPTS, Approval, Status, carry_out
+from xops.core.lifecycle.gate import Approval
+from xops.core.lifecycle.steps import ATTEMPTS, OutcomeStatus, run_lifecycle
 from xops.core.plan.model import Action, Change, Plan
 
 CHANGE = Change(action=Action.CREATE, target="a host: a file", after={"mode": "0600"})
@@ -86,7 +87,7 @@ class Recorder:
         return Approval("a person", "by hand", plan.digest, approved=self.approves)
 
     def carried_out(self, *, apply: bool = True) -> lifecycle.Outcome[Looked]:
-        return carry_out(self, self.approve, self, apply=apply, sleep=self.slept.append)
+        return run_lifecycle(self, self.approve, self, apply=apply, sleep=self.slept.append)
 
     @property
     def order(self) -> list[str]:
@@ -110,7 +111,11 @@ def test_unless_told_to_apply_it_is_a_plan() -> None:
     outcome = steps.carried_out(apply=False)
 
     assert steps.calls == ["plan", "shown"]
-    assert (outcome.status, outcome.approval, outcome.evidence) == (Status.PLANNED, None, None)
+    assert (outcome.status, outcome.approval, outcome.evidence) == (
+        OutcomeStatus.PLANNED,
+        None,
+        None,
+    )
     assert list(outcome.seconds) == ["plan"]
 
 
@@ -121,7 +126,7 @@ def test_a_plan_is_shown_before_anybody_is_asked_and_approved_before_it_is_appli
     assert steps.order == ["plan", "shown", "policy", "asked", "apply", "verify", "record"]
     assert f"apply {label(CHANGE)}" in steps.calls
     assert "verify https://applied" in steps.calls
-    assert outcome.status is Status.APPLIED
+    assert outcome.status is OutcomeStatus.APPLIED
     assert outcome.approval == Approval("a person", "by hand", outcome.plan.digest)
     assert outcome.outputs == {"api": "https://applied"}
     assert outcome.verification == Looked()
@@ -143,7 +148,7 @@ def test_what_a_person_rejects_is_not_applied() -> None:
     outcome = steps.carried_out()
 
     assert steps.order == ["plan", "shown", "policy", "asked"]
-    assert outcome.status is Status.REJECTED
+    assert outcome.status is OutcomeStatus.REJECTED
 
 
 def test_with_nothing_to_change_it_is_verified_all_the_same() -> None:
@@ -152,7 +157,7 @@ def test_with_nothing_to_change_it_is_verified_all_the_same() -> None:
 
     assert steps.order == ["plan", "shown", "outputs", "verify", "record"]
     assert "verify https://found" in steps.calls
-    assert (outcome.status, outcome.approval) == (Status.UNCHANGED, None)
+    assert (outcome.status, outcome.approval) == (OutcomeStatus.UNCHANGED, None)
 
 
 def test_the_record_is_bound_to_the_digest_and_says_all() -> None:
@@ -210,7 +215,7 @@ def test_what_is_temporary_is_waited_out_and_planned_anew(step: str) -> None:
     steps = Recorder(fails={step: [busy(3.0), busy(4.0)]})
     outcome = steps.carried_out()
 
-    assert outcome.status is Status.APPLIED
+    assert outcome.status is OutcomeStatus.APPLIED
     assert steps.slept == [3.0, 4.0]
     assert steps.order.count("plan") == 3
     assert [note for note in steps.notes if "trying again in 3 s" in note]
@@ -236,7 +241,7 @@ def test_a_plan_that_has_become_another_is_approved_anew() -> None:
         steps.changes = (CHANGE, OTHER)
         return steps.approve(plan)
 
-    outcome = carry_out(steps, approve, steps, apply=True, sleep=steps.slept.append)
+    outcome = run_lifecycle(steps, approve, steps, apply=True, sleep=steps.slept.append)
 
     assert seen == [label(CHANGE), label(CHANGE, OTHER)]
     assert [call for call in steps.calls if call.startswith("apply ")] == [
@@ -245,7 +250,3 @@ def test_a_plan_that_has_become_another_is_approved_anew() -> None:
     ]
     assert outcome.approval is not None
     assert outcome.approval.digest == outcome.plan.digest
-
-
-def test_who_did_it_is_a_person_at_a_machine() -> None:
-    assert lifecycle.who().count("@") == 1

@@ -14,7 +14,7 @@ import yaml
 from xops.core.errors import InputError, PermanentError
 from xops.core.plan.model import Action, Change, Plan
 from xops.k3s.cluster_file import cluster as inventory
-from xops.k3s.cluster_file.cluster import Approval, Cluster
+from xops.k3s.cluster_file.cluster import ApprovalPolicy, Cluster
 
 NAMES = ["edge", "laptop", "onprem"]
 ONPREM: dict[str, Any] = yaml.safe_load((inventory.FOLDER / "onprem.yaml").read_text())
@@ -576,7 +576,7 @@ def test_a_site_gives_its_hosts_labels_taints_and_settings(load: Callable[..., C
 def test_what_waits_for_a_person(required_for: Any, action: Action, needed: bool) -> None:
     plan = Plan(subject="k3s/x", target="ssh", changes=(Change(action=action, target="a"),))
 
-    assert Approval(required_for=required_for).needed(plan) is needed
+    assert ApprovalPolicy(required_for=required_for).needed(plan) is needed
 
 
 # Hosts that Terraform makes

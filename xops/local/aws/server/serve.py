@@ -1,8 +1,8 @@
 """The embedded AWS as a server: moto behind a door with a health endpoint and faults.
 
 `GET /xops/health` says which process answers. `POST /xops/faults` takes a list of faults (see
-`xops.local.aws.server.faults`), `GET` lists those that remain, `DELETE` forgets them. Anything else is
-AWS. State lives in this process and ends with it.
+`xops.local.aws.server.faults`), `GET` lists those that remain, `DELETE` forgets them. Anything else
+is AWS. State lives in this process and ends with it.
 """
 
 import contextlib

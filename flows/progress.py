@@ -15,7 +15,7 @@ from prefect.artifacts import (
 )
 from prefect.events import emit_event
 
-from xops.core.lifecycle.steps import Outcome, Status
+from xops.core.lifecycle.steps import Outcome, OutcomeStatus
 from xops.core.plan.model import Plan
 from xops.core.plan.view import markdown
 from xops.ecs.services import ServiceState
@@ -133,7 +133,7 @@ def show_outcome(outcome: Outcome[Any]) -> None:
         key=f"evidence-{subject.replace('/', '-')}",
         description=f"{subject}: {outcome.status}",
     )
-    if outcome.status is not Status.PLANNED:  # that was said when the plan was ready
+    if outcome.status is not OutcomeStatus.PLANNED:  # that was said when the plan was ready
         emit(subject, str(outcome.status), {"digest": outcome.plan.digest})
 
 

@@ -1,0 +1,118 @@
+"""A lifecycle as a Prefect run: each step a task, so that the UI shows it; gate and artifacts.
+
+The tasks are called, not submitted: only the main thread hears a cancellation, and the tools must
+hear it too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+from prefect import get_client, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled
+from prefect.tasks import Task
+
+from flows import gate
+from flows.progress import show_outcome
+from xops.core.errors import TemporaryError
+from xops.core.lifecycle import steps as lifecycle
+from xops.core.lifecycle.steps import OutcomeStatus, Planned, Steps, Verification
+from xops.core.lifecycle.watching import Watcher
+
+logger = logging.getLogger("xops.lifecycle")
+
+# A run that was killed holds its slot until the lease ends; the state's own lock is the real guard.
+_LEASE_SECONDS = 60.0
+
+
+def is_temporary(task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Only what says that trying again is right is tried again."""
+    try:
+        state.result()
+    except TemporaryError:
+        return True
+    except Exception:  # noqa: BLE001 - any other failure, whatever it is, is not retried
+        return False
+    return False
+
+
+def _prepare_slot(slot: str) -> None:
+    """Make the limit of one for what has none yet (a cluster file that no deployment names).
+
+    Acquiring it waits without a word, for as long as another run holds it: say so.
+    """
+    with get_client(sync_client=True) as client:
+        try:
+            limit = client.read_global_concurrency_limit_by_name(slot)
+        except ObjectNotFound:
+            client.upsert_global_concurrency_limit_by_name(slot, 1)
+            return
+    if limit.active_slots >= limit.limit:
+        logger.warning(
+            "waiting for the slot %s, which another run holds; one that was killed frees it within"
+            " %.0f s", slot, _LEASE_SECONDS,
+        )  # fmt: skip
+
+
+def as_tasks[PlanT: Planned, VerificationT: Verification](
+    steps: Steps[PlanT, VerificationT], slot: str
+) -> Steps[PlanT, VerificationT]:
+    """The same steps; those that people watch are tasks of the run, by the same names.
+
+    Args:
+        steps: of any lifecycle step.
+        slot: the concurrency limit under which the apply runs alone.
+    """
+    return cast("Steps[PlanT, VerificationT]", _PrefectSteps(steps, slot))
+
+
+class _PrefectSteps:
+    """Each attribute is the step's own, but for those that are tasks."""
+
+    def __init__(self, steps: Steps[Any, Any], slot: str) -> None:
+        self._steps = steps
+        self.plan = _as_task("plan", steps.plan)
+        self.apply = _as_task("apply", _alone(steps.apply, slot))
+        self.verify = _as_task("verify", steps.verify)
+        self.record = _as_task("record", steps.record)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._steps, name)
+
+
+def _as_task[**P, R](name: str, step: Callable[P, R]) -> Callable[P, R]:
+    # A function of its own: Prefect keeps attributes on what it wraps, which a method refuses.
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return step(*args, **kwargs)
+
+    return task(name=name, cache_policy=NO_CACHE, persist_result=False)(call)
+
+
+def _alone[**P, R](apply: Callable[P, R], slot: str) -> Callable[P, R]:
+    """The apply under the slot of the state that it changes; says so while it waits for it."""
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        _prepare_slot(slot)
+        with concurrency(
+            slot, strict=True, lease_duration=_LEASE_SECONDS, raise_on_lease_renewal_failure=False
+        ):
+            return apply(*args, **kwargs)
+
+    return call
+
+
+def run_lifecycle[PlanT: Planned, VerificationT: Verification](
+    steps: Steps[PlanT, VerificationT], slot: str, watcher: Watcher, *, apply: bool
+) -> dict[str, Any] | State[Any]:
+    """The lifecycle with the gate, artifacts and events of a Prefect run; the outcome as JSON."""
+    outcome = lifecycle.run_lifecycle(as_tasks(steps, slot), gate.ask, watcher, apply=apply)
+    show_outcome(outcome)
+    if outcome.status is OutcomeStatus.REJECTED and outcome.approval:
+        return Cancelled(message=f"plan {outcome.plan.label} rejected by {outcome.approval.by}")
+    return outcome.to_json()
