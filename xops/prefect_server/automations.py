@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeployment
+from prefect.events.actions import ActionTypesOrUnknown, ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger
 from prefect.exceptions import ObjectNotFound
 from pydantic import (
@@ -107,7 +107,7 @@ class AutomationFile(_Strict):
 
     def resolve(self, prefect: SyncPrefectClient) -> AutomationCore:
         """As the server is told."""
-        actions: list[ActionTypes] = [
+        actions: list[ActionTypesOrUnknown] = [
             action.resolve(prefect) if isinstance(action, RunNamedDeployment) else action
             for action in self.actions
         ]
