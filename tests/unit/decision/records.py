@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from tests.absent import GONE
 from xops.decision.record import ADR_005, DecisionRecord
 
 DOCUMENT: dict[str, Any] = yaml.safe_load(ADR_005.read_text())
@@ -17,8 +18,6 @@ PUBLISHED = {
     "cost": "0.15",
     "sustainability": "0.15",
 }
-GONE = object()
-"""Stands for a key that is left out."""
 
 
 def changed(values: dict[str, Any]) -> dict[str, Any]:

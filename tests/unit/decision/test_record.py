@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tests.unit.decision.records import GONE, PUBLISHED, record
+from tests.absent import GONE
+from tests.unit.decision.records import PUBLISHED, record
 from xops.core.errors import InputError
 from xops.decision.figures import band, follows
 from xops.decision.record import ADR_005, DecisionRecord

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
+from tests.absent import GONE
 from xops.aws.target import Target
 from xops.core.errors import InputError
 from xops.core.plan.model import Action, Change, Plan
@@ -19,8 +20,6 @@ from xops.ecs.environment import ApprovalPolicy, Environment
 
 BUDGETS = {"local": 0, "test": 45, "sit": 120, "prod": 180, "peak": 380}
 PROD: dict[str, Any] = yaml.safe_load((environment.FOLDER / "prod.yaml").read_text())
-GONE = object()
-"""Stands for a key that is left out of the file."""
 
 Findings = Callable[..., dict[str, str]]
 

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
+from tests.absent import GONE
 from xops.core.errors import InputError, PermanentError
 from xops.core.plan.model import Action, Change, Plan
 from xops.k3s.cluster_file import cluster as inventory
@@ -18,8 +19,6 @@ from xops.k3s.cluster_file.cluster import ApprovalPolicy, Cluster
 
 NAMES = ["edge", "laptop", "onprem"]
 ONPREM: dict[str, Any] = yaml.safe_load((inventory.FOLDER / "onprem.yaml").read_text())
-GONE = object()
-"""Stands for a key that is left out of the file."""
 
 Document = dict[str, Any]
 Findings = Callable[..., dict[str, str]]
