@@ -1,12 +1,13 @@
 """What tests of every kind share, and how they are bounded and spread over workers."""
 
 import re
-import time
-from collections.abc import Callable
+import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.waiting import Eventually, look_until_found
 
 TESTS = Path(__file__).parent
 
@@ -25,6 +26,15 @@ settings.register_profile(
 settings.load_profile("xops")
 
 
+def pytest_configure() -> None:
+    """Hear SIGINT where a shell has started the suite with it ignored (`nohup make test &`).
+
+    What is ignored is ignored by every child as well: tests that interrupt one would wait for ever.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Limit each test by its layer, and refuse ids that differ from process to process."""
     if told := [item.nodeid for item in items if _ADDRESS.search(item.nodeid)]:
@@ -40,17 +50,7 @@ def layer_of(item: pytest.Item) -> str:
     return item.path.relative_to(TESTS).parts[0]
 
 
-def _eventually[Found](look: Callable[[], Found], seconds: float = 20.0) -> Found:
-    """Look until there is something to be seen; fail loudly, and never by waiting too short."""
-    give_up = time.monotonic() + seconds
-    while not (found := look()):
-        if time.monotonic() > give_up:
-            pytest.fail(f"not seen within {seconds:.0f} s; the last look gave {found!r}")
-        time.sleep(0.01)
-    return found
-
-
 @pytest.fixture(scope="session")
-def eventually() -> Callable[..., object]:
+def eventually() -> Eventually:
     """`eventually(look)` waits for `look()` to be true and returns what it returned."""
-    return _eventually
+    return look_until_found

@@ -1,9 +1,7 @@
 """The embedded AWS as users run it: a process of its own, asked through boto3."""
 
 import json
-import os
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -14,8 +12,13 @@ from typing import Any
 import boto3
 import pytest
 
+from tests.processes import running
+from xops.local import services
+
 STEP_SECONDS = "0.05"
 DEADLINE = 60.0
+START_DEADLINE = services.START_DEADLINE
+"""As long as the product itself waits for its servers."""
 
 Clients = Callable[..., Any]
 
@@ -26,13 +29,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
     """Ask again until the answer is true; what is asked takes time itself, so nothing sleeps."""
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if answer := condition():
             return answer
-    return pytest.fail(f"not reached within {DEADLINE} s: {what}")
+    return pytest.fail(f"not reached within {seconds} s: {what}")
 
 
 def http(method: str, url: str, value: object = None) -> Any:
@@ -50,20 +53,16 @@ def is_up(url: str) -> bool:
         return False
 
 
-def start(port: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "xops.local.aws", "--port", str(port)]
-    return subprocess.Popen([*command, "--step-seconds", STEP_SECONDS], env={**os.environ})
-
-
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
     port = free_port()
-    server = start(port)
     url = f"http://127.0.0.1:{port}"
-    until(lambda: is_up(url) or server.poll() is not None, "the server answers")
-    yield url
-    server.terminate()
-    assert server.wait(timeout=20) == 0
+    command = [sys.executable, "-m", "xops.local.aws", "--port", str(port)]
+    with running([*command, "--step-seconds", STEP_SECONDS]) as server:
+        until(lambda: is_up(url) or server.poll() is not None, "the server answers", START_DEADLINE)
+        yield url
+        server.terminate()
+        assert server.wait(timeout=20) == 0
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -60,13 +61,20 @@ def deployment_findings(deployment: Document) -> Iterator[str]:
     if "pull" in deployment or "schedule" in deployment:
         yield "neither pull nor schedule: the first is said once, the second has no slug"
     try:
-        flow = load_flow_from_entrypoint(deployment["entrypoint"])
+        flow = loaded(deployment["entrypoint"])
     except Exception as error:  # noqa: BLE001 - whatever keeps it from being imported
         yield f"does not import: {error!r}"
         return
     yield from flow_findings(deployment, flow)
     yield from schedule_findings(deployment, flow)
     yield from trigger_findings(deployment)
+
+
+@cache
+def loaded(entrypoint: str) -> Flow[..., Any]:
+    """The flow; loading one runs its whole module, and each is looked at thirty times."""
+    flow: Flow[..., Any] = load_flow_from_entrypoint(entrypoint)
+    return flow
 
 
 def flow_findings(deployment: Document, flow: Flow[..., Any]) -> Iterator[str]:

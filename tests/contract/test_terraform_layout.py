@@ -1,19 +1,15 @@
-"""Terraform of Stream 1: its layout, its fit to the environment files, its own tests."""
+"""Terraform of Stream 1: its layout, its fit to the environment files."""
 
-import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
-from xops.core import process
 from xops.core.files import settings
-from xops.ecs import environment, terraform_discovery
+from xops.ecs import environment
 
 ROOT = settings.ROOT / "terraform"
 STACK = ROOT / "stacks" / "stream1"
-TESTED = sorted({file.parent.parent for file in ROOT.glob("**/tests/*.tftest.hcl")})
 FILES = sorted(ROOT.glob("**/*.tf"))
 
 
@@ -69,35 +65,3 @@ def test_no_resource_brings_a_secret_into_the_state() -> None:
     )
 
     assert [file for file in FILES if keepers.search(file.read_text(encoding="utf-8"))] == []
-
-
-@pytest.mark.parametrize("module", TESTED, ids=lambda path: str(path.relative_to(ROOT)))
-def test_terraform_test_passes(module: Path, tmp_path: Path) -> None:
-    ignored = shutil.ignore_patterns(".terraform")
-    source = Path(shutil.copytree(ROOT, tmp_path / "terraform", ignore=ignored))
-    folder = source / module.relative_to(ROOT)
-
-    terraform(tmp_path, folder, "init", "-backend=false", "-input=false")
-    terraform(tmp_path, folder, "test")
-
-
-def terraform(work: Path, folder: Path, *arguments: str) -> None:
-    """Run one verb with nothing of ours in its environment; its own words when it fails."""
-    binary = terraform_discovery.find_binary(os.environ)
-    command = process.Command(
-        [*binary.argv, *arguments, "-no-color"],
-        cwd=folder,
-        env=terraform_discovery.base_environment({"TF_CLI_CONFIG_FILE": str(cli_config(work))}),
-        deadline=600,
-    )
-    finished = process.run(command)
-    assert finished.returncode == 0, finished.text
-
-
-def cli_config(work: Path) -> Path:
-    """Providers from the mirror, where there is one."""
-    mirror = terraform_discovery.find_mirror(os.environ)
-    place = f'filesystem_mirror {{ path = "{mirror}" }}' if mirror else "direct {}"
-    file = work / "terraform.rc"
-    file.write_text(f"provider_installation {{\n  {place}\n}}\n", encoding="utf-8")
-    return file

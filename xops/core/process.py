@@ -13,12 +13,14 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -32,6 +34,20 @@ GRACE_SECONDS = 25.0
 _POLL_SECONDS = 0.05
 _TELLING = 8
 REDACTED = "***"
+
+# Runs what follows with the default action of SIGINT, and of what Python itself ignores; tells by
+# the file descriptor in its first argument, which closes as the tool starts, why it does not start.
+_WITH_DEFAULT_SIGNALS = """
+import os, signal, sys
+report, argv = int(sys.argv[1]), sys.argv[2:]
+os.set_inheritable(report, False)
+for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+    signal.signal(number, signal.SIG_DFL)
+try:
+    os.execvp(argv[0], argv)
+except OSError as error:
+    os.write(report, str(error.errno).encode())
+"""
 
 LineHandler = Callable[[str], None]
 
@@ -127,21 +143,49 @@ def _start(command: Command, log: Path) -> subprocess.Popen[bytes]:
     logger.debug("running %s", command)
     with log.open("ab") as output:
         try:
-            return subprocess.Popen(
-                list(command.argv),
-                cwd=command.cwd,
-                env=dict(command.env),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+                return _spawn_with_default_signals(command, output)
+            return _spawn(command, command.argv, output)
         except OSError as error:
             raise PermanentError(
                 f"starting {command.argv[0]}",
                 f"{error.filename or command.argv[0]}: {error.strerror or error}",
                 "Install it, or correct the setting that names it; `xops doctor` checks both.",
             ) from error
+
+
+def _spawn(
+    command: Command, argv: Sequence[str], output: IO[bytes], pass_fds: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        list(argv),
+        cwd=command.cwd,
+        env=dict(command.env),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=pass_fds,
+    )
+
+
+def _spawn_with_default_signals(command: Command, output: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a tool that SIGINT interrupts, from a process that ignores it (`nohup xops ... &`).
+
+    What is ignored stays ignored in every child. `preexec_fn` could change that, but it may
+    deadlock in a process with threads; a second program between the two cannot.
+    """
+    read, write = os.pipe()
+    with open(read, "rb") as report:
+        between = [sys.executable, "-I", "-S", "-c", _WITH_DEFAULT_SIGNALS, str(write)]
+        try:
+            process = _spawn(command, [*between, *command.argv], output, (write,))
+        finally:
+            os.close(write)
+        if reason := report.read():
+            process.wait()
+            raise OSError(int(reason), os.strerror(int(reason)), command.argv[0])
+    return process
 
 
 @contextmanager

@@ -4,12 +4,11 @@ import logging
 import os
 import signal
 import stat
-import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.processes import running
+from tests.waiting import Eventually
 from xops.core import process
 from xops.core.errors import PermanentError, TemporaryError
 from xops.core.process import Command, DeadlineError, ServiceProcess
@@ -64,11 +65,21 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def stubborn(tmp_path: Path, eventually) -> Iterator[Command]:
+def stubborn(tmp_path: Path, eventually: Eventually) -> Iterator[Command]:
     """A tool that goes on after an interrupt, until `release` exists; ended after the test."""
     yield shell(tmp_path, STUBBORN, log=tmp_path / "log")
     (tmp_path / "release").touch()
     eventually(lambda: "finished" in (tmp_path / "log").read_text())
+
+
+@pytest.fixture
+def sigint_ignored() -> Iterator[None]:
+    """As in a process that a shell without job control has started in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_lines_and_exit_code_are_given_back(tmp_path: Path) -> None:
@@ -170,7 +181,17 @@ def test_only_the_given_environment_and_no_input_reach_the_tool(tmp_path: Path, 
         (["./plain"], ".", "./plain: Permission denied"),
     ],
 )
-def test_a_tool_that_cannot_be_started_says_what_is_missing(tmp_path, argv, folder, found) -> None:
+@pytest.mark.parametrize("sigint", ["heard", "ignored"])
+def test_a_tool_that_cannot_be_started_says_what_is_missing(
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    argv: list[str],
+    folder: str,
+    found: str,
+    sigint: str,
+) -> None:
+    if sigint == "ignored":
+        request.getfixturevalue("sigint_ignored")
     (tmp_path / "plain").write_text("no program")
 
     with pytest.raises(PermanentError) as caught:
@@ -184,7 +205,7 @@ def test_a_tool_that_cannot_be_started_says_what_is_missing(tmp_path, argv, fold
 
 
 def test_after_the_deadline_the_tool_is_interrupted_once_and_then_left(
-    tmp_path: Path, stubborn: Command, short_grace: None, eventually
+    tmp_path: Path, stubborn: Command, short_grace: None, eventually: Eventually
 ) -> None:
     with pytest.raises(DeadlineError) as caught:
         process.run(replace(stubborn, deadline=OnceReady(stubborn.log)))
@@ -195,6 +216,27 @@ def test_after_the_deadline_the_tool_is_interrupted_once_and_then_left(
     assert f"is still finishing as process {pid}" in caught.value.found
     assert isinstance(caught.value, TemporaryError)
     assert caught.value.retry_after == 60
+
+
+def test_a_tool_can_be_interrupted_by_us_though_we_cannot_be_ourselves(
+    tmp_path: Path, sigint_ignored: None
+) -> None:
+    log = tmp_path / "log"
+    command = shell(tmp_path, "echo ready; exec sleep 60", deadline=OnceReady(log), log=log)
+
+    with pytest.raises(DeadlineError, match="it was interrupted and ended"):
+        process.run(command)
+
+    assert log.read_text() == "ready\n"
+
+
+def test_what_python_ignores_is_ignored_by_no_tool(tmp_path: Path, sigint_ignored: None) -> None:
+    """A tool must end when it writes into a closed pipe, as everywhere."""
+    finished = process.run(shell(tmp_path, "grep SigIgn /proc/self/status"))
+
+    ignored = int(finished.text.split()[1], 16)
+    numbers = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
+    assert [number for number in numbers if ignored & 1 << number - 1] == []
 
 
 def test_a_tool_that_ends_when_interrupted_is_waited_for(tmp_path: Path) -> None:
@@ -234,25 +276,27 @@ def test_a_signal_to_us_reaches_the_tool_as_one_sigint(
 
     def on_line(line: str) -> None:
         if not ready:
-            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGUSR1)).start()
         ready.append(line)
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGALRM, interrupt)
+    before = signal.signal(signal.SIGUSR1, interrupt)
     try:
         with pytest.raises(KeyboardInterrupt):
             process.run(stubborn, on_line)
     finally:
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGUSR1, before)
 
     assert (tmp_path / "log").read_text() == "ready\ninterrupted\n"
     pid = int((tmp_path / "pid").read_text())
     assert os.getsid(pid) == pid
 
 
-def test_the_tool_outlives_a_killed_parent_and_goes_on_writing(tmp_path: Path, eventually) -> None:
+def test_the_tool_outlives_a_killed_parent_and_goes_on_writing(
+    tmp_path: Path, eventually: Eventually
+) -> None:
     parent = """
 import os, sys
 from pathlib import Path
@@ -262,13 +306,13 @@ script = (folder / "script").read_text()
 run(Command(["sh", "-c", script], folder, dict(os.environ), 60, log=folder / "log"))
 """
     (tmp_path / "script").write_text(STUBBORN + "echo done > state\n")
-    running = subprocess.Popen([sys.executable, "-c", parent, str(tmp_path)])
     log = tmp_path / "log"
-    eventually(lambda: log.exists() and "ready" in log.read_text())
-
-    running.kill()
-    assert running.wait() == -signal.SIGKILL
-    (tmp_path / "release").touch()
+    try:
+        with running([sys.executable, "-c", parent, str(tmp_path)]) as killed:
+            eventually(lambda: log.exists() and "ready" in log.read_text())
+        assert killed.returncode == -signal.SIGKILL
+    finally:
+        (tmp_path / "release").touch()
 
     eventually(lambda: (tmp_path / "state").exists())
     assert log.read_text() == "ready\nfinished\n"
@@ -325,12 +369,11 @@ def service(tmp_path: Path) -> Iterator[ServiceProcess]:
         shell(tmp_path, "sleep 60 & echo $! > child; echo up; wait", log=tmp_path / "log")
     )
     yield started
-    with suppress(psutil.NoSuchProcess):
-        psutil.Process(started.pid).kill()
+    started.stop(patience=0)
 
 
 def test_a_service_is_alive_until_it_is_stopped_with_its_children(
-    service: ServiceProcess, tmp_path: Path, eventually
+    service: ServiceProcess, tmp_path: Path, eventually: Eventually
 ) -> None:
     eventually(lambda: (tmp_path / "log").read_text() == "up\n")
     child = int((tmp_path / "child").read_text())
@@ -346,21 +389,22 @@ def test_a_service_is_alive_until_it_is_stopped_with_its_children(
 
 
 def test_a_service_that_ignores_sigterm_is_killed_after_the_patience(
-    tmp_path: Path, eventually
+    tmp_path: Path, eventually: Eventually
 ) -> None:
     log = tmp_path / "log"
     deaf = process.start_service(
         shell(tmp_path, "trap '' TERM; echo up; while :; do sleep 0.05; done", log=log)
     )
-    eventually(lambda: log.read_text() == "up\n")
-
-    deaf.stop(patience=0.2)
+    try:
+        eventually(lambda: log.read_text() == "up\n")
+    finally:
+        deaf.stop(patience=0.2)
 
     assert not deaf.alive()
 
 
 def test_a_service_that_has_ended_is_not_alive_though_nobody_has_reaped_it(
-    tmp_path: Path, eventually
+    tmp_path: Path, eventually: Eventually
 ) -> None:
     ended = process.start_service(shell(tmp_path, "exit 0", log=tmp_path / "log"))
 

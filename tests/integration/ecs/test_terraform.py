@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.processes import running
 from xops.core.errors import DiskFullError, PermanentError, StalePlanError
 from xops.core.plan.model import Action, Plan
 from xops.ecs import terraform_discovery
@@ -275,15 +276,17 @@ import pickle, sys
 terraform, saved = pickle.load(sys.stdin.buffer)
 terraform.apply(saved)
 """
-    process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)
-    assert process.stdin is not None
-    process.stdin.write(pickle.dumps((terraform, saved)))
-    process.stdin.close()
-    eventually((terraform.stack / "waiting").exists, 60)
-    yield terraform, process
-    (terraform.stack / "release").touch()
-    process.wait(60)
-    eventually(lambda: not locked(terraform), 60)
+    with running([sys.executable, "-c", script], stdin=subprocess.PIPE) as process:
+        try:
+            assert process.stdin is not None
+            process.stdin.write(pickle.dumps((terraform, saved)))
+            process.stdin.close()
+            eventually((terraform.stack / "waiting").exists, 60)
+            yield terraform, process
+        finally:
+            (terraform.stack / "release").touch()
+        process.wait(60)
+        eventually(lambda: not locked(terraform), 60)
 
 
 def locked(terraform: Terraform) -> bool:

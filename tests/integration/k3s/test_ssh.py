@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,12 @@ from tests.integration.k3s.access import (
 )
 from tests.integration.k3s.conftest import MakeSshd
 from tests.integration.k3s.sshd import OPERATOR, Sshd, find
+from tests.processes import running
+from tests.waiting import Eventually
 from xops.core.errors import UnreachableError
 from xops.k3s.ssh import remote_programs as ssh_programs
 from xops.k3s.ssh.connector import SshConnector, SshTransport
 from xops.k3s.ssh.transport_protocol import CommandTimeoutError, LockedError, SudoError, Upload
-
-Eventually = Callable[..., Any]
 
 SECONDS = 100_000 + os.getpid()  # how long what must be ended would sleep: found again by it
 NAP = f"sleep\0{SECONDS}"
@@ -166,7 +165,7 @@ def test_a_host_ends_a_script_itself_when_nobody_asks_for_it(
 ) -> None:
     # The far end of a network that has gone sees no end of its input.
     argv = ["/bin/sh", "-c", ssh_programs.RUN, "xops", "1", f"sleep {SECONDS}"]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as program:
+    with running(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as program:
         assert program.stdin is not None
         program.stdin.write(b"\n")
         program.stdin.flush()
@@ -314,7 +313,7 @@ def test_a_lock_goes_with_the_process_that_holds_it(
     """)
     about = (ssh.model_dump_json(), host(sshd).model_dump_json(), str(path))
     argv = [sys.executable, "-c", program, *about]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE) as holder:
+    with running(argv, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         assert lock_is_held(path)
@@ -367,7 +366,7 @@ def test_a_lock_whose_holder_falls_silent_is_freed(tmp_path: Path, eventually: E
     path = tmp_path / "lock"
     argv = ["/bin/sh", "-c", ssh_programs.LOCK, "xops", str(path), "anna", "1"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(argv, stdin=pipe, stdout=pipe) as program:
+    with running(argv, stdin=pipe, stdout=pipe) as program:
         assert program.stdin is not None
         assert program.stdout is not None
         assert [program.stdout.readline() for _ in range(2)] == [b"xops-begin\n", b"held\n"]

@@ -5,8 +5,7 @@ import re
 import socket
 import subprocess
 import textwrap
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,12 @@ from tests.integration.k3s.access import (
 )
 from tests.integration.k3s.conftest import MakeSshd
 from tests.integration.k3s.sshd import OPERATOR, Sshd, find, new_key
+from tests.processes import running
+from tests.waiting import look_until_found
 from xops.core.errors import InputError, UnreachableError
 from xops.k3s.cluster_file.cluster import Ssh
 from xops.k3s.ssh.connector import SshConnector, fingerprint
 from xops.k3s.ssh.transport_protocol import AuthenticationError, HostKeyError, Upload
-
-Eventually = Callable[..., Any]
-
 
 # Being let in
 
@@ -79,15 +77,13 @@ def agent(*keys: Path) -> Iterator[Path]:
     """A real ssh-agent that holds these keys."""
     place = keys[0].parent / "agent"
     argv = [find("ssh-agent"), "-D", "-a", str(place)]
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as run:
-        while not place.exists():
-            time.sleep(0.01)
+    with running(argv, stdout=subprocess.DEVNULL) as agent:
+        look_until_found(place.exists)
         for key in keys:
             shell(f"SSH_AUTH_SOCK={place} ssh-add -q {key}")
-        try:
-            yield place
-        finally:
-            run.terminate()
+        yield place
+        agent.terminate()
+        agent.wait(20)
 
 
 def test_the_agent_opens_the_door(

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ import pytest
 from tests.integration.k3s.access import gone, sha256
 from tests.integration.k3s.conftest import MakeSshd
 from tests.integration.k3s.sshd import Sshd
+from tests.waiting import Eventually
 from xops.core.errors import DiskFullError, PermanentError, UnreachableError
 from xops.k3s.ssh import remote_programs as ssh_programs
 from xops.k3s.ssh.connector import SshTransport
 from xops.k3s.ssh.transport_protocol import Upload
-
-Eventually = Callable[..., Any]
 
 
 def test_a_file_is_brought_once(sshd: Sshd, on: Any, tmp_path: Path) -> None:

@@ -58,7 +58,8 @@ class Postgres:
         self._run("pg_ctl", "-D", data, "-w", "-l", log, "-o", f"{options} {sockets}", "start")
 
     def stop(self) -> None:
-        self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-m", "immediate", "stop")
+        if (self._folder / "data" / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-m", "immediate", "stop")
 
     def url(self, account: str = "xops:canary", database: str = "postgres") -> str:
         return f"postgresql://{account}@127.0.0.1:{self.port}/{database}"
@@ -80,6 +81,6 @@ def postgres() -> Iterator[Postgres]:
     try:
         server.start()
         yield server
-        server.stop()
     finally:
+        server.stop()
         shutil.rmtree(folder, ignore_errors=True)

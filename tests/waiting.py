@@ -1,0 +1,25 @@
+"""Waiting for conditions, never for seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import pytest
+
+
+class Eventually(Protocol):
+    """`eventually(look)` waits for `look()` to be true and returns what it returned."""
+
+    def __call__[Found](self, look: Callable[[], Found], seconds: float = 20.0) -> Found: ...
+
+
+def look_until_found[Found](look: Callable[[], Found], seconds: float = 20.0) -> Found:
+    """Look until there is something to be seen; fail loudly, and never by waiting too short."""
+    give_up = time.monotonic() + seconds
+    while not (found := look()):
+        if time.monotonic() > give_up:
+            pytest.fail(f"not seen within {seconds:.0f} s; the last look gave {found!r}")
+        time.sleep(0.01)
+    return found
