@@ -42,7 +42,7 @@ Make = Callable[[], Block]
         lambda: AwsAccess(),
         lambda: AwsAccess(profile="a", role_arn=ROLE),
         lambda: AwsAccess(role_arn="xops-run"),
-        lambda: AwsAccess(role_arn=ROLE, credential_source="Environment"),
+        lambda: AwsAccess(role_arn=ROLE, credential_source="Environment"),  # type: ignore[arg-type]
         lambda: AwsAccess(role_arn=ROLE, session_name="a\nsource_profile = b"),
         lambda: AwsAccess(role_arn=f"{ROLE}\ncredential_process = x"),
         lambda: AwsAccess(profile="a\n[profile b]"),
@@ -56,8 +56,8 @@ Make = Callable[[], Block]
         lambda: Notification(kind="webhook", url_variable="HOOK", url_secret_arn=SECRET),
         lambda: Notification(kind="webhook", url_variable="https://hooks.example.com/T0/B0/x"),
         lambda: Notification(kind="log", url_variable="HOOK"),
-        lambda: EcsEnvironment(environment="production"),
-        lambda: EcsEnvironment(environment="local", target="gcp"),
+        lambda: EcsEnvironment(environment="production"),  # type: ignore[arg-type]
+        lambda: EcsEnvironment(environment="local", target="gcp"),  # type: ignore[arg-type]
     ],
 )
 def test_what_does_not_fit_together_is_refused(make: Make) -> None:

@@ -152,7 +152,7 @@ def test_a_log_is_appended_to_and_only_the_new_lines_are_given_back(tmp_path: Pa
     assert stat.S_IMODE(log.parent.stat().st_mode) == 0o700
 
 
-def test_without_a_log_no_file_is_left(tmp_path: Path, monkeypatch) -> None:
+def test_without_a_log_no_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     process.run(shell(tmp_path, "echo one"))
@@ -160,7 +160,9 @@ def test_without_a_log_no_file_is_left(tmp_path: Path, monkeypatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_the_given_environment_and_no_input_reach_the_tool(tmp_path: Path, monkeypatch):
+def test_only_the_given_environment_and_no_input_reach_the_tool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XOPS_STRAY", "stray")
     command = Command(
         ["sh", "-c", "env; cat; pwd"], tmp_path, {**ENVIRONMENT, "GIVEN": "yes"}, deadline=30
@@ -208,7 +210,7 @@ def test_after_the_deadline_the_tool_is_interrupted_once_and_then_left(
     tmp_path: Path, stubborn: Command, short_grace: None, eventually: Eventually
 ) -> None:
     with pytest.raises(DeadlineError) as caught:
-        process.run(replace(stubborn, deadline=OnceReady(stubborn.log)))
+        process.run(replace(stubborn, deadline=OnceReady(tmp_path / "log")))
 
     pid = int((tmp_path / "pid").read_text())
     assert psutil.pid_exists(pid)
@@ -321,7 +323,9 @@ run(Command(["sh", "-c", script], folder, dict(os.environ), 60, log=folder / "lo
 # Secrets
 
 
-def test_secrets_are_in_no_line_no_text_and_no_error(tmp_path: Path, caplog) -> None:
+def test_secrets_are_in_no_line_no_text_and_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     seen: list[str] = []
     log = tmp_path / "log"

@@ -80,7 +80,7 @@ def provider(work: Path, prepared: None) -> Iterator[str]:
     running = process.start_service(command)
     try:
         reattach = re.compile(r"TF_REATTACH_PROVIDERS='(.+)'")
-        yield look_until_found(lambda: reattach.search(log.read_text()), PROVIDER_START)[1]
+        yield look_until_found(lambda: reattach.findall(log.read_text()), PROVIDER_START)[0]
     finally:
         running.stop()
 

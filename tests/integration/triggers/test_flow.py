@@ -12,7 +12,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.evaluate_triggers import ACTIVATION, TriggersRequest, evaluate_triggers
+from flows.activation import ACTIVATION
+from flows.evaluate_triggers import TriggersRequest, evaluate_triggers
 from tests.unit.triggers.samples import NOW, document, facts
 from xops.core.errors import InputError
 from xops.local.stack import stack

@@ -27,7 +27,7 @@ PARTS = ("reading prod.yaml", "no such file", "Name another one.")
     ],
 )
 def test_each_kind_has_its_exit_code_and_says_whether_trying_again_helps(
-    kind, exit_code, temporary
+    kind: type[XopsError], exit_code: int, temporary: bool
 ) -> None:
     error = kind(*PARTS)
 
@@ -62,7 +62,9 @@ def test_a_finding_says_where_it_stands(finding: Finding, text: str) -> None:
 
 
 @pytest.mark.parametrize(("number", "count"), [(1, "1 error"), (2, "2 errors")])
-def test_an_input_error_lists_every_finding_and_that_nothing_was_started(number, count) -> None:
+def test_an_input_error_lists_every_finding_and_that_nothing_was_started(
+    number: int, count: str
+) -> None:
     findings = [Finding("f.yaml", f"key{index}", "wrong", index) for index in range(number)]
 
     error = InputError("reading f.yaml", findings)

@@ -14,9 +14,10 @@ import yaml
 from tests.absent import GONE
 from xops.aws.target import Target
 from xops.core.errors import InputError
+from xops.core.lifecycle.approval_policy import ApprovalPolicy
 from xops.core.plan.model import Action, Change, Plan
 from xops.ecs import environment
-from xops.ecs.environment import ApprovalPolicy, Environment
+from xops.ecs.environment import Environment
 
 BUDGETS = {"local": 0, "test": 45, "sit": 120, "prod": 180, "peak": 380}
 PROD: dict[str, Any] = yaml.safe_load((environment.FOLDER / "prod.yaml").read_text())
@@ -318,7 +319,9 @@ REDUNDANT = "needs replicas.min >= 2 and capacity.on_demand_base >= 1 in"
     ],
     ids=str,
 )
-def test_protected_stages(findings: Findings, values, path, message) -> None:
+def test_protected_stages(
+    findings: Findings, values: dict[str, Any], path: str, message: str
+) -> None:
     for name in environment.PROTECTED:
         found = findings(name, values)
         assert list(found) == [path]
@@ -343,10 +346,11 @@ def test_the_lines_are_those_of_the_file(write: Callable[..., Path]) -> None:
 
 
 def test_variables_and_arguments_overlay_the_file() -> None:
+    arguments: dict[str, Any] = {"target": "localstack", "services.crew.replicas.max": 5}
     loaded = Environment.load(
         "prod",
         environ={"XOPS_ENVIRONMENT__TARGET": "aws", "XOPS_ENVIRONMENT__BUDGET__AMOUNT": "'200'"},
-        **{"target": "localstack", "services.crew.replicas.max": 5},
+        **arguments,
     )
 
     assert loaded.target is Target.LOCALSTACK

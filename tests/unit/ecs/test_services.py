@@ -266,7 +266,7 @@ def test_a_first_deployment_that_fails_has_nothing_to_return_to() -> None:
         ),
     ],
 )
-def test_a_stop_reason_names_the_containers_that_failed(task, reason) -> None:
+def test_a_stop_reason_names_the_containers_that_failed(task: dict[str, Any], reason: str) -> None:
     assert stop_reason(task) == reason
 
 

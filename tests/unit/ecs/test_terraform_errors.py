@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from xops.core.errors import PermanentError, TemporaryError
-from xops.ecs import terraform_errors
+from xops.core.errors import DiskFullError, PermanentError, TemporaryError
 from xops.ecs.terraform_errors import Diagnostic, LockInfo, StateLockedError, classify, lock_info
 
 SAMPLES = json.loads((Path(__file__).parent / "samples" / "diagnostics.json").read_text())
@@ -116,7 +115,7 @@ def test_the_first_cause_is_the_one_that_brought_the_others() -> None:
     """A full disk makes locking fail as well; a registry that is out of reach hides a provider."""
     both = [sample("connection refused"), sample("disk full while locking")]
 
-    assert isinstance(classify("terraform plan", both, NOW), terraform_errors.DiskFullError)
+    assert isinstance(classify("terraform plan", both, NOW), DiskFullError)
 
 
 def test_a_full_disk_says_how_the_newest_state_is_kept() -> None:

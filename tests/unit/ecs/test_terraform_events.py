@@ -97,7 +97,9 @@ def test_what_is_not_understood_is_passed_over(line: str) -> None:
         ({"type": "version"}, "unknown"),
     ],
 )
-def test_another_major_version_of_the_format_is_refused(event, version) -> None:
+def test_another_major_version_of_the_format_is_refused(
+    event: dict[str, str], version: str
+) -> None:
     with pytest.raises(PermanentError, match=f"its format has version {version}"):
         EventStream().feed(json.dumps(event))
 

@@ -100,7 +100,7 @@ def test_the_policy_says_which_count_decides_and_all_are_shown() -> None:
     counted = facts([0]).model_copy(
         update={"engineers": facts([0]).engineers.model_copy(update={"roster": 5})}  # type: ignore[union-attr]
     )
-    rules = {"triggers": {"team_size": {**TEAM_SIZE, "measure": "roster"}}}
+    rules: dict[str, Any] = {"triggers": {"team_size": {**TEAM_SIZE, "measure": "roster"}}}
     row = verdict(judged(counted, **rules), "team_size")
     assert (row.value, row.active) == (5, True)
     assert row.warnings == ("the counts disagree: days28 3, roster 5; roster decides",)
@@ -181,7 +181,7 @@ def test_the_evidence_is_what_was_counted_in_the_window() -> None:
 
 
 def test_a_review_that_is_due_is_said() -> None:
-    rules = {"triggers": {"iac_prs": {**IAC_PRS, "review_by": "2025-01-01"}}}
+    rules: dict[str, Any] = {"triggers": {"iac_prs": {**IAC_PRS, "review_by": "2025-01-01"}}}
     assert "its review was due" in verdict(judged(facts([0]), **rules)).warnings[0]
 
 

@@ -1,5 +1,7 @@
 """The replay: many series at once as the machine would have it, flips, and what-if."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,7 +25,7 @@ from xops.triggers.replay import (
 from xops.triggers.report import text as outputs
 
 
-def numbers(values: list[int | None]) -> np.ndarray:
+def numbers(values: Sequence[int | None]) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 

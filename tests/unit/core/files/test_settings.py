@@ -33,7 +33,9 @@ def load(
     return settings.load(House, file, prefix="HOUSE__", environ=environ or {}, arguments=arguments)
 
 
-def findings(tmp_path: Path, text: str, environ: dict[str, str] | None = None, **arguments: Any):
+def findings(
+    tmp_path: Path, text: str, environ: dict[str, str] | None = None, **arguments: Any
+) -> list[tuple[str, int | None, str, str]]:
     with pytest.raises(InputError) as caught:
         load(tmp_path, text, environ, **arguments)
     name = str(tmp_path / "house.yaml")
@@ -58,22 +60,24 @@ def findings(tmp_path: Path, text: str, environ: dict[str, str] | None = None, *
     ],
 )
 def test_default_then_file_then_variable_then_argument(
-    tmp_path, text, environ, arguments, port
+    tmp_path: Path, text: str, environ: dict[str, str], arguments: dict[str, Any], port: int
 ) -> None:
     assert load(tmp_path, text, environ, **arguments).door.port == port
 
 
-def test_a_layer_above_changes_one_value_and_leaves_its_neighbours(tmp_path) -> None:
+def test_a_layer_above_changes_one_value_and_leaves_its_neighbours(tmp_path: Path) -> None:
     house = load(tmp_path, "name: a\ndoor: {port: 1, hosts: [x]}", {"HOUSE__DOOR__PORT": "2"})
 
     assert house.door == Door(port=2, hosts=["x"])
 
 
-def test_a_variable_s_value_is_yaml(tmp_path) -> None:
+def test_a_variable_s_value_is_yaml(tmp_path: Path) -> None:
     assert load(tmp_path, "name: a", {"HOUSE__DOOR__HOSTS": "[x, y]"}).door.hosts == ["x", "y"]
 
 
-def test_everything_that_is_wrong_is_reported_at_once_in_the_order_of_the_file(tmp_path) -> None:
+def test_everything_that_is_wrong_is_reported_at_once_in_the_order_of_the_file(
+    tmp_path: Path,
+) -> None:
     text = "size: 0\ncolour: red\ndoor:\n  port: http\n  hosts:\n    - x\n    - 5\n"
 
     assert findings(tmp_path, text) == [
@@ -90,7 +94,7 @@ def test_everything_that_is_wrong_is_reported_at_once_in_the_order_of_the_file(t
     ]
 
 
-def test_a_finding_names_the_layer_that_its_value_came_from(tmp_path) -> None:
+def test_a_finding_names_the_layer_that_its_value_came_from(tmp_path: Path) -> None:
     environ = {"HOUSE__DOOR__PORT": "far", "HOUSE__SIZE": "0"}
 
     found = findings(tmp_path, "name: a\nsize: 2", {**environ}, **{"door.hosts": "x"})
@@ -102,13 +106,13 @@ def test_a_finding_names_the_layer_that_its_value_came_from(tmp_path) -> None:
     }
 
 
-def test_a_wrong_value_inside_a_variable_s_mapping_names_the_variable(tmp_path) -> None:
+def test_a_wrong_value_inside_a_variable_s_mapping_names_the_variable(tmp_path: Path) -> None:
     found = findings(tmp_path, "name: a\ndoor: {port: 1}", {"HOUSE__DOOR": "{port: far}"})
 
     assert [row[:3] for row in found] == [("variable HOUSE__DOOR", None, "door.port")]
 
 
-def test_a_variable_cannot_reach_into_a_list(tmp_path) -> None:
+def test_a_variable_cannot_reach_into_a_list(tmp_path: Path) -> None:
     found = findings(tmp_path, "name: a\ndoor: {hosts: [x, y]}", {"HOUSE__DOOR__HOSTS__0": "z"})
 
     assert found == [
@@ -117,13 +121,13 @@ def test_a_variable_cannot_reach_into_a_list(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[x", "'", "2026-13-01", "\x07"])
-def test_a_variable_that_is_no_yaml_value_is_named(tmp_path, text) -> None:
+def test_a_variable_that_is_no_yaml_value_is_named(tmp_path: Path, text: str) -> None:
     found = findings(tmp_path, "name: a", {"HOUSE__NAME": text})
 
     assert found == [("variable HOUSE__NAME", None, "", f"not a YAML value: {text!r}")]
 
 
-def test_a_key_given_twice_is_found_together_with_everything_else(tmp_path) -> None:
+def test_a_key_given_twice_is_found_together_with_everything_else(tmp_path: Path) -> None:
     text = "name: a\nsize: 0\ndoor:\n  port: 1\n  port: 2\nname: b\n"
 
     assert [row[1:] for row in findings(tmp_path, text)] == [
@@ -133,11 +137,11 @@ def test_a_key_given_twice_is_found_together_with_everything_else(tmp_path) -> N
     ]
 
 
-def test_a_key_given_twice_is_refused_where_all_else_is_right(tmp_path) -> None:
+def test_a_key_given_twice_is_refused_where_all_else_is_right(tmp_path: Path) -> None:
     assert findings(tmp_path, "name: a\nname: a\n") == [("file", 2, "name", "given twice")]
 
 
-def test_the_same_key_in_two_items_of_a_list_is_not_given_twice(tmp_path) -> None:
+def test_the_same_key_in_two_items_of_a_list_is_not_given_twice(tmp_path: Path) -> None:
     house = load(tmp_path, "name: a\ndoor: &x {port: 1}\n")
 
     assert house.door.port == 1
@@ -159,7 +163,7 @@ def test_the_same_key_in_two_items_of_a_list_is_not_given_twice(tmp_path) -> Non
     ],
 )
 def test_a_file_that_is_no_mapping_is_refused_where_it_breaks(
-    tmp_path, text, line, message
+    tmp_path: Path, text: str, line: int | None, message: str
 ) -> None:
     [(source, found_line, path, found)] = findings(tmp_path, text)
 
@@ -167,7 +171,7 @@ def test_a_file_that_is_no_mapping_is_refused_where_it_breaks(
     assert found.startswith(message)
 
 
-def test_a_file_that_is_no_text_cannot_be_read(tmp_path) -> None:
+def test_a_file_that_is_no_text_cannot_be_read(tmp_path: Path) -> None:
     file = tmp_path / "house.yaml"
     file.write_bytes(b"name: \xff")
 
@@ -175,7 +179,7 @@ def test_a_file_that_is_no_text_cannot_be_read(tmp_path) -> None:
         settings.load(House, file, prefix="HOUSE__", environ={}, arguments={})
 
 
-def test_a_missing_file_is_named(tmp_path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "none.yaml"
 
     with pytest.raises(InputError, match=r"none\.yaml: cannot be read: .*No such file"):

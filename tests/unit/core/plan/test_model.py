@@ -3,6 +3,8 @@
 import json
 from decimal import Decimal
 from itertools import permutations
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -55,7 +57,9 @@ def test_a_plan_comes_back_from_json_equal_and_with_its_digest(plan: Plan) -> No
 
 @settings(max_examples=30)
 @given(st.lists(CHANGES, max_size=5), st.randoms(use_true_random=False))
-def test_the_order_in_which_changes_are_found_does_not_matter(changes, random) -> None:
+def test_the_order_in_which_changes_are_found_does_not_matter(
+    changes: list[Change], random: Random
+) -> None:
     shuffled = random.sample(changes, len(changes))
 
     one = Plan(subject="s", target="aws", changes=tuple(changes))
@@ -90,13 +94,13 @@ def test_two_changes_of_one_target_are_ordered_by_what_they_do() -> None:
         {"cost": None},
         {"cost": COST.model_copy(update={"incomplete": True})},
         {"cost": COST.model_copy(update={"after": Money(amount=Decimal("46.6"))})},
-        {"cost": COST.model_copy(update={"before": Money(amount="45", currency="AUD")})},
+        {"cost": COST.model_copy(update={"before": Money(amount=Decimal(45), currency="AUD")})},
         {"changes": (UPDATE,)},
         {"changes": ()},
     ],
     ids=str,
 )
-def test_every_field_of_a_plan_is_in_its_digest(field) -> None:
+def test_every_field_of_a_plan_is_in_its_digest(field: dict[str, Any]) -> None:
     assert PLAN.model_copy(update=field).digest != PLAN.digest
 
 
@@ -115,7 +119,7 @@ def test_every_field_of_a_plan_is_in_its_digest(field) -> None:
     ],
     ids=str,
 )
-def test_every_field_of_a_change_is_in_the_digest(field) -> None:
+def test_every_field_of_a_change_is_in_the_digest(field: dict[str, Any]) -> None:
     changed = Plan(**{**dict(PLAN), "changes": (UPDATE.model_copy(update=field), CREATE)})
 
     assert changed.digest != PLAN.digest
@@ -157,7 +161,9 @@ def test_what_is_lost_is_read_first() -> None:
         (Action.DELETE, True, True),
     ],
 )
-def test_only_a_replacement_can_be_disposable(action, disposable, destroys) -> None:
+def test_only_a_replacement_can_be_disposable(
+    action: Action, disposable: bool, destroys: bool
+) -> None:
     change = Change(action=action, target="a", disposable=disposable)
     plan = Plan(subject="s", target="aws", changes=(change,))
 

@@ -26,10 +26,10 @@ Findings = Callable[..., dict[str, str]]
 
 def changed(values: Document) -> Document:
     """The on-premises file with these values, by dotted path."""
-    document: Any = copy.deepcopy(ONPREM)
+    document = copy.deepcopy(ONPREM)
     for dotted, value in values.items():
         *path, last = (int(part) if part.isdigit() else part for part in dotted.split("."))
-        place = document
+        place: Any = document
         for part in path:
             place = place[part] if isinstance(part, int) else place.setdefault(part, {})
         if value is GONE:
@@ -429,10 +429,11 @@ def test_the_file_and_the_cluster_have_one_name(tmp_path: Path) -> None:
 
 
 def test_variables_and_arguments_overlay_the_file(write: Callable[[Document], Path]) -> None:
+    arguments: dict[str, Any] = {"ssh.port": 2200, "ssh.user": None}
     loaded = Cluster.load(
         write(ONPREM),
         environ={"XOPS_CLUSTER__K3S__VERSION": "v1.35.0+k3s1", "XOPS_CLUSTER__SSH__PORT": "2222"},
-        **{"ssh.port": 2200, "ssh.user": None},
+        **arguments,
     )
 
     assert (loaded.k3s.version, loaded.ssh.port, loaded.ssh.user) == ("v1.35.0+k3s1", 2200, "admin")
