@@ -142,15 +142,30 @@ class TestCluster:
 
     def kubectl(self, *words: str, server: Host | None = None) -> str:
         """`k3s kubectl` on this machine with the kept kubeconfig; asks `server` if one is named."""
-        kubeconfig = self.secrets / "kubeconfig"
         if server:
             words = ("--server", f"https://{server.address}:6443", *words)
-        done = subprocess.run(
-            [str(self.program), "kubectl", "--kubeconfig", str(kubeconfig), *words],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = self._kubectl(*words)
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def create_pod(self, pod: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
+        """Send one pod to the API server; its answer, a refusal included.
+
+        Only once the namespace has its `default` service account: the controller manager makes
+        that a moment after the API server is ready, and until then admission refuses every pod.
+        Controllers of a Deployment or a Job try again; who creates a bare pod has to wait.
+        """
+        namespace = pod["metadata"]["namespace"]
+        account = ("serviceaccount/default", "--namespace", namespace)
+        self.kubectl("wait", "--for=create", *account, "--timeout=60s")
+        return self._kubectl("create", "--filename=-", given=json.dumps(pod))
+
+    def _kubectl(self, *words: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+        kubeconfig = self.secrets / "kubeconfig"
+        return subprocess.run(
+            [str(self.program), "kubectl", "--kubeconfig", str(kubeconfig), *words],
+            input=given, capture_output=True, text=True, timeout=90, check=False,
+        )  # fmt: skip
 
     def nodes(self, server: Host | None = None) -> dict[str, dict[str, str]]:
         """The conditions of every node by name."""

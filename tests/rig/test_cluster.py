@@ -157,10 +157,9 @@ def test_the_profile_is_in_force(cluster: TestCluster) -> None:
             "containers": [{"name": "it", "image": "a:1", "securityContext": {"privileged": True}}]
         },
     }
-    refused = server.shell(
-        f"echo '{json.dumps(privileged)}' | k3s kubectl create -f - 2>&1 || true"
-    )
-    assert "violates PodSecurity" in refused
+    refused = cluster.create_pod(privileged)
+    assert refused.returncode == 1
+    assert "violates PodSecurity" in refused.stderr
     assert "wants-all" in server.shell("cat /var/lib/rancher/k3s/server/logs/audit.log")
     assert "Enabled" in server.exec(["k3s", "secrets-encrypt", "status"])
 

@@ -6,6 +6,7 @@ import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.rig.clusters import XOPS
 from tests.rig.conftest import MakeCluster, MakeRig
@@ -99,15 +100,14 @@ def archive(path: Path, image: str) -> Path:
     return path
 
 
-def pod(name: str, image: str) -> str:
+def pod(name: str, image: str) -> dict[str, Any]:
     container = {"name": "it", "image": image}
-    values = {
+    return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": "kube-system"},
         "spec": {"containers": [container], "tolerations": [{"operator": "Exists"}]},
     }
-    return json.dumps(values)
 
 
 def test_without_a_way_out_all_comes_from_one_bundle(
@@ -148,7 +148,8 @@ def test_without_a_way_out_all_comes_from_one_bundle(
     assert last_images < first_files
 
     for name, image in (("known", "example/known:1"), ("stranger", "example/stranger:1")):
-        server.shell(f"echo '{pod(name, image)}' | k3s kubectl create -f -")
+        created = cluster.create_pod(pod(name, image))
+        assert created.returncode == 0, created.stderr
 
     def state(name: str) -> str:
         return server.exec(
