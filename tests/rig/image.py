@@ -6,7 +6,6 @@ that the machine does not reach anyway. Made once for a recipe, then kept in the
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -15,11 +14,12 @@ import platform
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
+from tests.rig import builds
 from tests.rig.engine import Engine, RigError, as_root, cache_folder, find_program, run
 
 ADMIN = "admin"
@@ -31,6 +31,7 @@ USERS = {ADMIN: 1000, ASKER: 1001}
 """Names and numbers of those who may log in, with a key."""
 CLOSED = "/etc/network-is-closed"
 """A host with this file has no default route from its boot on."""
+_ARCHIVE_LABEL = "xops.rig.archive"  # of an image in the engine: which archive it was made of
 LOST_PATHS = "/etc/lost-paths"
 """Paths listed here are gone after the next boot: how a host loses its disk while it is off."""
 
@@ -143,14 +144,20 @@ def host_image(engine: Engine) -> str:
         RigError: debootstrap or the import failed; what they said is in it.
     """
     recipe = own_recipe()
-    with _locked(cache_folder() / "image.lock"):
-        if engine.docker("image", "inspect", recipe.tag, check=False).returncode:
-            archive = cache_folder() / f"host-{recipe.key}.tar"
-            if not archive.exists():
-                _build(recipe, archive)
+    with builds.locked(cache_folder() / "image.lock"):
+        archive = builds.kept(cache_folder() / f"host-{recipe.key}.tar", partial(_build, recipe))
+        sha256 = builds.noted_sha256(archive)
+        if _imported(engine, recipe.tag) != sha256:
             _forget_old(engine)
-            engine.docker("import", str(archive), recipe.tag, deadline=600)
+            label = f"LABEL {_ARCHIVE_LABEL}={sha256}"
+            engine.docker("import", "--change", label, str(archive), recipe.tag, deadline=600)
     return recipe.tag
+
+
+def _imported(engine: Engine, tag: str) -> str:
+    """The SHA-256 of the archive that this image in the engine is of; empty if it has none."""
+    form = f'{{{{index .Config.Labels "{_ARCHIVE_LABEL}"}}}}'
+    return engine.docker("image", "inspect", "--format", form, tag, check=False).stdout.strip()
 
 
 def _forget_old(engine: Engine) -> None:
@@ -161,29 +168,33 @@ def _forget_old(engine: Engine) -> None:
         engine.docker("image", "rm", *old.split(), check=False)
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time; the others wait for what the first has made."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _build(recipe: Recipe, archive: Path) -> None:
     """Make the archive, and forget those of earlier recipes."""
     # Not below /tmp, which may be mounted without devices or programs.
     folder = Path(tempfile.mkdtemp(dir=cache_folder(), prefix="debootstrap-"))
-    system, partial = folder / "system", folder / "archive"
     try:
+        system = folder / "system"
         _debootstrap(recipe, system)
         _add_files(recipe, system)
-        run(as_root(["chroot", system, "/bin/sh", "-c", recipe.finish]))
-        run(as_root(["tar", "-C", system, "--one-file-system", "-cf", partial, "."]), deadline=600)
-        for old in cache_folder().glob("host-*.tar"):
+        _run(["chroot", system, "/bin/sh", "-c", recipe.finish])
+        _run(["tar", "-C", system, "--one-file-system", "-cf", archive, "."])
+        for old in set(cache_folder().glob("host-*.tar*")) - {archive}:
             run(as_root(["rm", "-f", old]))
-        partial.rename(archive)
     finally:
+        _unmount_below(folder)
         run(as_root(["rm", "-rf", "--one-file-system", folder]), deadline=600)
+
+
+def _run(argv: Sequence[str | Path]) -> None:
+    builds.run_build(as_root(argv), cache_folder() / "host-image.log")
+
+
+def _unmount_below(folder: Path) -> None:
+    """What debootstrap has mounted in the new system, should it have been ended half-way."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    mounted = [line.split()[4] for line in lines if line.split()[4].startswith(f"{folder}/")]
+    for path in reversed(mounted):
+        run(as_root(["umount", "--lazy", path]), check=False)
 
 
 def _debootstrap(recipe: Recipe, system: Path) -> None:
@@ -193,7 +204,7 @@ def _debootstrap(recipe: Recipe, system: Path) -> None:
         f"--arch={recipe.architecture}", f"--include={packages}",
         recipe.suite, system, _mirror(recipe.suite),
     ]  # fmt: skip
-    run(as_root(["env", *_proxies(), "nice", "-n", "10", *command]), deadline=1800)
+    _run(["env", *_proxies(), "nice", "-n", "10", *command])
 
 
 def _add_files(recipe: Recipe, system: Path) -> None:

@@ -35,4 +35,5 @@ for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
     flags="$flags -X $package.gitVersion=$version -X $package.gitMajor=$major -X $package.gitMinor=$minor"
     flags="$flags -X $package.gitTreeState=clean"
 done
-CGO_ENABLED=0 nice -n 10 go build -trimpath -ldflags "$flags" -o "$out" .
+# -v says the name of each package as its turn comes: that is how a build shows that it gets further.
+CGO_ENABLED=0 nice -n 10 go build -v -trimpath -ldflags "$flags" -o "$out" .
