@@ -1,8 +1,10 @@
 """Test hosts, and the k3s program for them. Nothing of it runs after the session."""
 
+import functools
 import os
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +15,21 @@ from tests.rig import image, k3s_program
 from tests.rig.access import Access, SshKey, new_key
 from tests.rig.clusters import TestCluster
 from tests.rig.hosts import Rig
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the mark that keeps the rig in one worker also where pytest-xdist is not installed."""
+    config.addinivalue_line("markers", "xdist_group(name): tests that run in one worker")
+
+
+@contextmanager
+def time_limit_stands_still() -> Iterator[None]:
+    """For what is made once in minutes: that ends by `builds.Patience`, not by a test's limit."""
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left)
 
 
 class MakeRig(Protocol):
@@ -35,7 +52,8 @@ def engine() -> Iterator[engines.Engine]:
 @pytest.fixture(scope="session")
 def host_image(engine: engines.Engine) -> str:
     """The image of a test host. Making it takes minutes once; then it is in the cache folder."""
-    return image.host_image(engine)
+    with time_limit_stands_still():
+        return image.host_image(engine)
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +70,11 @@ def k3s_binary() -> Callable[..., Path]:
     is none among those named.
     """
 
+    @functools.cache
     def binary(version: str = k3s_program.VERSION) -> Path:
         if not k3s_program.real_programs():
-            return k3s_program.build(version)
+            with time_limit_stands_still():
+                return k3s_program.build(version)
         if (program := k3s_program.real_program(version)) is None:
             pytest.skip(f"XOPS_TEST_K3S names no k3s {version}")
         return program

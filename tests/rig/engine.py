@@ -58,6 +58,15 @@ def as_root(argv: Sequence[str | Path]) -> list[str]:
     return [*([] if os.geteuid() == 0 else ["sudo", "-n"]), *map(str, argv)]
 
 
+def interruptible(argv: Sequence[str | Path]) -> list[str]:
+    """The command with every signal's own effect.
+
+    A shell starts what it runs in the background with SIGINT ignored, and so would each process
+    below it be.
+    """
+    return ["env", "--default-signal", *map(str, argv)]
+
+
 def run(
     argv: Sequence[str | Path],
     *,
@@ -201,18 +210,21 @@ def running_engine() -> Iterator[Engine]:
         finally:
             engine.reap(mine=True)
     finally:
-        _leave(sessions)
+        last = _leave(sessions)
         os.close(sessions)
-    # It has nothing left to do unless other sessions still run; then it waits for those.
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        waiting.wait(timeout=5)
+    if last:  # else the guard waits for the other sessions
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            waiting.wait(timeout=5)
 
 
-def _leave(sessions: int) -> None:
-    """Stop the tests' engine if no other session uses it."""
-    with contextlib.suppress(BlockingIOError):
+def _leave(sessions: int) -> bool:
+    """Stop the tests' engine if no other session uses it; whether that is so."""
+    try:
         fcntl.flock(sessions, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _stop_own()
+    except BlockingIOError:
+        return False
+    _stop_own()
+    return True
 
 
 def _start_guard() -> subprocess.Popen[bytes]:
@@ -274,12 +286,12 @@ def _start_own() -> Engine:
 
 def _launch(folder: Path) -> None:
     # No docker0 bridge: the only networks are those that tests make.
-    argv = as_root([
+    argv = interruptible(as_root([
         find_program("dockerd") or "dockerd",
         "--data-root", folder / "data", "--exec-root", folder / "run",
         "--host", f"unix://{folder / 'docker.sock'}", "--pidfile", folder / "dockerd.pid",
         "--group", str(os.getgid()), "--bridge", "none", "--log-level", "warn",
-    ])  # fmt: skip
+    ]))  # fmt: skip
     with (folder / "dockerd.log").open("wb") as log:
         subprocess.Popen(
             argv,

@@ -183,10 +183,12 @@ asyncio.run(main())
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, env=os.environ
     ) as process:
-        assert process.stdout
-        assert process.stdout.readline() == b"held\n"
-        yield
-        process.kill()  # no clean end: the lock must be free all the same
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == b"held\n"
+            yield
+        finally:
+            process.kill()  # no clean end: the lock must be free all the same
 
 
 def changed(cluster: TestCluster, retention: int) -> None:

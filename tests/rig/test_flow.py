@@ -3,11 +3,12 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import State
 from prefect.states import Cancelling
 
 from tests.patient import Patient
@@ -60,11 +61,13 @@ def start(servers: Stack, cluster: TestCluster, *, apply: bool) -> UUID:
     return runs.start(servers.api, "bootstrap-k3s/k3s", parameters)
 
 
-def ended(servers: Stack, run_id: UUID) -> FlowRun:
-    def look() -> FlowRun | None:
+def end(servers: Stack, run_id: UUID) -> State[Any]:
+    """The state in which the run ends."""
+
+    def look() -> State[Any] | None:
         with runs.client(servers.api) as prefect:
-            run = prefect.read_flow_run(run_id)
-        return run if run.state and run.state.is_final() else None
+            state = prefect.read_flow_run(run_id).state
+        return state if state and state.is_final() else None
 
     return until(look, "the end of the run")
 
@@ -84,19 +87,19 @@ def artifacts(servers: Stack, run_id: UUID) -> set[str]:
 
 def test_cancelled_half_way_then_run_again(servers: Stack, cluster: TestCluster) -> None:
     planned = start(servers, cluster, apply=False)
-    assert ended(servers, planned).state.name == "Completed"
+    assert end(servers, planned).name == "Completed"
     assert artifacts(servers, planned) >= {"plan-k3s-rig", "evidence-k3s-rig"}
 
     run_id = start(servers, cluster, apply=True)
     until(lambda: said(servers, "server-1: binary brought"), "the upload")
     with runs.client(servers.api) as prefect:
         prefect.set_flow_run_state(run_id, Cancelling(), force=True)
-    assert ended(servers, run_id).state.name == "Cancelled"
+    assert end(servers, run_id).name == "Cancelled"
     assert artifacts(servers, run_id) >= {"plan-k3s-rig", "apply-k3s-rig"}
 
     again = start(servers, cluster, apply=True)
-    end = ended(servers, again)
-    assert end.state.name == "Completed", end.state.message
+    state = end(servers, again)
+    assert state.name == "Completed", state.message
     assert cluster.voters() == {"server-1"}
     # K3S goes on by itself after a cancel, so that little may be left for the second run.
     assert artifacts(servers, again) >= {"plan-k3s-rig", "evidence-k3s-rig"}

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.rig.access import Access
 from tests.rig.conftest import MakeRig
-from tests.rig.engine import LABEL, ROOT, Engine, RigError
+from tests.rig.engine import LABEL, ROOT, Engine, RigError, as_root, interruptible, run
 from tests.rig.hosts import Host, Rig
 from tests.rig.image import ASKER, ASKER_PASSWORD
 
@@ -226,16 +228,15 @@ with running_engine() as engine, Rig(engine, sys.argv[1], new_key("killed")) as 
 
 @pytest.fixture
 def session(host_image: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _KILLED_SESSION, host_image],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    yield process
-    process.kill()
-    process.communicate()
+    argv = interruptible([sys.executable, "-c", _KILLED_SESSION, host_image])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
@@ -249,6 +250,51 @@ def test_what_an_ended_session_left_is_removed(
     session.communicate(timeout=60)
     engine.reap()
     assert left_of(engine, network) == []
+
+
+_HANGS = """\
+import pytest
+
+@pytest.mark.timeout({limit})
+def test_hangs(make_rig):
+    rig = make_rig(servers=1, agents=0)
+    rig.hosts[0].exec(["sleep", "{number}"])
+"""
+
+
+def test_a_test_that_hangs_is_ended_with_its_stack_and_leaves_nothing(
+    engine: Engine, rig: Rig, tmp_path: Path, eventually: Callable[..., object]
+) -> None:
+    """Its limit ends it, and its fixtures take away what it has started."""
+    number = f"{os.getpid()}00000"  # of seconds; no other process has this word
+    (tmp_path / "test_hangs.py").write_text(_HANGS.format(limit=10, number=number))
+    argv = [sys.executable, "-m", "pytest", "-p", "tests.rig.conftest", "-p", "no:cacheprovider"]
+    with subprocess.Popen(
+        [*argv, "--rootdir", tmp_path, tmp_path],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "XOPS_REQUIRE_ALL": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as session:
+        said, _ = session.communicate(timeout=100)
+    assert "Failed: Timeout (>10.0s) from pytest-timeout" in said
+    assert 'rig.hosts[0].exec(["sleep"' in said
+    for kind in ("container", "network", "volume"):
+        assert not [by for by in engine.labelled(kind).values() if by.startswith(f"{session.pid}-")]
+    commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    assert ["sleep", number] not in commands
+    # Hosts of other sessions may be starting or ending just now.
+    eventually(lambda: not namespaces_without_a_host(engine), 30)
+    assert all(host.on for host in rig.hosts)
+
+
+def namespaces_without_a_host(engine: Engine) -> set[str]:
+    """Network namespaces that the engine still holds for containers that are gone."""
+    held = engine.docker("ps", "--quiet", "--no-trunc").stdout.split()
+    keys = engine.docker("inspect", "--format", "{{.NetworkSettings.SandboxKey}}", *held).stdout
+    folder = engine.folder / "run" if engine.folder else Path("/var/run/docker")
+    made = run(as_root(["ls", folder / "netns"])).stdout.split()
+    return set(made) - {Path(key).name for key in keys.split()} - {"default"}
 
 
 def left_of(engine: Engine, network: str) -> list[str]:
