@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,20 +184,18 @@ class TestCluster:
             if (conditions["Ready"], conditions.get("EtcdIsVoter")) == ("True", "True")
         }
 
-    def apply_until(self, line: str, then: Callable[[], object], deadline: float = 400) -> str:
+    def apply_until(self, line: str, then: Callable[[], object], *options: str) -> str:
         """Run `apply` and do something as soon as a line of it matches; what it printed till then.
 
         Whatever `then` leaves of the process is killed with SIGKILL. Fails if it ends before.
         """
+        told = ""
         with subprocess.Popen(
-            self.command("apply"), cwd=ROOT, env=self.environment(), text=True,
+            self.command("apply", *options), cwd=ROOT, env=self.environment(), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         ) as process:  # fmt: skip
-            assert process.stdout
-            guard = threading.Timer(deadline, process.kill)
-            guard.start()
-            told = ""
             try:
+                assert process.stdout
                 for row in process.stdout:
                     told += row
                     if re.search(line, row):
@@ -206,7 +203,6 @@ class TestCluster:
                         return told
             finally:
                 process.kill()
-                guard.cancel()
         raise AssertionError(f"never said {line!r}:\n{told}")
 
     def killed_at(self, line: str) -> str:

@@ -55,8 +55,7 @@ def fsync_seconds(host: Host) -> float:
     return time.monotonic() - started
 
 
-def test_three_hosts_boot_to_the_end(make_rig: MakeRig) -> None:
-    rig = make_rig(servers=3, agents=0)
+def test_three_hosts_boot_to_the_end(rig: Rig) -> None:
     states = [host.exec(["systemctl", "is-system-running"]).strip() for host in rig.hosts]
     assert states == ["running"] * 3
 
@@ -101,8 +100,12 @@ def test_hosts_reach_each_other_by_name_and_by_address(pair: tuple[Host, Host]) 
     assert answers(first, second.name)
 
 
-def test_an_internal_network_has_no_way_out(rig: Rig, make_rig: MakeRig) -> None:
-    closed = make_rig(servers=2, agents=0, internal=True)
+@pytest.fixture(scope="module")
+def closed(make_shared_rig: MakeRig) -> Rig:
+    return make_shared_rig(servers=2, agents=0, internal=True)
+
+
+def test_an_internal_network_has_no_way_out(rig: Rig, closed: Rig) -> None:
     inside, neighbour = closed.hosts
     assert inside.shell("ip route show default") == ""
     assert rig.hosts[0].shell("ip route show default") != ""
@@ -113,8 +116,8 @@ def test_an_internal_network_has_no_way_out(rig: Rig, make_rig: MakeRig) -> None
     assert inside.shell("ip route show default") == ""
 
 
-def test_an_internal_network_can_have_a_route_that_leads_nowhere(make_rig: MakeRig) -> None:
-    host = make_rig(servers=1, agents=0, internal=True).hosts[0]
+def test_an_internal_network_can_have_a_route_that_leads_nowhere(closed: Rig) -> None:
+    host = closed.servers[1]
     host.add_idle_route()
     assert "203.0.113.255" in host.shell("ip route show default")
 

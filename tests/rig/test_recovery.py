@@ -1,4 +1,7 @@
-"""Killed anywhere and run again; a host that does not come up; a bundle without a way out."""
+"""Killed anywhere and run again; a host that does not come up; a bundle without a way out.
+
+But for the last, the tests of this module share one cluster and leave it whole.
+"""
 
 import io
 import json
@@ -8,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.rig.clusters import XOPS
+import pytest
+
+from tests.rig.clusters import XOPS, TestCluster
 from tests.rig.conftest import MakeCluster, MakeRig
 from tests.rig.engine import run
 
@@ -28,15 +33,30 @@ BOUNDARIES = (
 )
 
 
-def test_killed_at_every_boundary_it_ends_like_one_run(
-    make_rig: MakeRig, make_cluster: MakeCluster
-) -> None:
-    cluster = make_cluster(make_rig(servers=3, agents=1))
+SERVERS = {"server-1", "server-2", "server-3"}
+
+
+@pytest.fixture(scope="module")
+def cluster(make_shared_rig: MakeRig, make_cluster: MakeCluster) -> TestCluster:
+    """Brought up by an apply that is killed at each boundary, then once more.
+
+    Its tokens are a person's own, with everything that a shell or a URL would take apart.
+    """
+    found = make_cluster(make_shared_rig(servers=3, agents=1))
+    found.secrets.mkdir(parents=True)
+    for name in ("server-token", "agent-token"):
+        file = found.secrets / name
+        file.touch(mode=0o600)
+        file.write_text(f'{name}: a/b?c&d "e\'f" $g `h` #i%\n')
     for line in BOUNDARIES:
-        cluster.killed_at(line)
-    done = cluster.run("apply")
+        found.killed_at(line)
+    done = found.run("apply")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert cluster.voters() == {"server-1", "server-2", "server-3"}
+    return found
+
+
+def test_killed_at_every_boundary_it_ends_like_one_run(cluster: TestCluster) -> None:
+    assert cluster.voters() == SERVERS
     assert cluster.nodes()["agent-1"]["Ready"] == "True"
     assert cluster.json("plan")["plan"]["changes"] == []
     for host in cluster.rig.servers:
@@ -46,17 +66,20 @@ def test_killed_at_every_boundary_it_ends_like_one_run(
         assert members.strip() == "", "something of a killed run was left"
 
 
-def test_a_host_that_never_comes_up_is_named_and_taken_back(
-    make_rig: MakeRig, make_cluster: MakeCluster
-) -> None:
-    cluster = make_cluster(make_rig(servers=3, agents=0))
+def approval(cluster: TestCluster) -> tuple[str, str]:
+    """What approves the plan as it is now: a host that lost its disk is a node to delete."""
+    digest = cluster.json("plan", accepted=(2,))["plan"]["digest"]
+    return "--approve", digest
+
+
+def test_a_host_that_never_comes_up_is_named_and_taken_back(cluster: TestCluster) -> None:
     one, two, three = cluster.rig.servers
-    # What preflight cannot see any more: where K3S runs it tries no ports.
-    cluster.killed_at("server-2 +active")
-    cluster.environ["XOPS_K3S_GATE_SECONDS"] = "60"
+    three.lose_disk()
+    # Preflight cannot see it: where K3S runs, as on the two others, it tries no ports.
+    cluster.environ["XOPS_K3S_GATE_SECONDS"] = "20"
     three.block_port(2380, sender=one)
     three.block_port(2380, sender=two)
-    done = cluster.run("apply")
+    done = cluster.run("apply", *approval(cluster))
     assert done.returncode == 1, done.stdout + done.stderr
     assert "waiting for K3S on server-3" in done.stderr
     assert "server-3 was taken back to before it joined" in done.stderr
@@ -68,24 +91,18 @@ def test_a_host_that_never_comes_up_is_named_and_taken_back(
     cluster.environ.clear()
     done = cluster.run("apply")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert cluster.voters() == {"server-1", "server-2", "server-3"}
+    assert cluster.voters() == SERVERS
 
 
 def test_a_host_that_reboots_while_it_joins_is_joined_by_running_again(
-    make_rig: MakeRig, make_cluster: MakeCluster
+    cluster: TestCluster,
 ) -> None:
-    cluster = make_cluster(make_rig(servers=3, agents=0))
-    # Tokens of a person's own, with everything that a shell or a URL would take apart.
-    cluster.secrets.mkdir(parents=True)
-    for name in ("server-token", "agent-token"):
-        file = cluster.secrets / name
-        file.touch(mode=0o600)
-        file.write_text(f'{name}: a/b?c&d "e\'f" $g `h` #i%\n')
     second = cluster.rig.servers[1]
-    cluster.apply_until(r"server-2 +\d files written", second.reboot)
+    second.lose_disk()
+    cluster.apply_until(r"server-2 +\d files written", second.reboot, *approval(cluster))
     done = cluster.run("apply")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert cluster.voters() == {"server-1", "server-2", "server-3"}
+    assert cluster.voters() == SERVERS
     assert cluster.json("plan")["plan"]["changes"] == []
 
 
