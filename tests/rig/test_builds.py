@@ -12,6 +12,8 @@ import pytest
 from tests.rig.builds import Patience, Progress, is_whole, kept, run_build
 from tests.rig.engine import RigError
 
+pytestmark = pytest.mark.timeout(60)
+
 _CHATTY = "import time\nfor n in range(12): print(n, flush=True); time.sleep(0.1)"
 _BUSY = "import time\nend = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
 _CIRCLES = "print('compiling', flush=True)\nwhile True: pass"

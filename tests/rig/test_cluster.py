@@ -164,6 +164,26 @@ def test_the_profile_is_in_force(cluster: TestCluster) -> None:
     assert "Enabled" in server.exec(["k3s", "secrets-encrypt", "status"])
 
 
+def test_a_pod_is_created_as_soon_as_a_fresh_namespace_can_hold_it(cluster: TestCluster) -> None:
+    """A namespace gets its service account a moment after it is made; until then none is let in."""
+    cluster.kubectl("create", "namespace", "fresh")
+    allowed = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    modest = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "modest", "namespace": "fresh"},
+        "spec": {"containers": [{"name": "it", "image": "a:1", "securityContext": allowed}]},
+    }
+    created = cluster.create_pod(modest)
+    assert created.returncode == 0, created.stderr
+    cluster.kubectl("delete", "namespace", "fresh", "--wait=false")
+
+
 @contextmanager
 def held(host: Host, cluster: TestCluster) -> Iterator[None]:
     """The host's lock, held by another process as another apply would."""
@@ -172,6 +192,8 @@ import asyncio
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.ssh.connector import SshConnector
+
+pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(240)]
 async def main():
     cluster = Cluster.load({str(cluster.file)!r}).completed()
     transport = await SshConnector(cluster.ssh).connect(cluster.host({host.name!r}))

@@ -18,6 +18,8 @@ from xops.local.stack import Stack, stack
 from xops.prefect_server import runs
 from xops.prefect_server import setup as prefect_setup
 
+pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(300)]
+
 DEADLINE = 400.0
 
 

@@ -258,6 +258,8 @@ def test_what_an_ended_session_left_is_removed(
 _HANGS = """\
 import pytest
 
+pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(90)]
+
 @pytest.mark.timeout({limit})
 def test_hangs(make_rig):
     rig = make_rig(servers=1, agents=0)

@@ -11,6 +11,8 @@ from tests.rig.clusters import TestCluster
 from tests.rig.conftest import MakeCluster, MakeRig
 from tests.rig.hosts import Host
 
+pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(90)]
+
 
 @pytest.fixture(scope="module")
 def cluster(make_shared_rig: MakeRig, make_cluster: MakeCluster) -> TestCluster:

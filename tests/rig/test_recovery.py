@@ -17,6 +17,8 @@ from tests.rig.clusters import XOPS, TestCluster
 from tests.rig.conftest import MakeCluster, MakeRig
 from tests.rig.engine import run
 
+pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(400)]
+
 # Lines of an apply of 3 servers and 1 agent, in their order: a process is killed at each. What goes
 # on by itself after the kill (K3S coming up) is not waited for.
 BOUNDARIES = (
