@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from xops import cli
+from xops.core.errors import ExitCode
 from xops.core.files import settings
 from xops.ecs import environment
 from xops.ecs.environment import PROTECTED, Environment
@@ -27,16 +28,6 @@ from xops.triggers.policy import Policy
 
 FOLDER = settings.ROOT / "docs" / "reference"
 _NOTE = "<!-- Made by scripts/reference.py; a change here is lost. -->\n"
-
-_CODES = {
-    0: "done",
-    1: "failed; trying again will not help until something is changed",
-    2: "bad input; nothing was started. Of `xops k3s plan` also: there are changes",
-    3: "differs (`xops ecs drift`)",
-    4: "waits for an approval",
-    5: "failed; trying again later may help",
-    130: "interrupted",
-}
 
 # What validators check between fields, which no JSON schema can say.
 _RULES = (
@@ -117,13 +108,19 @@ def pages() -> dict[str, str]:
 def _cli() -> Iterator[str]:
     yield f"{_NOTE}\n# The `xops` command\n"
     yield "The flows' work from a shell, through the same library. `make install` puts it at"
-    yield "`.venv/bin/xops`. News goes to stderr, the result to stdout.\n"
-    yield "| exit code | means |\n|---|---|"
-    yield from (f"| {code} | {meaning} |" for code, meaning in _CODES.items())
+    yield "`.venv/bin/xops`. Progress goes to stderr, the result to stdout. `xops --version` prints the"
+    yield "versions of xOps, Python and Prefect.\n"
+    yield from exit_codes()
     yield "\nWith `--json` an error is an object on stdout as well: `error`, `attempted`, `found`,"
     yield "`remedy`, `temporary`, and `findings` for bad input."
     yield from _commands("xops", typer.main.get_command(cli.app))
     yield ""
+
+
+def exit_codes() -> Iterator[str]:
+    """The table of exit codes, as README has it too."""
+    yield "| exit code | means |\n|---|---|"
+    yield from (f"| {code} | {code.meaning} |" for code in ExitCode)
 
 
 def _commands(path: str, command: Any) -> Iterator[str]:

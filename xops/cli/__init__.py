@@ -1,77 +1,137 @@
-"""The `xops` command: the flows' work from a shell, through the same library."""
+"""The `xops` command: the flows' work from a shell, through the same library.
+
+`xops --help` must cost little. So a group's module is imported when the group is used, and what
+its commands need of the steps when one of them runs.
+"""
 
 from __future__ import annotations
 
 import errno
 import logging
 import os
-import signal
+import platform
 import sys
-import threading
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from xops.cli.bundle import bundles
-from xops.cli.console import AsJson, bar, err, escaped, out, print_json
-from xops.cli.decision import decision
-from xops.cli.ecs import DRIFTED, ecs
-from xops.cli.k3s import k3s
-from xops.cli.triggers import triggers
-from xops.core.errors import XopsError
-from xops.core.files import settings
-from xops.core.lifecycle.steps import OutcomeStatus
-from xops.ecs.services import ServiceState
-from xops.local import doctor as examination
-from xops.local.stack import Stack
-from xops.local.stack import stack as local_stack
+from xops.cli.console import AsJson, err, escaped, out, print_json
+from xops.cli.late import late_group
+from xops.core.errors import (
+    DiskFullError,
+    ExitCode,
+    Finding,
+    InputError,
+    PermanentError,
+    XopsError,
+)
 
-__all__ = ["DRIFTED", "INTERRUPTED", "app", "main"]
+__all__ = ["app", "main"]
 
-INTERRUPTED = 130
-EXIT_CODES = """Exit codes: 0 done, 1 failed, 2 bad input, 3 differs (drift), 4 waits for an
-approval, 5 failed but trying again later may help, 130 interrupted."""
+# After \b the help keeps lines as they are.
+_EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"{code:>3}  {code.meaning}" for code in ExitCode)
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help=f"{__doc__}\n\n{EXIT_CODES}",
+    help=f"Run the work of the flows from a shell, through the same library.\n\n{_EXIT_CODES}",
     pretty_exceptions_enable=False,  # its boxes show local variables, secrets among them
 )
-app.add_typer(ecs, name="ecs")
-app.add_typer(k3s, name="k3s")
-app.add_typer(bundles, name="bundle")
-app.add_typer(triggers, name="triggers")
-app.add_typer(decision, name="decision")
+app.add_typer(late_group("xops.cli.ecs", "Stream 1: ECS Fargate."), name="ecs")
+app.add_typer(late_group("xops.cli.k3s", "Stream 2: K3S clusters on hosts over SSH."), name="k3s")
+app.add_typer(
+    late_group("xops.cli.bundle", "Air-gap bundles: a K3S release as one file."), name="bundle"
+)
+app.add_typer(
+    late_group("xops.cli.triggers", "When Stream 2 is activated: ADR-005's thresholds, measured."),
+    name="triggers",
+)
+app.add_typer(
+    late_group("xops.cli.decision", "ADR-005 recomputed from its data: scores and sensitivity."),
+    name="decision",
+)
 
 
-def main() -> None:
-    """Run the command; every xOps error becomes a message and its exit code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; every xOps error becomes a message and its exit code.
+
+    Args:
+        arguments: the words after `xops`; by default those of this process.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        app()
+        _refuse_other_encodings(words)
+        app(words, prog_name="xops")
     except XopsError as error:
-        if "--json" in sys.argv:
-            print_json(error.to_json())
-        err.print(f"[bold red]error[/] {escaped(str(error))}")
-        sys.exit(error.exit_code)
+        _exit_with(error, as_json="--json" in words)
     except OSError as error:
-        if not _disk_is_full(error):
+        explained = _explained(error)
+        if explained is None:
             raise
-        remedy = f"Free some space at {settings.home()}, or set XOPS_HOME elsewhere."
-        err.print(f"[bold red]error[/] {os.strerror(errno.ENOSPC)}\n  -> {escaped(remedy)}")
-        sys.exit(XopsError.exit_code)
+        _exit_with(explained, as_json="--json" in words)
     except SystemExit as ended:
-        if ended.code == INTERRUPTED:  # Typer turns Ctrl-C into this without a word
-            err.print("interrupted; run it again to go on")
+        if ended.code == ExitCode.INTERRUPTED:  # Typer turns Ctrl-C into this without a word
+            err.print(ExitCode.INTERRUPTED.meaning)
         raise
 
 
-def _disk_is_full(error: OSError) -> bool:
+def _refuse_other_encodings(words: Sequence[str]) -> None:
+    # Python keeps such bytes as lone surrogates, which no database, JSON or terminal takes.
+    findings = [
+        Finding(f"argument {number}", "", f"{word!r} is not UTF-8")
+        for number, word in enumerate(words, 1)
+        if not word.isascii() and word != word.encode("utf-8", "replace").decode()
+    ]
+    if findings:
+        raise InputError("reading the arguments", findings)
+
+
+def _exit_with(error: XopsError, *, as_json: bool) -> None:
+    if as_json:
+        print_json(error.to_json())
+    err.print(f"[bold red]error[/] {escaped(str(error))}")
+    sys.exit(error.exit_code)
+
+
+def _explained(error: OSError) -> XopsError | None:
+    """What a file system has refused, with a remedy; None if it was something else."""
     # Copying a tree gathers its errors as text, without a number.
-    full = (errno.ENOSPC, errno.EDQUOT)
-    return error.errno in full or os.strerror(errno.ENOSPC) in str(error)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+    attempted = f"reading or writing {error.filename or 'a file'}"
+    if full:
+        from xops.core.files import settings
+
+        remedy = f"Free some space at {settings.home()}, or set XOPS_HOME elsewhere."
+        return DiskFullError(attempted, os.strerror(errno.ENOSPC), remedy)
+    if error.filename is None:
+        return None
+    remedy = "Correct the path or its permissions; XOPS_HOME says where xOps keeps its own files."
+    return PermanentError(attempted, error.strerror or str(error), remedy)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        prefect = metadata.version("prefect")
+        out.print(
+            f"xops {metadata.version('xops')}"
+            f" (python {platform.python_version()}, prefect {prefect})"
+        )
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show versions and exit."
+        ),
+    ] = False,
+) -> None: ...
 
 
 @app.command()
@@ -79,84 +139,28 @@ def up(
     once: Annotated[
         bool, typer.Option("--once", help="End after the summary; the servers stay up.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Start the embedded stack, deploy the flows and provision Stream 1 as `local`."""
-    from xops.local import up as embedded  # Prefect takes seconds to import: only where needed
+    from xops.cli import local
 
-    stack = local_stack()
-    started = embedded.bring_up(stack, lambda line: err.print(f"[cyan]{escaped(line)}[/]"))
-    with bar("provision-ecs local") as show:
-        done = embedded.provision(stack, lambda step: show(step.message, step.percent))
-    _print_provisioned(stack, done.outcome, done.done(), str(done.run_id))
-    if once:
-        out.print("The servers stay up in the background; `make down` (`xops down`) ends them.")
-        return
-    _stay_up(stack, started)
-
-
-def _stay_up(stack: Stack, started: Sequence[str]) -> None:
-    out.print("Everything stays up until Ctrl-C.")
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    ended.wait()
-    if started:
-        err.print(f"stopping {', '.join(stack.stop())}")
-
-
-def _print_provisioned(
-    stack: Stack, outcome: Mapping[str, Any], actions: Mapping[str, Mapping[str, int]], run_id: str
-) -> None:
-    if outcome["status"] == OutcomeStatus.UNCHANGED:
-        out.print("[bold green]Nothing to change:[/] Stream 1 is as its file says.")
-    for action, kinds in actions.items():
-        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        verb = f"{action.removesuffix('e').capitalize()}ed"
-        out.print(f"[bold green]{verb} {sum(kinds.values())} resources:[/] {listed}")
-    _print_verification(outcome)
-    out.print(f"Prefect UI:   {stack.ui}/runs/flow-run/{run_id}")
-    out.print(f"Embedded AWS: {stack.aws_endpoint} (target: embedded)")
-
-
-def _print_verification(outcome: Mapping[str, Any]) -> None:
-    verification = outcome["verification"]
-    if verification:
-        for row in verification["services"]:
-            seen = ServiceState(**row)
-            out.print(f"Service:      {seen}")
-        out.print(
-            f"Health:       {verification['health']['url']} {verification['health']['status']}"
-        )
-    if outcome["evidence"]:
-        out.print(f"Evidence:     {outcome['evidence']}")
+    local.start(once=once, as_json=as_json)
 
 
 @app.command()
-def down() -> None:
+def down(as_json: AsJson = False) -> None:
     """Stop the embedded stack. The embedded AWS keeps its state in memory: it is gone then."""
-    stopped = local_stack().stop()
-    out.print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+    from xops.cli import local
+
+    local.stop(as_json=as_json)
 
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """What is installed, found and reachable; each problem with its remedy."""
-    checks = examination.examine(os.environ)
-    if as_json:
-        print_json([vars(check) for check in checks])
-    else:
-        _print_checks(checks)
-    if any(check.verdict is examination.Verdict.PROBLEM for check in checks):
-        raise typer.Exit(1)
+    """Check what is installed, found and reachable; each problem comes with its remedy."""
+    from xops.cli import local
 
-
-def _print_checks(checks: Sequence[examination.Check]) -> None:
-    colours = {"ok": "green", "note": "yellow", "problem": "bold red"}
-    for check in checks:
-        colour = colours[check.verdict]
-        out.print(f"[{colour}]{check.verdict:>8}[/]  {check.name}: {escaped(check.found)}")
-        if check.remedy:
-            out.print(f"            -> {escaped(check.remedy)}")
+    local.examine(as_json=as_json)
 
 
 if __name__ == "__main__":

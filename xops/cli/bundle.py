@@ -1,4 +1,4 @@
-"""`xops bundle`: a K3S release as one file, for hosts without a way out."""
+"""`xops bundle`: a K3S release as one file, for hosts without internet access."""
 
 from __future__ import annotations
 
@@ -6,40 +6,54 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xops.cli.console import AsJson, Show, bar, out, print_json, print_row
+from xops.cli.paths import readable_file, readable_folder, writable_file_in_new_folder
 from xops.core.errors import Finding, InputError
-from xops.k3s.release import bundle, sources
-from xops.k3s.release import lock as artifacts
-from xops.k3s.release.bundle_layout import Manifest
-from xops.k3s.release.lock import Architecture, Lock
-from xops.k3s.release.sources import Origin
 
-bundles = typer.Typer(no_args_is_help=True, help="A K3S release as one file, without a way out.")
+if TYPE_CHECKING:
+    from xops.k3s.release.bundle_layout import Manifest
+    from xops.k3s.release.lock import Architecture
+    from xops.k3s.release.sources import Origin
+
+app = typer.Typer()
 
 Version = Annotated[str, typer.Option("--k3s", help="The release, for example v1.35.8+k3s1.")]
 Arch = Annotated[list[str] | None, typer.Option("--arch", help="amd64, arm64; may be repeated.")]
 From = Annotated[
     Path | None,
-    typer.Option("--from", help="A folder with the release's files, instead of the release."),
+    typer.Option(
+        "--from",
+        callback=readable_folder,
+        help="A folder with the release's files, instead of a download.",
+    ),
 ]
-LockFile = Annotated[Path, typer.Option("--lock", help="The lock file.", dir_okay=False)]
+LockFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--lock", callback=readable_file, help="Instead of deployments/clusters/k3s.lock.yaml."
+    ),
+]
 
 
 def _origin(folder: Path | None) -> Origin:
+    from xops.k3s.release import sources
+
     return sources.Folder(folder) if folder else sources.Release.configured(os.environ)
 
 
 def _architectures(given: list[str] | None) -> list[Architecture]:
-    known = get_args(Architecture.__value__)
-    wrong = [name for name in given or [] if name not in known]
+    from xops.k3s.release.lock import ARCHITECTURES
+
+    asked = given or ARCHITECTURES
+    wrong = [name for name in asked if name not in ARCHITECTURES]
     if wrong:
-        found = f"{', '.join(wrong)}: there are {' and '.join(known)}"
+        found = f"{', '.join(wrong)}: there are {' and '.join(ARCHITECTURES)}"
         raise InputError("reading --arch", [Finding("argument --arch", "", found)])
-    return [cast("Architecture", name) for name in given or known]
+    return [arch for arch in ARCHITECTURES if arch in asked]
 
 
 def _meter(show: Show) -> Callable[[str, int, int], None]:
@@ -49,41 +63,47 @@ def _meter(show: Show) -> Callable[[str, int, int], None]:
     return moved
 
 
-@bundles.command()
+@app.command()
 def build(
     version: Version,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", callback=writable_file_in_new_folder, help="The file to write."
+        ),
+    ],
     arch: Arch = None,
     folder: From = None,
-    lock: LockFile = artifacts.FILE,
+    lock: LockFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Write one archive with binaries and images, each compared with the lock file."""
+    from xops.k3s.release import bundle
+    from xops.k3s.release.lock import FILE, Lock
+
+    locked, archs = Lock.load(lock or FILE), _architectures(arch)
     with bar(f"bundle {version}") as show:
-        made = asyncio.run(
-            bundle.build(
-                version,
-                _architectures(arch),
-                _origin(folder),
-                Lock.load(lock),
-                output,
-                _meter(show),
-            )
-        )
+        building = bundle.build(version, archs, _origin(folder), locked, output, _meter(show))
+        made = asyncio.run(building)
     _print(made, output, as_json=as_json)
 
 
-@bundles.command()
+@app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(help="The bundle.")],
+    file: Annotated[Path, typer.Argument(callback=readable_file, help="The bundle.")],
     lock: Annotated[
-        Path | None, typer.Option("--lock", help="Also compare with this lock file.")
+        Path | None,
+        typer.Option("--lock", callback=readable_file, help="Compare with this lock file as well."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare every byte with the manifest; all defects at once."""
+    """Compare every byte with the manifest and report all defects at once."""
+    from xops.k3s.release import bundle
+    from xops.k3s.release.lock import Lock
+
+    locked = Lock.load(lock) if lock else None
     with bar(f"verify {file.name}") as show:
-        found = bundle.verify(file, Lock.load(lock) if lock else None, _meter(show))
+        found = bundle.verify(file, locked, _meter(show))
     _print(found, file, as_json=as_json)
 
 
@@ -99,13 +119,23 @@ def _print(manifest: Manifest, file: Path, *, as_json: bool) -> None:
     out.print("[bold green]Every byte is as its manifest says.[/]")
 
 
-@bundles.command()
+@app.command()
 def lock(
     version: Version,
     folder: From = None,
-    file: Annotated[Path, typer.Option("--lock", help="The lock file.")] = artifacts.FILE,
+    file: LockFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a release's hashes, from its own checksum files, into the lock file, for review."""
+    from xops.k3s.release import lock as locks
+    from xops.k3s.release import sources
+
+    target = file or locks.FILE
+    locks.Lock.load(target)  # a wrong file must be known before anything is downloaded
     entry = asyncio.run(sources.entry_from(_origin(folder), version))
-    changed = artifacts.record(file, version, entry)
-    out.print(f"{file}: {version} {'is written: review it' if changed else 'is there already'}")
+    changed = locks.record(target, version, entry)
+    if as_json:
+        print_json({"file": str(target), "version": version, "changed": changed})
+    else:
+        state = "is written: review it" if changed else "is there already"
+        out.print(f"{target}: {version} {state}")

@@ -1,4 +1,8 @@
-"""What all commands share: two consoles, progress, plans and approvals as people see them."""
+"""What all commands share: two consoles, progress, plans and approvals as people see them.
+
+`xops --help` imports this module, so what only a running command needs is imported where it is
+used.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,17 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from xops.core.errors import ApprovalRequired
-from xops.core.lifecycle.gate import Approval, Approver, who
-from xops.core.lifecycle.steps import Outcome
-from xops.core.plan import view as plan_view
-from xops.core.plan.model import Plan
+from xops.core.errors import ApprovalRequired, ExitCode
+
+if TYPE_CHECKING:
+    from xops.core.lifecycle.gate import Approval, Approver
+    from xops.core.lifecycle.steps import Outcome
+    from xops.core.plan.model import Plan
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -53,6 +57,16 @@ def print_outcome(outcome: Outcome[Any], *, as_json: bool) -> None:
         print_row("evidence", outcome.evidence)
 
 
+def exit_if_changes(plan: Plan) -> None:
+    """End a command that only plans.
+
+    Raises:
+        typer.Exit: FINDINGS where the plan has changes.
+    """
+    if not plan.is_empty:
+        raise typer.Exit(ExitCode.FINDINGS)
+
+
 def print_row(name: str, value: str) -> None:
     """A line of a summary."""
     out.print(f"{f'{name.capitalize()}:':<13} {escaped(value)}")
@@ -60,11 +74,13 @@ def print_row(name: str, value: str) -> None:
 
 def approver(given: str | None, as_json: bool) -> Approver:
     """Approval by a digest on the command line, or by a person who types it."""
+    from xops.core.lifecycle.gate import Approval, who
 
     def approve(plan: Plan) -> Approval:
         answer = given
         if answer is None and sys.stdin.isatty() and not as_json:
-            answer = typer.prompt(f"Type {plan.label} to approve this plan, anything else to stop")
+            with question():
+                answer = typer.prompt(f"Type {plan.label} to approve it, anything else to stop")
         if answer is None or len(answer) < len(plan.label) or not plan.digest.startswith(answer):
             raise _not_approved(plan, answer)
         return Approval(by=who(), how="digest given on the command line", digest=plan.digest)
@@ -81,7 +97,22 @@ def _not_approved(plan: Plan, answer: str | None) -> ApprovalRequired:
     )
 
 
-class PlanWatcher:
+@contextmanager
+def question() -> Iterator[None]:
+    """Ctrl-C at a question ends the command as it does anywhere else.
+
+    Raises:
+        typer.Exit: INTERRUPTED.
+    """
+    try:
+        yield
+    except typer.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        raise
+
+
+class TerminalWatcher:
     """Shows the lifecycle in a terminal, or line by line where there is none."""
 
     def __init__(self, show: Show, *, quiet: bool) -> None:
@@ -100,6 +131,8 @@ class PlanWatcher:
 
 def _lines(plan: Plan) -> Iterator[str]:
     """One line a change, made to be read and to be searched with grep."""
+    from xops.core.plan import view as plan_view
+
     yield plan.summary()
     for change in plan.changes:
         details = "; ".join(plan_view.details(change))
@@ -114,6 +147,8 @@ def bar(title: str) -> Iterator[Show]:
     if not err.is_terminal:
         yield lambda message, percent: err.print(escaped(message))
         return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task(title, total=100.0)

@@ -1,77 +1,98 @@
-"""`xops decision`: a decision record recomputed and shaken."""
+"""`xops decision`: a decision record recomputed from its data."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 
 from xops.cli.console import AsJson, escaped, out, print_json
-from xops.core.errors import Finding, InputError
-from xops.decision import outputs, scoring
-from xops.decision import sensitivity as shaking
-from xops.decision.coverage import Checkout
-from xops.decision.record import ADR_005, DecisionRecord
+from xops.cli.paths import readable_file
+from xops.core.errors import ExitCode, Finding, InputError
 
-NEEDS_A_PERSON = 1
-INCOMPLETE = 3
+if TYPE_CHECKING:
+    from xops.decision.outputs import Section
 
-decision = typer.Typer(
-    no_args_is_help=True, help="ADR-005 as data: its scores, and how firm it is."
-)
+app = typer.Typer()
 
-Record = Annotated[Path, typer.Option("--record", help="The record's data file.", dir_okay=False)]
+Record = Annotated[
+    Path | None,
+    typer.Option(
+        "--record", callback=readable_file, help="The record's data file. Default: ADR-005's."
+    ),
+]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Markdown, for a pull request.")]
 
 
-@decision.command()
+@app.command()
 def score(
-    record: Record = ADR_005,
+    record: Record = None,
     as_of: Annotated[
-        str | None, typer.Option("--as-of", metavar="DATE", help="Is the review due? Today's date.")
+        str | None,
+        typer.Option("--as-of", metavar="DATE", help="The day of the question. Default: today."),
     ] = None,
     as_markdown: AsMarkdown = False,
     as_json: AsJson = False,
 ) -> None:
     """Recompute the record's figures, and count which of its claims something checks.
 
-    Exit code 1: the review is overdue, or a check that a claim names is not there. 3: whether the
-    checks are there cannot be told here.
+    Exit code 10: the review is overdue, or a check that a claim names is missing. 11: whether the
+    checks exist cannot be told here.
     """
-    read = DecisionRecord.load(record)
+    from xops.decision import outputs, scoring
+    from xops.decision.coverage import Checkout
+    from xops.decision.record import ADR_005, DecisionRecord
+
+    read = DecisionRecord.load(record or ADR_005)
     report = scoring.score(read, Checkout().coverage(read), _day(as_of, read.review.timezone))
     if as_json:
         print_json(report.to_json())
     else:
         _print(outputs.score_sections(report), as_markdown=as_markdown)
     if report.needs_a_person:
-        raise typer.Exit(NEEDS_A_PERSON)
+        raise typer.Exit(ExitCode.FINDINGS)
     if report.coverage.unknown:
-        raise typer.Exit(INCOMPLETE)
+        raise typer.Exit(ExitCode.INCOMPLETE)
 
 
-@decision.command()
+@app.command()
 def sensitivity(
-    record: Record = ADR_005,
-    draws: Annotated[int, typer.Option("--draws", min=1, max=1_000_000)] = shaking.DRAWS,
+    record: Record = None,
+    draws: Annotated[
+        int | None,
+        typer.Option("--draws", min=1, max=1_000_000, help="How many random weightings."),
+    ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="The same seed, the same answer.")
-    ] = shaking.SEED,
+        int | None,
+        typer.Option(
+            "--seed", min=0, help="The same seed gives the same answer. Default: a fixed one."
+        ),
+    ] = None,
     as_markdown: AsMarkdown = False,
     as_json: AsJson = False,
 ) -> None:
-    """The smallest change of weights that flips the winner, and how often each option wins."""
-    found = shaking.sensitivity(DecisionRecord.load(record), draws=draws, seed=seed)
+    """Find the smallest change of weights that flips the winner, and how often each option wins."""
+    from xops.decision import outputs
+    from xops.decision import sensitivity as analysis
+    from xops.decision.record import ADR_005, DecisionRecord
+
+    found = analysis.sensitivity(
+        DecisionRecord.load(record or ADR_005),
+        draws=draws or analysis.DRAWS,
+        seed=analysis.SEED if seed is None else seed,
+    )
     if as_json:
         print_json(found.to_json())
     else:
         _print(outputs.sensitivity_sections(found), as_markdown=as_markdown)
 
 
-def _print(sections: list[outputs.Section], *, as_markdown: bool) -> None:
+def _print(sections: list[Section], *, as_markdown: bool) -> None:
+    from xops.decision import outputs
+
     out.print(escaped(outputs.markdown(sections) if as_markdown else outputs.text(sections)))
 
 

@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xops.aws.access import ENDPOINT_VARIABLE
 from xops.aws.target import Target
 from xops.cli.console import (
     Approve,
     AsJson,
-    PlanWatcher,
-    Show,
+    TerminalWatcher,
     approver,
     bar,
     err,
+    exit_if_changes,
     out,
     print_json,
     print_outcome,
 )
-from xops.core.lifecycle.steps import run_lifecycle
-from xops.ecs import lifecycle, terraform_events
-from xops.ecs.environment import Environment
-from xops.ecs.lifecycle import DriftStatus, EcsSteps
-from xops.ecs.services import ServiceState
-from xops.ecs.stream1 import Stream1
-from xops.local.stack import stack as local_stack
+from xops.core.errors import ExitCode
 
-DRIFTED = 3
+if TYPE_CHECKING:
+    from xops.core.lifecycle.steps import Outcome
+    from xops.ecs.lifecycle import Drift
+    from xops.ecs.services import ServiceState
+    from xops.ecs.stream1 import Stream1
+    from xops.ecs.terraform_events import Progress
 
-ecs = typer.Typer(no_args_is_help=True, help="Stream 1: ECS Fargate.")
+app = typer.Typer()
 
 EnvironmentName = Annotated[
     str, typer.Option("--environment", "-e", help="One of deployments/environments/*.yaml.")
@@ -42,14 +40,12 @@ TargetName = Annotated[
 ]
 
 
-class _Watcher(PlanWatcher):
-    """Terraform's steps and the services on top."""
+class EcsTerminalWatcher(TerminalWatcher):
+    """Shows Terraform's steps and the services as well."""
 
-    def __init__(self, show: Show, *, quiet: bool) -> None:
-        super().__init__(show, quiet=quiet)
-        self._seen = ""
+    _seen = ""
 
-    def progress(self, progress: terraform_events.Progress) -> None:
+    def progress(self, progress: Progress) -> None:
         """Terraform's steps."""
         if progress.total and progress.event.startswith("apply_"):
             line = f"{progress.done}/{progress.total} {progress.message}"
@@ -63,13 +59,17 @@ class _Watcher(PlanWatcher):
             self.show(seen, None)
 
 
-@ecs.command()
+@app.command()
 def plan(environment: EnvironmentName, target: TargetName = None, as_json: AsJson = False) -> None:
-    """List every change with its reason, and the plan's digest. Changes nothing."""
-    _run_lifecycle(environment, target, as_json, apply=False)
+    """List every change with its reason, and the plan's digest. Changes nothing.
+
+    Exit code 10 if there are changes.
+    """
+    outcome = _run_lifecycle(environment, target, as_json, apply=False)
+    exit_if_changes(outcome.plan)
 
 
-@ecs.command()
+@app.command()
 def apply(
     environment: EnvironmentName,
     target: TargetName = None,
@@ -80,7 +80,7 @@ def apply(
     _run_lifecycle(environment, target, as_json, apply=True, approve=approve)
 
 
-@ecs.command()
+@app.command()
 def destroy(
     environment: EnvironmentName,
     target: TargetName = None,
@@ -91,21 +91,25 @@ def destroy(
     _run_lifecycle(environment, target, as_json, apply=True, destroy=True, approve=approve)
 
 
-@ecs.command()
+@app.command()
 def drift(environment: EnvironmentName, target: TargetName = None, as_json: AsJson = False) -> None:
-    """Compare the environment with its configuration; exit code 3 if anything differs."""
-    stream = _open(environment, target)
+    """Compare the environment with its configuration; exit code 10 if anything differs."""
+    from xops.ecs.lifecycle import DriftStatus, detect_drift
+
+    stream = _open_stream(environment, target)
     with bar(f"drift {environment}") as show:
-        found = lifecycle.detect_drift(stream, _Watcher(show, quiet=as_json))
+        found = detect_drift(stream, EcsTerminalWatcher(show, quiet=as_json))
     if as_json:
         print_json(found.to_json())
     else:
         _print_drift(found)
     if found.status is DriftStatus.DRIFTED:
-        raise typer.Exit(DRIFTED)
+        raise typer.Exit(ExitCode.FINDINGS)
 
 
-def _print_drift(found: lifecycle.Drift) -> None:
+def _print_drift(found: Drift) -> None:
+    from xops.ecs.lifecycle import DriftStatus
+
     messages = {
         DriftStatus.IN_SYNC: "In sync: nothing differs.",
         DriftStatus.DRIFTED: f"Drifted: {found.plan.summary()}",
@@ -114,20 +118,29 @@ def _print_drift(found: lifecycle.Drift) -> None:
     out.print(messages[found.status])
 
 
-@ecs.command()
+@app.command()
 def unlock(
     environment: EnvironmentName,
     lock_id: Annotated[str, typer.Option("--lock-id", help="As the error names it.")],
     target: TargetName = None,
+    as_json: AsJson = False,
 ) -> None:
     """Clear a lock whose holder is certainly dead. xOps never does this by itself."""
-    stream = _open(environment, target)
+    stream = _open_stream(environment, target)
     stream.unlock(lock_id)
-    out.print(f"Cleared lock {lock_id} of {stream.environment.subject}.")
+    if as_json:
+        print_json({"subject": stream.environment.subject, "cleared": lock_id})
+    else:
+        out.print(f"Cleared lock {lock_id} of {stream.environment.subject}.")
 
 
-def _open(name: str, target: Target | None) -> Stream1:
+def _open_stream(name: str, target: Target | None) -> Stream1:
     """The environment's stack; the embedded AWS is started if it is the target."""
+    from xops.aws.access import ENDPOINT_VARIABLE
+    from xops.ecs.environment import Environment
+    from xops.ecs.stream1 import Stream1
+    from xops.local.stack import stack as local_stack
+
     environment = Environment.load(name, target=target)
     environ = dict(os.environ)
     if environment.target is Target.EMBEDDED and ENDPOINT_VARIABLE not in environ:
@@ -147,10 +160,14 @@ def _run_lifecycle(
     apply: bool,
     destroy: bool = False,
     approve: str | None = None,
-) -> None:
-    stream = _open(name, target)
+) -> Outcome[Any]:
+    from xops.core.lifecycle.steps import run_lifecycle
+    from xops.ecs.lifecycle import EcsSteps
+
+    stream = _open_stream(name, target)
     with bar(f"{stream.environment.subject} on {stream.environment.target}") as show:
-        watcher = _Watcher(show, quiet=as_json)
+        watcher = EcsTerminalWatcher(show, quiet=as_json)
         steps = EcsSteps(stream, watcher, destroy)
         outcome = run_lifecycle(steps, approver(approve, as_json), watcher, apply=apply)
     print_outcome(outcome, as_json=as_json)
+    return outcome

@@ -2,52 +2,51 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xops.cli.console import (
     Approve,
     AsJson,
-    PlanWatcher,
+    TerminalWatcher,
     approver,
     bar,
     err,
     escaped,
+    exit_if_changes,
     out,
     print_json,
     print_outcome,
     print_row,
+    question,
 )
-from xops.core.errors import PermanentError
-from xops.core.lifecycle.steps import run_lifecycle
-from xops.k3s.cluster_file.cluster import Cluster
-from xops.k3s.operations import kubeconfig as configs
-from xops.k3s.operations.bootstrap import K3sSteps, Status, described
-from xops.k3s.release.lock import Lock
-from xops.k3s.ssh import known_hosts as pinning
-from xops.k3s.ssh.connector import SshConnector
-from xops.k3s.state.preflight import Finding, Observed, Severity
+from xops.cli.paths import readable_file, writable_file_in_new_folder
+from xops.core.errors import ExitCode, PermanentError
 
-WOULD_CHANGE = 2
+if TYPE_CHECKING:
+    from xops.core.lifecycle.steps import Outcome
+    from xops.k3s.operations.bootstrap import K3sSteps, Status
+    from xops.k3s.state.preflight import Finding, Observed
 
-k3s = typer.Typer(no_args_is_help=True, help="Stream 2: K3S clusters on hosts over SSH.")
+app = typer.Typer()
 
 ClusterName = Annotated[
     str, typer.Argument(metavar="CLUSTER", help="A file, or a name in deployments/clusters.")
 ]
 LockFile = Annotated[
     Path | None,
-    typer.Option("--lock", help="Instead of deployments/clusters/k3s.lock.yaml.", dir_okay=False),
+    typer.Option(
+        "--lock", callback=readable_file, help="Instead of deployments/clusters/k3s.lock.yaml."
+    ),
 ]
 
 
-class _Watcher(PlanWatcher):
-    """One line a step of a host, with its seconds."""
+class K3sTerminalWatcher(TerminalWatcher):
+    """Shows one line for each step on a host as well, with its seconds."""
 
     def step(self, host: str, what: str, seconds: float | None) -> None:
         """Something was done on a host."""
@@ -57,7 +56,12 @@ class _Watcher(PlanWatcher):
             self.show(f"✔ {host:<16} {what:<32} {seconds:6.1f} s", None)
 
 
-def _steps(name: str, lock: Path | None, watcher: _Watcher) -> K3sSteps:
+def _open_cluster(name: str, lock: Path | None, watcher: K3sTerminalWatcher) -> K3sSteps:
+    from xops.k3s.cluster_file.cluster import Cluster
+    from xops.k3s.operations.bootstrap import K3sSteps
+    from xops.k3s.release.lock import Lock
+    from xops.k3s.ssh.connector import SshConnector
+
     cluster = Cluster.load(name).completed()
     if cluster.source.kind == "k3d":
         raise PermanentError(
@@ -71,11 +75,16 @@ def _steps(name: str, lock: Path | None, watcher: _Watcher) -> K3sSteps:
     )
 
 
-@k3s.command()
+@app.command()
 def preflight(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) -> None:
-    """What is wrong with the hosts, all of it, with the command that mends it. Changes nothing."""
+    """Check the hosts and list every problem with the command that fixes it. Changes nothing.
+
+    Exit code 10 if a problem stands in the way of an apply.
+    """
+    from xops.k3s.state.preflight import Severity
+
     with bar(f"preflight {cluster}") as show:
-        steps = _steps(cluster, lock, _Watcher(show, quiet=as_json))
+        steps = _open_cluster(cluster, lock, K3sTerminalWatcher(show, quiet=as_json))
         observed, found = steps.preflight()
     errors = [finding for finding in found if finding.severity is Severity.ERROR]
     if as_json:
@@ -83,10 +92,12 @@ def preflight(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = Fal
     else:
         _print_findings(observed, found)
     if errors:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FINDINGS)
 
 
 def _print_findings(observed: Observed, found: Sequence[Finding]) -> None:
+    from xops.k3s.state.preflight import Severity
+
     for name, seen in observed.facts.items():
         fsync = f", fsync p99 {seen.fsync_p99_ms:.1f} ms" if seen.fsync_p99_ms else ""
         size = f"{seen.cpus} CPUs, {seen.memory_mib} MiB, {seen.disk_free_gib:.0f} GiB free"
@@ -98,54 +109,73 @@ def _print_findings(observed: Observed, found: Sequence[Finding]) -> None:
         out.print("[bold green]Nothing is wrong.[/]")
 
 
-@k3s.command()
+@app.command()
 def plan(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) -> None:
-    """Every change, host by host, restarts among them; exit code 2 if there is any."""
-    with bar(f"plan {cluster}") as show:
-        watcher = _Watcher(show, quiet=as_json)
-        steps = _steps(cluster, lock, watcher)
-        outcome = run_lifecycle(steps, approver(None, as_json), watcher, apply=False)
-    print_outcome(outcome, as_json=as_json)
-    if not outcome.plan.is_empty:
-        raise typer.Exit(WOULD_CHANGE)
+    """List every change, host by host, restarts among them; exit code 10 if there is any."""
+    outcome = _run_lifecycle("plan", cluster, lock, None, as_json=as_json)
+    exit_if_changes(outcome.plan)
 
 
-@k3s.command()
+@app.command()
 def apply(
     cluster: ClusterName,
     approve: Approve = None,
     lock: LockFile = None,
     merge_kubeconfig: Annotated[
         Path | None,
-        typer.Option("--merge-kubeconfig", help="Add the cluster to this kubeconfig as well."),
+        typer.Option(
+            "--merge-kubeconfig",
+            callback=writable_file_in_new_folder,
+            help="Add the cluster to this kubeconfig as well.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Preflight, plan, ask for approval, apply, verify and record. Run it again to resume."""
-    with bar(f"apply {cluster}") as show:
-        watcher = _Watcher(show, quiet=as_json)
-        steps = _steps(cluster, lock, watcher)
-        outcome = run_lifecycle(steps, approver(approve, as_json), watcher, apply=True)
-    print_outcome(outcome, as_json=as_json)
+    from xops.k3s.operations import kubeconfig
+
+    if merge_kubeconfig:
+        kubeconfig.read(merge_kubeconfig)  # a wrong file must be known before the apply
+    outcome = _run_lifecycle("apply", cluster, lock, approve, as_json=as_json)
     if merge_kubeconfig and outcome.verification:
-        name = configs.merge(Path(outcome.verification.kubeconfig), merge_kubeconfig)
+        name = kubeconfig.merge(Path(outcome.verification.kubeconfig), merge_kubeconfig)
         err.print(f"context {name} is in {merge_kubeconfig} now")
 
 
-@k3s.command()
+def _run_lifecycle(
+    verb: str, name: str, lock: Path | None, approve: str | None, *, as_json: bool
+) -> Outcome[Any]:
+    from xops.core.lifecycle.steps import run_lifecycle
+
+    with bar(f"{verb} {name}") as show:
+        watcher = K3sTerminalWatcher(show, quiet=as_json)
+        steps = _open_cluster(name, lock, watcher)
+        outcome = run_lifecycle(steps, approver(approve, as_json), watcher, apply=verb == "apply")
+    print_outcome(outcome, as_json=as_json)
+    return outcome
+
+
+@app.command()
 def status(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) -> None:
-    """Nodes, quorum and hardening as they are now; exit code 1 without quorum."""
+    """Show nodes, quorum and hardening as they are now.
+
+    Exit code 10 if the quorum is lost, 11 if that cannot be told.
+    """
     with bar(f"status {cluster}") as show:
-        found = _steps(cluster, lock, _Watcher(show, quiet=as_json)).status()
+        found = _open_cluster(cluster, lock, K3sTerminalWatcher(show, quiet=as_json)).status()
     if as_json:
         print_json(found.to_json())
     else:
         _print_status(found)
+    if found.has_quorum is None:
+        raise typer.Exit(ExitCode.INCOMPLETE)
     if not found.has_quorum:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FINDINGS)
 
 
 def _print_status(found: Status) -> None:
+    from xops.k3s.operations.bootstrap import described
+
     quorum = {True: "[green]kept[/]", False: "[bold red]lost[/]", None: "[yellow]unknown[/]"}
     out.print(f"{found.cluster}: quorum {quorum[found.has_quorum]}")
     for node in found.nodes or ():
@@ -157,22 +187,43 @@ def _print_status(found: Status) -> None:
         out.print(f"[yellow]{control.host}[/] {escaped(f'{control.rule}: {control.found}')}")
 
 
-@k3s.command()
+@app.command()
 def trust(
     cluster: ClusterName,
     host: Annotated[
         list[str] | None, typer.Argument(help="Hosts; by default all that have no key yet.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Without a question.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Pin without asking.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Show the keys of hosts and pin them, after you have compared them."""
+    """Show the keys of hosts and pin them, after you have compared them.
+
+    With `--json` nothing is asked: keys are pinned with `--yes` only.
+    """
+    import asyncio
+
+    from xops.k3s.cluster_file.cluster import Cluster
+    from xops.k3s.ssh import known_hosts
+    from xops.k3s.ssh.connector import SshConnector
+
     found = Cluster.load(cluster).completed()
     connector = SshConnector(found.ssh, cluster=cluster)
-    names = host or [each.name for each in found.hosts]
-    for name in names:
-        lines = asyncio.run(pinning.unpinned(found, connector, found.host(name)))
-        for line in lines:
-            out.print(f"{name}: {pinning.readable(line)}")
-        if lines and (yes or typer.confirm(f"Pin {'it' if len(lines) == 1 else 'them'}?")):
-            pinning.pin(found.ssh.known_hosts, lines)
-            out.print(f"pinned in {found.ssh.known_hosts}")
+    said = err if as_json else out
+    rows = []
+    for name in host or [each.name for each in found.hosts]:
+        lines = asyncio.run(known_hosts.unpinned(found, connector, found.host(name)))
+        keys = [known_hosts.readable(line) for line in lines]
+        for key in keys:
+            said.print(f"{name}: {key}")
+        pinned = bool(lines) and (yes or (not as_json and _is_pinning_confirmed(len(lines))))
+        if pinned:
+            known_hosts.pin(found.ssh.known_hosts, lines)
+            said.print(f"pinned in {found.ssh.known_hosts}")
+        rows.append({"host": name, "keys": keys, "pinned": pinned})
+    if as_json:
+        print_json({"cluster": found.name, "hosts": rows})
+
+
+def _is_pinning_confirmed(keys: int) -> bool:
+    with question():
+        return typer.confirm(f"Pin {'it' if keys == 1 else 'them'}?")

@@ -3,50 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 
 from xops.cli.console import AsJson, escaped, out, print_json, print_row
-from xops.core.errors import Finding, InputError, PermanentError
-from xops.core.lifecycle.gate import who
-from xops.triggers import rule_tests
-from xops.triggers.evaluation import Evaluation, Verdict, evaluate, readings_of
+from xops.cli.paths import readable_file, writable_file
+from xops.core.errors import ExitCode, Finding, InputError
+from xops.triggers import evaluation
+from xops.triggers.evaluation import Evaluation, Verdict
 from xops.triggers.facts import Facts
-from xops.triggers.history import record as recording
-from xops.triggers.history.ledger import History
 from xops.triggers.machine import Decision, fold, label
 from xops.triggers.policy import FILE, Policy
-from xops.triggers.report import text as outputs
+from xops.triggers.report import text as report
 
-UNDECIDED = 3
-EXIT_CODES = """Exit codes: 0 nothing is active, 1 something is active, 2 bad input, 3 insufficient
-data, 5 trying again later may help."""
+if TYPE_CHECKING:
+    from xops.triggers.history.record import Explanation
 
-triggers = typer.Typer(
-    no_args_is_help=True, help="When Stream 2 is activated: ADR-005's thresholds, measured."
+_EVALUATE_CODES = (
+    f"Exit codes: {ExitCode.DONE} nothing is active, {ExitCode.FINDINGS} something is active,"
+    f" {ExitCode.INCOMPLETE} insufficient data; else as for every command."
 )
+
+app = typer.Typer()
 
 FactsFile = Annotated[
     Path | None,
-    typer.Option("--facts", help="A facts file instead of GitHub.", dir_okay=False),
+    typer.Option("--facts", callback=readable_file, help="A facts file instead of GitHub."),
 ]
 AsOf = Annotated[
     str | None,
     typer.Option("--as-of", metavar="DATE", help="Default: the day of the facts, or today."),
 ]
 PolicyFile = Annotated[
-    Path, typer.Option("--policy", help="Instead of deployments/triggers.yaml.", dir_okay=False)
+    Path,
+    typer.Option("--policy", callback=readable_file, help="Instead of deployments/triggers.yaml."),
 ]
 TriggerName = Annotated[str, typer.Argument(metavar="TRIGGER", help="A name in the policy.")]
 
 
-@triggers.command(name="evaluate", epilog=EXIT_CODES)
-def evaluate_(
+@app.command(epilog=_EVALUATE_CODES)
+def evaluate(
     facts: FactsFile = None,
     as_of: AsOf = None,
     policy: PolicyFile = FILE,
@@ -58,7 +58,8 @@ def evaluate_(
         ),
     ] = None,
     chart: Annotated[
-        Path | None, typer.Option("--chart", help="Write the chart there, as PNG.", dir_okay=False)
+        Path | None,
+        typer.Option("--chart", callback=writable_file, help="Write the chart there, as PNG."),
     ] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print Markdown, as for a chat.")
@@ -66,18 +67,13 @@ def evaluate_(
     as_json: AsJson = False,
 ) -> None:
     """Measure each trigger, and say where it stands and what would happen next."""
-    with _no_other_codes():
-        rules = Policy.load(policy)
-        found, day = _facts(rules, facts, as_of)
-        recorded = facts is None if record is None else record
-        if recorded:
-            done = recording.record(History.open(), rules, found, day, datetime.now(UTC))
-        else:
-            done = evaluate(rules, found, day)
+    rules = Policy.load(policy)
+    found, day = _facts(rules, facts, as_of)
+    recorded = facts is None if record is None else record
+    judge = _evaluate_and_record if recorded else evaluation.evaluate
+    done = judge(rules, found, day)
     if chart:
-        from xops.triggers.report import (
-            chart as charts,  # matplotlib takes a second: only where needed
-        )
+        from xops.triggers.report import chart as charts
 
         charts.write(done, rules, chart)
     _print_evaluation(done, as_json=as_json, markdown=markdown)
@@ -85,22 +81,29 @@ def evaluate_(
         raise typer.Exit(done.status.exit_code)
 
 
+def _evaluate_and_record(rules: Policy, facts: Facts, day: date) -> Evaluation:
+    from xops.triggers.history import record
+    from xops.triggers.history.ledger import History
+
+    return record.record(History.open(), rules, facts, day, datetime.now(UTC))
+
+
 def _print_evaluation(done: Evaluation, *, as_json: bool, markdown: bool) -> None:
     if as_json:
         print_json(done.to_json())
     elif markdown:
-        out.print(outputs.markdown(done), markup=False)
+        out.print(report.markdown(done), markup=False)
     else:
         _print_table(done)
 
 
 def _print_table(done: Evaluation) -> None:
-    out.print(f"[bold]{escaped(outputs.summary(done))}[/]")
+    out.print(f"[bold]{escaped(report.summary(done))}[/]")
     for verdict in done.triggers:
         out.print("\n".join(_lines(verdict)), markup=False)
-    for text in outputs.notes(done):
+    for text in report.notes(done):
         out.print(f"[yellow]note[/] {escaped(text)}")
-    for text in outputs.completeness(done.completeness):
+    for text in report.completeness(done.completeness):
         print_row("read", text)
     if done.recorded:
         print_row("history", done.recorded)
@@ -109,7 +112,7 @@ def _print_table(done: Evaluation) -> None:
 def _lines(verdict: Verdict) -> Iterator[str]:
     since = f" since {verdict.since}" if verdict.since else ""
     over = "" if verdict.weeks_over is None else f", {verdict.weeks_over} weeks over"
-    value = f"{outputs.shown(verdict.value)}{over}"
+    value = f"{report.shown(verdict.value)}{over}"
     yield f"{verdict.trigger:<13} {verdict.state}{since}"
     yield f"{'':<13} value {value}; {verdict.threshold}"
     yield f"{'':<13} next: {verdict.next}"
@@ -122,12 +125,10 @@ def _facts(policy: Policy, file: Path | None, as_of: str | None) -> tuple[Facts,
     if file is not None:
         facts = Facts.load(file)
         return facts, day or facts.as_of
-    from xops.triggers.measure import (
-        source as measuring,  # GitHub's client takes a second: only where needed
-    )
+    from xops.triggers.measure import source
 
     day = day or datetime.now(ZoneInfo(policy.timezone)).date()
-    return measuring.read_or_unknown(policy, day), day
+    return source.read_or_unknown(policy, day), day
 
 
 def _date(option: str, text: str) -> date:
@@ -138,18 +139,7 @@ def _date(option: str, text: str) -> date:
         raise InputError("reading the arguments", [finding]) from error
 
 
-@contextmanager
-def _no_other_codes() -> Iterator[None]:
-    """1 means that something is active: what cannot be decided ends with 3."""
-    try:
-        yield
-    except PermanentError as error:
-        if error.exit_code == PermanentError.exit_code:
-            error.exit_code = UNDECIDED
-        raise
-
-
-@triggers.command()
+@app.command()
 def replay(
     facts: FactsFile = None,
     github: Annotated[
@@ -160,35 +150,43 @@ def replay(
     policy: PolicyFile = FILE,
     as_json: AsJson = False,
 ) -> None:
-    """Redraw the past with the policy of today, and try other thresholds on it. Adds nothing."""
-    from xops.triggers import replay as past  # numpy: only where needed
+    """Evaluate past weeks again with today's policy and with other thresholds. Records nothing."""
+    from xops.triggers import replay as past
+    from xops.triggers.history import record
+    from xops.triggers.history.ledger import History
 
-    with _no_other_codes():
-        rules = Policy.load(policy).looking_back(weeks)
-        if facts or github:
-            done = past.replay(rules, *_facts(rules, facts, as_of), weeks)
-        else:
-            known = recording.remembered(History.open())
-            source = f"the history up to entry {known.entries}"
-            done = past.replayed(rules, known.readings, known.as_of, weeks, source=source)
+    rules = Policy.load(policy).looking_back(weeks)
+    if facts or github:
+        done = past.replay(rules, *_facts(rules, facts, as_of), weeks)
+    else:
+        known = record.remembered(History.open())
+        source = f"the history up to entry {known.entries}"
+        done = past.replayed(rules, known.readings, known.as_of, weeks, source=source)
     if as_json:
         print_json(done.to_json())
     else:
-        out.print("\n".join(outputs.replay_lines(done)), markup=False)
+        out.print("\n".join(report.replay_lines(done)), markup=False)
 
 
-@triggers.command(name="test")
+@app.command(name="test")
 def run_cases(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Cases: series in, states out.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", callback=readable_file, help="Cases: series in, states out."
+        ),
+    ],
     policy: Annotated[
-        Path | None, typer.Option("--policy", help="Instead of the one the file names.")
+        Path | None,
+        typer.Option("--policy", callback=readable_file, help="Instead of the one the file names."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a file of cases against a policy; exit code 1 if a case fails."""
-    with _no_other_codes():
-        cases = rule_tests.RuleTests.load(file)
-        result = rule_tests.run(Policy.load(policy or cases.policy or FILE), cases)
+    """Run a file of cases against a policy; exit code 10 if a case fails."""
+    from xops.triggers import rule_tests
+
+    cases = rule_tests.RuleTests.load(file)
+    result = rule_tests.run(Policy.load(policy or cases.policy or FILE), cases)
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:
@@ -196,10 +194,10 @@ def run_cases(
             out.print(f"[bold red]failed[/] {escaped(str(mismatch))}")
         out.print(f"{result.cases - result.failed} of {result.cases} cases hold")
     if result.failed:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FINDINGS)
 
 
-@triggers.command()
+@app.command()
 def acknowledge(
     trigger: TriggerName,
     decision: Annotated[
@@ -211,25 +209,28 @@ def acknowledge(
     as_json: AsJson = False,
 ) -> None:
     """Record what a person decided about an active trigger. Activates nothing by itself."""
-    with _no_other_codes():
-        rules, now = Policy.load(policy), datetime.now(UTC)
-        state = recording.acknowledge(
-            History.open(),
-            rules,
-            trigger,
-            decision=decision,
-            by=by or who(),
-            reason=reason,
-            now=now,
-            today=now.astimezone(ZoneInfo(rules.timezone)).date(),
-        )
+    from xops.core.lifecycle.gate import who
+    from xops.triggers.history import record
+    from xops.triggers.history.ledger import History
+
+    rules, now = Policy.load(policy), datetime.now(UTC)
+    state = record.acknowledge(
+        History.open(),
+        rules,
+        trigger,
+        decision=decision,
+        by=by or who(),
+        reason=reason,
+        now=now,
+        today=now.astimezone(ZoneInfo(rules.timezone)).date(),
+    )
     if as_json:
         print_json(state.model_dump(mode="json"))
     else:
         out.print(f"{trigger}: {escaped(label(rules.triggers[trigger], state))}")
 
 
-@triggers.command()
+@app.command()
 def explain(
     trigger: TriggerName,
     week: Annotated[
@@ -241,28 +242,31 @@ def explain(
     policy: PolicyFile = FILE,
     as_json: AsJson = False,
 ) -> None:
-    """Recompute a recorded verdict from its stored facts and rules; exit code 1 if it differs.
+    """Recompute a recorded verdict from its stored facts and rules; exit code 10 if it differs.
 
     With a facts file: the state after each of its weeks, and why.
     """
-    with _no_other_codes():
-        if facts is not None:
-            _walk(Policy.load(policy), trigger, *_facts(Policy.load(policy), facts, as_of), as_json)
-            return
-        period = _date("week", week) if week else None
-        found = recording.explain(History.open(), trigger, period)
+    from xops.triggers.history import record
+    from xops.triggers.history.ledger import History
+
+    if facts is not None:
+        rules = Policy.load(policy)
+        _print_walk(rules, trigger, *_facts(rules, facts, as_of), as_json=as_json)
+        return
+    period = _date("week", week) if week else None
+    found = record.explain(History.open(), trigger, period)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
         _print_explanation(found)
     if not found.agrees:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FINDINGS)
 
 
-def _print_explanation(found: recording.Explanation) -> None:
+def _print_explanation(found: Explanation) -> None:
     entry = found.entry
     reading = entry.reading
-    value = outputs.shown(reading.value) if reading else f"decided by {_decider(found)}"
+    value = report.shown(reading.value) if reading else f"decided by {_decider(found)}"
     print_row("entry", f"{entry.sequence}, {entry.kind} of {entry.period}, as of {entry.as_of}")
     print_row("value", value)
     print_row("before", str(entry.before.phase))
@@ -276,17 +280,17 @@ def _print_explanation(found: recording.Explanation) -> None:
         out.print("[bold green]The stored facts and rules give the same verdict.[/]")
 
 
-def _decider(found: recording.Explanation) -> str:
+def _decider(found: Explanation) -> str:
     decided = found.entry.after.decided
     return decided.by if decided else "nobody"
 
 
-def _walk(policy: Policy, name: str, facts: Facts, day: date, as_json: bool) -> None:
+def _print_walk(policy: Policy, name: str, facts: Facts, day: date, *, as_json: bool) -> None:
     trigger = policy.triggers.get(name)
     if trigger is None:
         found = f"no trigger {name!r}; there are: {', '.join(policy.triggers)}"
         raise InputError("explaining", [Finding("argument trigger", "", found)])
-    readings = readings_of(trigger, facts, day)
+    readings = evaluation.readings_of(trigger, facts, day)
     states = list(fold(trigger, readings))
     rows = [
         {
@@ -300,10 +304,10 @@ def _walk(policy: Policy, name: str, facts: Facts, day: date, as_json: bool) -> 
     if as_json:
         print_json(rows)
     else:
-        _print_walk(rows)
+        _print_weeks(rows)
 
 
-def _print_walk(rows: Sequence[dict[str, str | int | None]]) -> None:
+def _print_weeks(rows: Sequence[dict[str, str | int | None]]) -> None:
     for row in rows:
         value = "unknown" if row["value"] is None else row["value"]
         reason = f"  {row['reason']}" if row["reason"] else ""

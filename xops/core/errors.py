@@ -18,22 +18,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, Self
 
 
 class ExitCode(IntEnum):
     """How every command ends. Below 10 it says how the command went, from 10 on what it found."""
 
-    DONE = 0
-    FAILED = 1
-    BAD_INPUT = 2
-    APPROVAL_REQUIRED = 4
-    TEMPORARY = 5
-    FINDINGS = 10
-    """Something is to be acted on: changes, drift, an active trigger, a case that fails."""
-    INCOMPLETE = 11
-    """What was needed for the answer could not be read: the answer is unknown, not "none"."""
-    INTERRUPTED = 130
+    meaning: str
+
+    DONE = 0, "done; there is nothing to act on"
+    FAILED = 1, "failed; trying again gives the same answer until something is changed"
+    BAD_INPUT = 2, "bad input; nothing was started"
+    APPROVAL_REQUIRED = 4, "the plan needs an approval"
+    TEMPORARY = 5, "failed; trying again later may help"
+    FINDINGS = 10, "found something to act on: changes, drift, an active trigger, a problem"
+    INCOMPLETE = 11, 'incomplete data; the answer is unknown, not "none"'
+    INTERRUPTED = 130, "interrupted; run it again to resume"
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        """A code with what it means, in the words of the documented table."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
 
 
 class XopsError(Exception):

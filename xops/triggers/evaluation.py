@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 from pydantic import Field
 
-from xops.core.errors import Finding, InputError
+from xops.core.errors import ExitCode, Finding, InputError
 from xops.core.files.validation import Model
 from xops.core.money import Money
 from xops.triggers.facts import (
@@ -55,9 +55,13 @@ class Status(StrEnum):
     INSUFFICIENT_DATA = "insufficient_data"
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """What the command ends with."""
-        return {Status.INACTIVE: 0, Status.ACTIVE: 1, Status.INSUFFICIENT_DATA: 3}[self]
+        return {
+            Status.INACTIVE: ExitCode.DONE,
+            Status.ACTIVE: ExitCode.FINDINGS,
+            Status.INSUFFICIENT_DATA: ExitCode.INCOMPLETE,
+        }[self]
 
 
 class CostLine(Model):
@@ -142,7 +146,7 @@ class Evaluation(Model):
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         values: dict[str, Any] = self.model_dump(mode="json")
-        return {**values, "exit_code": self.status.exit_code}
+        return {**values, "exit_code": int(self.status.exit_code)}
 
 
 Past = Mapping[str, Sequence[tuple[Reading, State]]]

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import yaml
 
-from xops.core.errors import PermanentError
+from xops.core.errors import Finding, InputError, PermanentError
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.operations.tokens import write_private
@@ -20,6 +20,7 @@ from xops.k3s.state.topology import Topology
 
 NAME = "kubeconfig"
 
+_LISTS = ("clusters", "users", "contexts")
 _DEADLINE = 30.0
 _SECONDS = 5.0
 
@@ -75,18 +76,36 @@ def merge(own: Path, target: Path) -> str:
     """Put the cluster's entries into a person's kubeconfig; the context's name.
 
     Entries of the same name are replaced, all others stay, and so does the current context.
+
+    Raises:
+        InputError: as `read`.
     """
-    values = yaml.safe_load(own.read_text(encoding="utf-8"))
-    existing: dict[str, Any] = {"apiVersion": "v1", "kind": "Config"}
-    if target.exists():
-        existing |= yaml.safe_load(target.read_text(encoding="utf-8")) or {}
+    values, existing = yaml.safe_load(own.read_text(encoding="utf-8")), read(target)
     name = str(values["current-context"])
-    for kind in ("clusters", "users", "contexts"):
+    for kind in _LISTS:
         others = [row for row in existing.get(kind) or [] if row["name"] != name]
         existing[kind] = [*others, *values[kind]]
     existing.setdefault("current-context", name)
     write_private(target, yaml.safe_dump(existing, sort_keys=False))
     return name
+
+
+def read(file: Path) -> dict[str, Any]:
+    """A person's kubeconfig, an empty one where there is no file yet.
+
+    Raises:
+        InputError: it cannot be read, or it is no kubeconfig.
+    """
+    values: dict[str, Any] = {"apiVersion": "v1", "kind": "Config"}
+    try:
+        if file.exists():
+            values |= yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        for row in (row for kind in _LISTS for row in values.get(kind) or []):
+            row["name"]
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        finding = Finding(str(file), "", f"is no kubeconfig: {error!r}")
+        raise InputError("reading a kubeconfig", [finding]) from error
+    return values
 
 
 async def ask(url: str, file: Path) -> Answer:

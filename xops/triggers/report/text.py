@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from xops.triggers.evaluation import Evaluation, Status, Verdict
 from xops.triggers.facts import Completeness
 from xops.triggers.machine import Phase
-from xops.triggers.replay import Line, Replay
+
+if TYPE_CHECKING:
+    from xops.triggers.replay import Line, Replay
 
 _LISTED = 20
 """How many links a text lists before it says how many more there are."""

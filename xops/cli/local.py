@@ -1,0 +1,108 @@
+"""The work of `xops up`, `down` and `doctor`: the embedded stack and this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
+
+from xops.cli.console import bar, err, escaped, out, print_json
+from xops.core.errors import ExitCode
+from xops.core.lifecycle.steps import OutcomeStatus
+from xops.ecs.services import ServiceState
+from xops.local import doctor
+from xops.local.stack import Stack
+from xops.local.stack import stack as local_stack
+
+
+def start(*, once: bool, as_json: bool) -> None:
+    """Bring the embedded stack up and provision `local`; stay until Ctrl-C unless `once`."""
+    from xops.local import up  # Prefect takes seconds to import: nothing else here needs it
+
+    stack = local_stack()
+    started = up.bring_up(stack, lambda line: err.print(f"[cyan]{escaped(line)}[/]"))
+    with bar("provision-ecs local") as show:
+        done = up.provision(stack, lambda step: show(step.message, step.percent))
+    if as_json:
+        urls = {"ui": f"{stack.ui}/runs/flow-run/{done.run_id}", "aws": stack.aws_endpoint}
+        print_json({**done.outcome, **urls})
+    else:
+        _print_provisioned(stack, done.outcome, done.done(), str(done.run_id))
+    if not once:
+        _stay_up(stack, started)
+    elif not as_json:
+        out.print("The servers stay up in the background; `make down` (`xops down`) ends them.")
+
+
+def _stay_up(stack: Stack, started: Sequence[str]) -> None:
+    err.print("Everything stays up until Ctrl-C.")
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()
+    if started:
+        err.print(f"stopping {', '.join(stack.stop())}")
+
+
+def _print_provisioned(
+    stack: Stack, outcome: Mapping[str, Any], actions: Mapping[str, Mapping[str, int]], run_id: str
+) -> None:
+    if outcome["status"] == OutcomeStatus.UNCHANGED:
+        out.print("[bold green]Nothing to change:[/] Stream 1 is as its file says.")
+    for action, kinds in actions.items():
+        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        verb = f"{action.removesuffix('e').capitalize()}ed"
+        out.print(f"[bold green]{verb} {sum(kinds.values())} resources:[/] {listed}")
+    _print_verification(outcome)
+    out.print(f"Prefect UI:   {stack.ui}/runs/flow-run/{run_id}")
+    out.print(f"Embedded AWS: {stack.aws_endpoint} (target: embedded)")
+
+
+def _print_verification(outcome: Mapping[str, Any]) -> None:
+    verification = outcome["verification"]
+    if verification:
+        for row in verification["services"]:
+            seen = ServiceState(**row)
+            out.print(f"Service:      {seen}")
+        out.print(
+            f"Health:       {verification['health']['url']} {verification['health']['status']}"
+        )
+    if outcome["evidence"]:
+        out.print(f"Evidence:     {outcome['evidence']}")
+
+
+def stop(*, as_json: bool) -> None:
+    """Stop the embedded stack and say which of its services had run."""
+    stopped = list(local_stack().stop())
+    if as_json:
+        print_json({"stopped": stopped})
+    else:
+        out.print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+def examine(*, as_json: bool) -> None:
+    """Print every check of this machine.
+
+    Raises:
+        typer.Exit: FINDINGS where one of them is a problem.
+    """
+    checks = doctor.examine(os.environ)
+    if as_json:
+        print_json([vars(check) for check in checks])
+    else:
+        _print_checks(checks)
+    if any(check.verdict is doctor.Verdict.PROBLEM for check in checks):
+        raise typer.Exit(ExitCode.FINDINGS)
+
+
+def _print_checks(checks: Sequence[doctor.Check]) -> None:
+    colours = {"ok": "green", "note": "yellow", "problem": "bold red"}
+    for check in checks:
+        colour = colours[check.verdict]
+        out.print(f"[{colour}]{check.verdict:>8}[/]  {check.name}: {escaped(check.found)}")
+        if check.remedy:
+            out.print(f"            -> {escaped(check.remedy)}")

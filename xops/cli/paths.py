@@ -1,0 +1,101 @@
+"""Paths that a person gives, checked before anything is started.
+
+Each function is the `callback` of an option or argument and hands its value on.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import typer
+
+from xops.core.errors import Finding, InputError
+
+
+def readable_file(param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """A file that is there and may be read.
+
+    Raises:
+        InputError: it is not.
+    """
+    if path is not None and (problem := _not_readable(path, folder=False)):
+        raise _wrong(param, path, problem)
+    return path
+
+
+def readable_folder(param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """A folder that is there and may be read.
+
+    Raises:
+        InputError: it is not.
+    """
+    if path is not None and (problem := _not_readable(path, folder=True)):
+        raise _wrong(param, path, problem)
+    return path
+
+
+def writable_file(param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """A file that can be written in a folder that is there.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if path is not None and (problem := _not_writable(path, path.absolute().parent)):
+        raise _wrong(param, path, problem)
+    return path
+
+
+def writable_file_in_new_folder(param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """A file that can be written once the folders above it are made.
+
+    Raises:
+        InputError: it cannot, or they cannot.
+    """
+    if path is None:
+        return None
+    folder = path.absolute().parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if problem := _not_writable(path, folder):
+        raise _wrong(param, path, problem)
+    return path
+
+
+def _not_readable(path: Path, *, folder: bool) -> str:
+    # Looked at and not opened: what comes through a pipe can be read once only.
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if is_folder is not folder:
+        return "is a folder, not a file" if is_folder else "is a file, not a folder"
+    return "" if os.access(path, os.R_OK) else "cannot be read: you lack the permission"
+
+
+def _not_writable(path: Path, folder: Path) -> str:
+    try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            return "is a folder, not a file"
+        return "" if os.access(path, os.W_OK) else "cannot be written: you lack the permission"
+    except FileNotFoundError:
+        return _no_new_file(folder)
+    except OSError as error:
+        return f"cannot be written: {error.strerror}"
+
+
+def _no_new_file(folder: Path) -> str:
+    try:
+        # Permissions alone do not tell: they allow root everything, file systems do not.
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return f"cannot be written: {folder}: {error.strerror}"
+
+
+def _wrong(param: typer.CallbackParam, path: Path, problem: str) -> InputError:
+    is_option = param.param_type_name == "option"
+    name = max(param.opts, key=len) if is_option else str(param.name).upper()
+    return InputError(f"reading {name}", [Finding(f"argument {name}", "", f"{path} {problem}")])
