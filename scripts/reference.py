@@ -108,8 +108,8 @@ def pages() -> dict[str, str]:
 def _cli() -> Iterator[str]:
     yield f"{_NOTE}\n# The `xops` command\n"
     yield "The flows' work from a shell, through the same library. `make install` puts it at"
-    yield "`.venv/bin/xops`. Progress goes to stderr, the result to stdout. `xops --version` prints the"
-    yield "versions of xOps, Python and Prefect.\n"
+    yield "`.venv/bin/xops`. Progress goes to stderr, the result to stdout. `xops --version` prints"
+    yield "the versions of xOps, Python and Prefect.\n"
     yield from exit_codes()
     yield "\nWith `--json` an error is an object on stdout as well: `error`, `attempted`, `found`,"
     yield "`remedy`, `temporary`, and `findings` for bad input."

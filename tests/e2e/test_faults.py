@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from tests.e2e.kill_at import BOUNDARIES
 from tests.e2e.stack import ROOT, XOPS, Embedded, free_port
+from xops.core.errors import ExitCode
 
 CREW_IMAGE = "XOPS_ENVIRONMENT__SERVICES__CREW__IMAGE"
 STATE = "xops-local-state-123456789012-ap-southeast-2"
@@ -250,7 +251,7 @@ def test_drift_is_found_named_and_kept(stack: Embedded, aws: Aws) -> None:
     assert unchanged(stack)
     aws.drift(5)
     done = stack.xops("ecs", "drift", "-e", "local", "--json")
-    assert done.returncode == 3
+    assert done.returncode == ExitCode.FINDINGS
     changes = json.loads(done.stdout)["plan"]["changes"]
     assert [change["before"] for change in changes] == [{"retention_in_days": 5}]
     assert "changed outside Terraform" in changes[0]["reason"]

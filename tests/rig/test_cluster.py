@@ -20,6 +20,7 @@ from tests.rig.clusters import TestCluster
 from tests.rig.conftest import MakeCluster, MakeRig
 from tests.rig.hosts import Host
 from tests.rig.k3s_program import NEXT, version_of
+from xops.core.errors import ExitCode
 from xops.core.files.settings import ROOT
 
 SERVERS = {"server-1", "server-2", "server-3"}
@@ -232,7 +233,7 @@ def test_a_change_goes_from_server_to_server_and_the_api_stays(
     cluster: TestCluster, eventually: Callable[..., object]
 ) -> None:
     changed(cluster, 7)
-    planned = cluster.json("plan", accepted=(2,))["plan"]["changes"]
+    planned = cluster.json("plan", accepted=(ExitCode.FINDINGS,))["plan"]["changes"]
     restarts = [row["target"] for row in planned if row["reason"].startswith("restarts")]
     assert restarts == [f"{name}: k3s" for name in sorted(SERVERS)]
     pids = {host.name: host.shell("systemctl show k3s -p MainPID") for host in cluster.rig.servers}
@@ -278,7 +279,7 @@ def test_the_first_server_s_disk_is_lost_and_it_joins_again(
     first, second, _ = cluster.rig.servers
     identity = cluster.json("status")["cluster_id"]
     first.lose_disk()
-    plan = cluster.json("plan", accepted=(2,))["plan"]
+    plan = cluster.json("plan", accepted=(ExitCode.FINDINGS,))["plan"]
     planned, label = plan["changes"], plan["digest"]
     assert {"delete"} <= {row["action"] for row in planned if row["target"] == "server-1: node"}
     assert not [row for row in planned if "founds" in row["reason"]]

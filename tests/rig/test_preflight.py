@@ -10,6 +10,7 @@ import pytest
 from tests.rig.clusters import TestCluster
 from tests.rig.conftest import MakeCluster, MakeRig
 from tests.rig.hosts import Host
+from xops.core.errors import ExitCode
 
 pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(90)]
 
@@ -19,9 +20,11 @@ def cluster(make_shared_rig: MakeRig, make_cluster: MakeCluster) -> TestCluster:
     return make_cluster(make_shared_rig(servers=3, agents=1))
 
 
-def found(cluster: TestCluster, accepted: tuple[int, ...] = (1,)) -> dict[tuple[str, str], str]:
+def found(
+    cluster: TestCluster, accepted: ExitCode = ExitCode.FINDINGS
+) -> dict[tuple[str, str], str]:
     """The findings: what was found, by host and check."""
-    rows = cluster.json("preflight", accepted=accepted)["findings"]
+    rows = cluster.json("preflight", accepted=(accepted,))["findings"]
     return {(row["host"], row["check"]): row["found"] for row in rows}
 
 
@@ -52,7 +55,7 @@ def nothing_is_there(cluster: TestCluster) -> None:
 
 
 def test_sound_hosts_are_sound(cluster: TestCluster) -> None:
-    assert found(cluster, accepted=(0,)) == {}
+    assert found(cluster, accepted=ExitCode.DONE) == {}
 
 
 _LISTEN = (
@@ -146,7 +149,7 @@ def test_ways_in_that_are_closed(cluster: TestCluster) -> None:
     wrong = hosts(cluster, server_1={"user": "asker"}, agent_1={"user": "nobody"})
     try:
         with values(cluster, hosts=wrong, ssh={**cluster.values["ssh"], "connect_timeout": 3}):
-            rows = cluster.json("preflight", accepted=(1,))["findings"]
+            rows = cluster.json("preflight", accepted=(ExitCode.FINDINGS,))["findings"]
     finally:
         off.start()
     by_host = {row["host"]: row for row in rows}
@@ -158,21 +161,21 @@ def test_ways_in_that_are_closed(cluster: TestCluster) -> None:
 def test_only_pinned_keys_count_and_trust_pins_them(cluster: TestCluster) -> None:
     pinned = cluster.folder / "pinned"
     with values(cluster, ssh={**cluster.values["ssh"], "known_hosts": str(pinned)}):
-        rows = cluster.json("preflight", accepted=(1,))["findings"]
+        rows = cluster.json("preflight", accepted=(ExitCode.FINDINGS,))["findings"]
         assert {row["host"] for row in rows} == {"server-1", "server-2", "server-3", "agent-1"}
         assert all("xops k3s trust" in row["remedy"] for row in rows)
 
         done = cluster.run("trust", "--yes")
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("SHA256:") >= 4
-        assert found(cluster, accepted=(0,)) == {}
+        assert found(cluster, accepted=ExitCode.DONE) == {}
 
         # Another machine behind a known address is refused, loudly.
         line = next(line for line in pinned.read_text().splitlines() if "ed25519" in line)
         other = cluster.rig.servers[1].host_key if line else ""
         address = cluster.rig.servers[0].address
         pinned.write_text(f"{address} {other}\n")
-        rows = cluster.json("preflight", accepted=(1,))["findings"]
+        rows = cluster.json("preflight", accepted=(ExitCode.FINDINGS,))["findings"]
         (changed,) = [row for row in rows if row["host"] == "server-1"]
         assert "SHA256:" in changed["found"]
     nothing_is_there(cluster)
@@ -193,7 +196,7 @@ def port_is_free(host: Host, port: int) -> bool:
 
 
 def test_preflight_leaves_no_trace(cluster: TestCluster) -> None:
-    assert found(cluster, accepted=(0,)) == {}
+    assert found(cluster, accepted=ExitCode.DONE) == {}
     for host in cluster.rig.servers:
         assert port_is_free(host, 6443)
         assert not host.shell("ls -A /var/lib/rancher 2>/dev/null || true").strip()

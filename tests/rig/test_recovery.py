@@ -16,6 +16,7 @@ import pytest
 from tests.rig.clusters import XOPS, TestCluster
 from tests.rig.conftest import MakeCluster, MakeRig
 from tests.rig.engine import run
+from xops.core.errors import ExitCode
 
 pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(400)]
 
@@ -137,7 +138,7 @@ def test_without_a_way_out_all_comes_from_one_bundle(
 ) -> None:
     cluster = make_cluster(make_rig(servers=1, agents=1, internal=True))
     server = cluster.rig.servers[0]
-    no_route = cluster.json("preflight", accepted=(1,))["findings"]
+    no_route = cluster.json("preflight", accepted=(ExitCode.FINDINGS,))["findings"]
     assert {row["check"] for row in no_route} == {"route"}
     assert all("ip route add default" in row["remedy"] for row in no_route)
     for host in cluster.rig.hosts:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xops.cli.console import AsJson, Show, bar, out, print_json, print_row
-from xops.cli.paths import readable_file, readable_folder, writable_file_in_new_folder
+from xops.cli.inputs import readable_file, readable_folder, writable_file_in_new_folder
 from xops.core.errors import Finding, InputError
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import typer
 
 from xops.cli.console import AsJson, escaped, out, print_json
-from xops.cli.paths import readable_file
-from xops.core.errors import ExitCode, Finding, InputError
+from xops.cli.inputs import parse_day, readable_file
+from xops.core.errors import ExitCode
 
 if TYPE_CHECKING:
     from xops.decision.outputs import Section
@@ -47,7 +47,9 @@ def score(
     from xops.decision.record import ADR_005, DecisionRecord
 
     read = DecisionRecord.load(record or ADR_005)
-    report = scoring.score(read, Checkout().coverage(read), _day(as_of, read.review.timezone))
+    today = datetime.now(ZoneInfo(read.review.timezone)).date()
+    day = parse_day("--as-of", as_of) if as_of is not None else today
+    report = scoring.score(read, Checkout().coverage(read), day)
     if as_json:
         print_json(report.to_json())
     else:
@@ -94,13 +96,3 @@ def _print(sections: list[Section], *, as_markdown: bool) -> None:
     from xops.decision import outputs
 
     out.print(escaped(outputs.markdown(sections) if as_markdown else outputs.text(sections)))
-
-
-def _day(given: str | None, timezone: str) -> date:
-    if given is None:
-        return datetime.now(ZoneInfo(timezone)).date()
-    try:
-        return date.fromisoformat(given)
-    except ValueError:
-        finding = Finding("argument --as-of", "", f"not a date: {given!r}; write one as 2026-11-24")
-        raise InputError("reading --as-of", [finding]) from None

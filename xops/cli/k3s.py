@@ -24,7 +24,7 @@ from xops.cli.console import (
     print_row,
     question,
 )
-from xops.cli.paths import readable_file, writable_file_in_new_folder
+from xops.cli.inputs import readable_file, writable_file_in_new_folder
 from xops.core.errors import ExitCode, PermanentError
 
 if TYPE_CHECKING:

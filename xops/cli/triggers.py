@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from xops.cli.console import AsJson, escaped, out, print_json, print_row
-from xops.cli.paths import readable_file, writable_file
+from xops.cli.inputs import parse_day, readable_file, writable_file
 from xops.core.errors import ExitCode, Finding, InputError
 from xops.triggers import evaluation
 from xops.triggers.evaluation import Evaluation, Verdict
@@ -121,7 +121,7 @@ def _lines(verdict: Verdict) -> Iterator[str]:
 
 def _facts(policy: Policy, file: Path | None, as_of: str | None) -> tuple[Facts, date]:
     """The facts of a file or of GitHub, and the day they are judged on."""
-    day = _date("as-of", as_of) if as_of else None
+    day = None if as_of is None else parse_day("--as-of", as_of)
     if file is not None:
         facts = Facts.load(file)
         return facts, day or facts.as_of
@@ -129,14 +129,6 @@ def _facts(policy: Policy, file: Path | None, as_of: str | None) -> tuple[Facts,
 
     day = day or datetime.now(ZoneInfo(policy.timezone)).date()
     return source.read_or_unknown(policy, day), day
-
-
-def _date(option: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        finding = Finding(f"argument {option}", "", f"{text!r} is no date like 2026-03-16")
-        raise InputError("reading the arguments", [finding]) from error
 
 
 @app.command()
@@ -253,7 +245,7 @@ def explain(
         rules = Policy.load(policy)
         _print_walk(rules, trigger, *_facts(rules, facts, as_of), as_json=as_json)
         return
-    period = _date("week", week) if week else None
+    period = None if week is None else parse_day("--week", week)
     found = record.explain(History.open(), trigger, period)
     if as_json:
         print_json(found.model_dump(mode="json"))

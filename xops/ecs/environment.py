@@ -357,7 +357,7 @@ class Environment(Model):
             InputError: no such environment, or everything that is wrong with it.
         """
         file = folder / f"{name}.yaml"
-        if not file.is_file():
+        if not os.path.isfile(file):  # unlike Path.is_file it answers for a name that is too long
             raise _unknown(name, folder)
         environment = settings.load(
             cls,

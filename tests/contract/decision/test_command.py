@@ -9,12 +9,12 @@ import yaml
 from typer.testing import CliRunner
 
 from tests.unit.decision.records import changed
-from xops.cli.decision import NEEDS_A_PERSON, decision
-from xops.core.errors import InputError
+from xops.cli.decision import app
+from xops.core.errors import ExitCode, InputError
 
 
 def run(*words: str) -> Any:
-    return CliRunner().invoke(decision, list(words), catch_exceptions=True)
+    return CliRunner().invoke(app, list(words), catch_exceptions=True)
 
 
 def test_score_as_json() -> None:
@@ -50,7 +50,7 @@ def test_for_people(words: list[str], said: str) -> None:
 
 
 def test_an_overdue_review_needs_a_person() -> None:
-    assert run("score", "--as-of", "2027-03-12").exit_code == NEEDS_A_PERSON
+    assert run("score", "--as-of", "2027-03-12").exit_code == ExitCode.FINDINGS
 
 
 def test_a_check_that_is_not_there_needs_a_person(tmp_path: Path) -> None:
@@ -59,14 +59,14 @@ def test_a_check_that_is_not_there_needs_a_person(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump(changed({"claims": claims})))
     ended = run("score", "--as-of", "2026-11-24", "--record", str(file))
 
-    assert ended.exit_code == NEEDS_A_PERSON
+    assert ended.exit_code == ExitCode.FINDINGS
     assert "none such: missing, pyproject.toml has no contract of this name" in ended.stdout
 
 
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        (["score", "--as-of", "monday"], "not a date: 'monday'"),
+        (["score", "--as-of", "monday"], "'monday' is no date like 2026-03-16"),
         (["score", "--record", "nowhere.yaml"], "cannot be read"),
     ],
 )

@@ -9,8 +9,8 @@ import yaml
 from typer.testing import CliRunner
 
 from tests.unit.triggers.samples import POLICY, document
-from xops.cli.triggers import triggers
-from xops.core.errors import InputError, PermanentError, XopsError
+from xops.cli.triggers import app
+from xops.core.errors import ExitCode, InputError, PermanentError, XopsError
 from xops.triggers.history.ledger import VARIABLE
 
 
@@ -36,7 +36,7 @@ class Shell:
     def run(self, *words: str, facts: bool = True) -> tuple[int, str]:
         given = ["--facts", str(self.facts)] if facts else []
         command = [words[0], *words[1:], *given, "--policy", str(self.policy)]
-        result = CliRunner().invoke(triggers, command)
+        result = CliRunner().invoke(app, command)
         if isinstance(result.exception, XopsError):
             raise result.exception
         return result.exit_code, result.output
@@ -55,10 +55,10 @@ def shell(tmp_path: Path) -> Shell:
     ("values", "engineers", "code", "status"),
     [
         ([5, 5, 5], 3, 0, "inactive"),
-        ([6, 6, 6], 3, 1, "active"),
-        ([5, 5, 5], 4, 1, "active"),
-        ([5, 5, None], 3, 3, "insufficient_data"),
-        ([6, 6, 6, None], 3, 1, "active"),
+        ([6, 6, 6], 3, 10, "active"),
+        ([5, 5, 5], 4, 10, "active"),
+        ([5, 5, None], 3, 11, "insufficient_data"),
+        ([6, 6, 6, None], 3, 10, "active"),
     ],
 )
 def test_exit_codes(
@@ -70,15 +70,16 @@ def test_exit_codes(
 
 def test_the_day_can_be_given(shell: Shell) -> None:
     shell.given([6, 6, 6, 0])
-    assert shell.run("evaluate", "--as-of", "2025-10-06")[0] == 1
-    assert shell.run("evaluate", "--as-of", "2025-09-29")[0] == 3  # engineers of then: unknown
+    assert shell.run("evaluate", "--as-of", "2025-10-06")[0] == ExitCode.FINDINGS
+    code, _ = shell.run("evaluate", "--as-of", "2025-09-29")
+    assert code == ExitCode.INCOMPLETE  # engineers of then: unknown
     with pytest.raises(InputError, match="no date"):
         shell.run("evaluate", "--as-of", "today")
 
 
 def test_what_is_printed(shell: Shell) -> None:
     code, output = shell.given([6, 6, 6]).run("evaluate")
-    assert code == 1
+    assert code == ExitCode.FINDINGS
     assert "iac_prs       active since 2025-09-29" in output
     assert "next: inactive after 4 more weeks in a row at or below 3" in output
     assert "| iac_prs | 6 |" in shell.run("evaluate", "--markdown")[1]
@@ -133,14 +134,14 @@ def test_a_policys_tests(shell: Shell, tmp_path: Path) -> None:
     assert shell.run("test", str(file), facts=False) == (0, "1 of 1 cases hold\n")
     file.write_text(yaml.safe_dump({"apiVersion": "xops/v1", "cases": [{**case, "values": "6x4"}]}))
     code, output = shell.run("test", str(file), facts=False)
-    assert code == 1
+    assert code == ExitCode.FINDINGS
     assert "failed one: at 1 (value 6) inactive was expected, it is pending(1)" in output
 
 
-def test_what_cannot_be_decided_does_not_look_active(
+def test_a_history_that_cannot_be_opened_is_a_failure_and_does_not_look_active(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "nothing")
     with pytest.raises(PermanentError) as caught:
         shell.given([0]).run("evaluate", "--record")
-    assert caught.value.exit_code == 3
+    assert caught.value.exit_code == ExitCode.FAILED

@@ -127,7 +127,7 @@ def test_what_github_does_not_tell_is_unknown(
     monkeypatch.setattr("flows.evaluate_triggers.read_facts", _once())
     done = evaluate_triggers(TriggersRequest())
     assert done["status"] == "insufficient_data"
-    assert done["exit_code"] == 3
+    assert done["exit_code"] == 11
     assert "canary" not in json.dumps(done)
 
 

@@ -58,7 +58,7 @@ def test_github_that_refuses_leaves_every_week_unknown(
     as_of = datetime.now(UTC).date()
     found = measuring.read_or_unknown(rules(github), as_of)
     judged = evaluate(rules(github), found, as_of)
-    assert judged.status.exit_code == 3
+    assert judged.status.exit_code == 11
     assert all(row.value is None for row in judged.triggers if row.kind == "metric")
     assert "canary" not in found.to_json()
 

@@ -36,7 +36,7 @@ def verdict(found: Evaluation, name: str = "iac_prs") -> Verdict:
 def test_five_pull_requests_are_not_above_five_and_six_are(value: int, active: bool) -> None:
     found = judged(facts([value] * 3))
     assert verdict(found).active is active
-    assert found.status.exit_code == int(active)
+    assert found.status.exit_code == (10 if active else 0)
 
 
 @pytest.mark.parametrize(("value", "active"), [(3, False), (4, True)])
@@ -51,7 +51,7 @@ def test_a_missing_week_is_unknown_and_never_0() -> None:
     row = verdict(found)
     assert (row.value, row.phase, row.insufficient) == (None, Phase.PENDING, True)
     assert found.status is Status.INSUFFICIENT_DATA
-    assert found.to_json()["exit_code"] == 3
+    assert found.to_json()["exit_code"] == 11
     assert "GitHub answered 502" in row.warnings[0]
     assert outputs.table(found)[0]["value"] == "unknown"
 

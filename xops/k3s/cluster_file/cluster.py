@@ -319,7 +319,7 @@ def _file(file_or_name: str | Path, folder: Path) -> Path:
     text = str(file_or_name)
     is_path = isinstance(file_or_name, Path) or "/" in text or text.endswith((".yaml", ".yml"))
     file = Path(text) if is_path else folder / f"{text}.yaml"
-    if not file.is_file():
+    if not os.path.isfile(file):  # unlike Path.is_file it answers for a name that is too long
         _raise_unknown(text, folder, is_path=is_path)
     return file
 

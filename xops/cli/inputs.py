@@ -1,6 +1,6 @@
-"""Paths that a person gives, checked before anything is started.
+"""Paths and days that a person gives, checked before anything is started.
 
-Each function is the `callback` of an option or argument and hands its value on.
+The functions of paths are the `callback` of an option or argument and hand its value on.
 """
 
 from __future__ import annotations
@@ -8,11 +8,31 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from datetime import date
 from pathlib import Path
 
 import typer
 
 from xops.core.errors import Finding, InputError
+
+_FIRST, _LAST = date(2000, 1, 1), date(2099, 12, 31)
+
+
+def parse_day(option: str, text: str) -> date:
+    """The day that an option names.
+
+    Raises:
+        InputError: it is no date, or one of another century.
+    """
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        problem = f"{text!r} is no date like 2026-03-16"
+    else:
+        if _FIRST <= day <= _LAST:
+            return day
+        problem = f"{text!r} is not between {_FIRST} and {_LAST}"
+    raise InputError(f"reading {option}", [Finding(f"argument {option}", "", problem)])
 
 
 def readable_file(param: typer.CallbackParam, path: Path | None) -> Path | None:
