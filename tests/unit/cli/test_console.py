@@ -5,19 +5,19 @@ import typer
 
 from xops.cli.console import exit_if_changes, question
 from xops.core.errors import ExitCode
-from xops.core.plan.model import Change, Plan
+from xops.core.plan.model import Action, Change, Plan
 
-CHANGE = Change(action="create", target="a", reason="missing")
+CHANGE = Change(action=Action.CREATE, target="a", reason="missing")
 
 
 def test_a_plan_with_changes_is_a_finding() -> None:
     with pytest.raises(typer.Exit) as ended:
-        exit_if_changes(Plan(subject="ecs/test", changes=[CHANGE]))
+        exit_if_changes(Plan(subject="ecs/test", target="embedded", changes=(CHANGE,)))
     assert ended.value.exit_code == ExitCode.FINDINGS
 
 
 def test_a_plan_without_changes_ends_nothing() -> None:
-    exit_if_changes(Plan(subject="ecs/test", changes=[]))
+    exit_if_changes(Plan(subject="ecs/test", target="embedded"))
 
 
 def answer(cause: type[BaseException]) -> None:
