@@ -12,16 +12,19 @@ from zoneinfo import ZoneInfo
 import typer
 
 from xops.cli.console import AsJson, escaped, out, print_json, print_row
-from xops.core.errors import Finding, InputError, PermanentError
+from xops.core.errors import ExitCode, Finding, InputError, PermanentError
 from xops.core.lifecycle.gate import who
 from xops.triggers import rule_tests
-from xops.triggers.evaluation import Evaluation, Verdict, evaluate, readings_of
+from xops.triggers.evaluate_and_record import evaluate_and_record
+from xops.triggers.evaluation import Evaluation, TriggerVerdict, evaluate
 from xops.triggers.facts import Facts
 from xops.triggers.history import record as recording
+from xops.triggers.history import verification
 from xops.triggers.history.ledger import History
 from xops.triggers.machine import Decision, fold, label
 from xops.triggers.policy import FILE, Policy
 from xops.triggers.report import text as outputs
+from xops.triggers.series import readings_of
 
 UNDECIDED = 3
 EXIT_CODES = """Exit codes: 0 nothing is active, 1 something is active, 2 bad input, 3 insufficient
@@ -71,7 +74,7 @@ def evaluate_(
         found, day = _facts(rules, facts, as_of)
         recorded = facts is None if record is None else record
         if recorded:
-            done = recording.record(History.open(), rules, found, day, datetime.now(UTC))
+            done = evaluate_and_record(History.open(), rules, found, day, datetime.now(UTC))
         else:
             done = evaluate(rules, found, day)
     if chart:
@@ -106,10 +109,10 @@ def _print_table(done: Evaluation) -> None:
         print_row("history", done.recorded)
 
 
-def _lines(verdict: Verdict) -> Iterator[str]:
+def _lines(verdict: TriggerVerdict) -> Iterator[str]:
     since = f" since {verdict.since}" if verdict.since else ""
     over = "" if verdict.weeks_over is None else f", {verdict.weeks_over} weeks over"
-    value = f"{outputs.shown(verdict.value)}{over}"
+    value = f"{outputs.format_value(verdict.value)}{over}"
     yield f"{verdict.trigger:<13} {verdict.state}{since}"
     yield f"{'':<13} value {value}; {verdict.threshold}"
     yield f"{'':<13} next: {verdict.next}"
@@ -161,16 +164,16 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Redraw the past with the policy of today, and try other thresholds on it. Adds nothing."""
-    from xops.triggers import replay as past  # numpy: only where needed
+    from xops.triggers import replay as past
 
     with _no_other_codes():
         rules = Policy.load(policy).looking_back(weeks)
         if facts or github:
             done = past.replay(rules, *_facts(rules, facts, as_of), weeks)
         else:
-            known = recording.remembered(History.open())
+            known = recording.recorded_readings(History.open())
             source = f"the history up to entry {known.entries}"
-            done = past.replayed(rules, known.readings, known.as_of, weeks, source=source)
+            done = past.replay_series(rules, known.readings, known.as_of, weeks, source=source)
     if as_json:
         print_json(done.to_json())
     else:
@@ -250,7 +253,7 @@ def explain(
             _walk(Policy.load(policy), trigger, *_facts(Policy.load(policy), facts, as_of), as_json)
             return
         period = _date("week", week) if week else None
-        found = recording.explain(History.open(), trigger, period)
+        found = verification.explain(History.open(), trigger, period)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -259,10 +262,10 @@ def explain(
         raise typer.Exit(1)
 
 
-def _print_explanation(found: recording.Explanation) -> None:
+def _print_explanation(found: verification.Explanation) -> None:
     entry = found.entry
     reading = entry.reading
-    value = outputs.shown(reading.value) if reading else f"decided by {_decider(found)}"
+    value = outputs.format_value(reading.value) if reading else f"decided by {_decider(found)}"
     print_row("entry", f"{entry.sequence}, {entry.kind} of {entry.period}, as of {entry.as_of}")
     print_row("value", value)
     print_row("before", str(entry.before.phase))
@@ -276,7 +279,7 @@ def _print_explanation(found: recording.Explanation) -> None:
         out.print("[bold green]The stored facts and rules give the same verdict.[/]")
 
 
-def _decider(found: recording.Explanation) -> str:
+def _decider(found: verification.Explanation) -> str:
     decided = found.entry.after.decided
     return decided.by if decided else "nobody"
 
@@ -308,3 +311,21 @@ def _print_walk(rows: Sequence[dict[str, str | int | None]]) -> None:
         value = "unknown" if row["value"] is None else row["value"]
         reason = f"  {row['reason']}" if row["reason"] else ""
         out.print(f"{row['period']}  {value!s:>7}  {row['state']}{reason}", markup=False)
+
+
+@triggers.command()
+def verify(as_json: AsJson = False) -> None:
+    """Check that nobody changed the history: every hash, and the chain of all entries.
+
+    Exit code 10: something was changed.
+    """
+    found = verification.verify(History.open())
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        for problem in found.problems:
+            out.print(f"[bold red]changed[/] {escaped(problem)}")
+        counts = f"{found.entries} entries, {found.documents} documents"
+        out.print(f"{counts}: {'changed' if found.problems else 'whole'}")
+    if found.problems:
+        raise typer.Exit(ExitCode.FINDINGS)

@@ -27,7 +27,7 @@ from xops.github.errors import (
     UnavailableError,
 )
 from xops.github.people import Identity
-from xops.github.records import PullRequest, Records, Review, Store, Walk
+from xops.github.records import MergedPullRequest, Records, Review, Store, Walk
 
 logger = logging.getLogger(__name__)
 
@@ -162,14 +162,14 @@ class Listing:
         while True:
             variables = {"owner": owner, "name": short, "first": self._size, "after": cursor}
             try:
-                return self._asked(variables, attempted)
+                return self._ask(variables, attempted)
             except (UnavailableError, PartialAnswerError):
                 if self._size == 1:
                     raise
                 self._size //= 2
                 logger.info("%s: pages of %d now", self.name, self._size)
 
-    def _asked(self, variables: Mapping[str, Any], attempted: str) -> Mapping[str, Any]:
+    def _ask(self, variables: Mapping[str, Any], attempted: str) -> Mapping[str, Any]:
         patient = self._size == 1
         answer = self.client.graphql(queries.MERGED, variables, attempted, patient=patient)
         if any("cursor" in problem.message.lower() for problem in answer.problems):
@@ -185,7 +185,7 @@ class Listing:
             )
         return dict(found["pullRequests"])
 
-    def _all_reviews(self, request: PullRequest) -> Iterator[Review]:
+    def _all_reviews(self, request: MergedPullRequest) -> Iterator[Review]:
         attempted = f"listing the reviews of {self.name}#{request.number}"
         cursor = None
         while True:
@@ -198,7 +198,7 @@ class Listing:
             cursor = page["pageInfo"]["endCursor"]
 
 
-def read_all_paths(client: Client, repository: str, request: PullRequest) -> None:
+def read_all_paths(client: Client, repository: str, request: MergedPullRequest) -> None:
     """Complete `request.paths` by what REST lists: beyond 100 files, and former names.
 
     Sets `truncated` if GitHub has more files than it lists.
@@ -229,11 +229,11 @@ def merged_counts(
     for begin in range(0, len(names), queries.SEARCHES):
         part = names[begin : begin + queries.SEARCHES]
         texts = [f"repo:{name} is:pr is:merged {window}" for name in part]
-        found |= dict(zip(part, _counted(client, texts), strict=True))
+        found |= dict(zip(part, _count_by_search(client, texts), strict=True))
     return found
 
 
-def _counted(client: Client, texts: Sequence[str]) -> list[int | None]:
+def _count_by_search(client: Client, texts: Sequence[str]) -> list[int | None]:
     variables = {f"query{index}": text for index, text in enumerate(texts)}
     query = queries.merged_counts(len(texts))
     try:
@@ -245,10 +245,10 @@ def _counted(client: Client, texts: Sequence[str]) -> list[int | None]:
     return [row["issueCount"] if row else None for row in rows]
 
 
-def _pull_request(node: Mapping[str, Any]) -> PullRequest:
+def _pull_request(node: Mapping[str, Any]) -> MergedPullRequest:
     files = node["files"]
     listed = files["nodes"] if files else []
-    return PullRequest(
+    return MergedPullRequest(
         id=node["id"],
         number=node["number"],
         url=node["url"],
