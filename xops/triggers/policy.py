@@ -27,7 +27,7 @@ from pydantic import (
 from xops.core.files import settings
 from xops.core.files.canonical_json import digest_of
 from xops.core.files.secret import SecretReference
-from xops.core.files.validation import Model, TimeZone, ValidationIssue, raise_if_any
+from xops.core.files.validation import Model, TimeZone, ValidationIssue, absent, raise_if_any
 from xops.core.money import Amount
 
 FILE = settings.ROOT / "deployments" / "triggers.yaml"
@@ -114,17 +114,6 @@ class Action(Model):
     ]
 
 
-def _absent(why: str) -> BeforeValidator:
-    """For a key of another kind; rules that an earlier release kept have it as null."""
-
-    def refuse(value: object) -> object:
-        if value is not None:
-            raise ValueError(why)
-        return value
-
-    return BeforeValidator(refuse)
-
-
 def _needed(value: object) -> object:
     if value is None:
         raise ValueError("a metric needs it")
@@ -152,7 +141,7 @@ class _MetricRule(_Rule):
     """What triggers on a weekly count have."""
 
     metric: Metric
-    mandate: Annotated[None, _absent("name a metric or a mandate, one of the two")] = None
+    mandate: Annotated[None, absent("name a metric or a mandate, one of the two")] = None
     enter: Annotated[Enter, BeforeValidator(_needed)]
     leave: Annotated[Leave, BeforeValidator(_needed)]
 
@@ -170,7 +159,7 @@ class PullRequestTrigger(_MetricRule):
     """A trigger on merged pull requests that change infrastructure code."""
 
     metric: Literal[Metric.IAC_PRS]
-    measure: Annotated[None, _absent("is for the metric team_size only")] = None
+    measure: Annotated[None, absent("is for the metric team_size only")] = None
 
 
 class TeamSizeTrigger(_MetricRule):
@@ -196,9 +185,9 @@ class MandateTrigger(_Rule):
 
     metric: None = None
     mandate: Literal["second_cloud", "edge"]
-    measure: Annotated[None, _absent("is for the metric team_size only")] = None
-    enter: Annotated[None, _absent(_NO_THRESHOLD)] = None
-    leave: Annotated[None, _absent(_NO_THRESHOLD)] = None
+    measure: Annotated[None, absent("is for the metric team_size only")] = None
+    enter: Annotated[None, absent(_NO_THRESHOLD)] = None
+    leave: Annotated[None, absent(_NO_THRESHOLD)] = None
 
 
 _METRIC_TAGS = {Metric.IAC_PRS: "of pull requests", Metric.TEAM_SIZE: "of a team"}
@@ -256,8 +245,8 @@ class TokenCredential(SecretReference):
     """A token, and where it is read from at run time."""
 
     kind: Literal["fine_grained", "classic"] = "fine_grained"
-    app_id: Annotated[None, _absent("goes with kind app only")] = None
-    installation_id: Annotated[None, _absent("goes with kind app only")] = None
+    app_id: Annotated[None, absent("goes with kind app only")] = None
+    installation_id: Annotated[None, absent("goes with kind app only")] = None
 
 
 class AppCredential(SecretReference):
