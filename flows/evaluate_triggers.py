@@ -143,7 +143,7 @@ def evaluate_triggers(request: TriggersRequest = TriggersRequest()) -> dict[str,
     _show(evaluation, policy)
     done = evaluation.to_json()
     if history is not None:
-        done |= _act(history, policy, evaluation)
+        done |= _send_and_propose(history, policy, evaluation)
     return done
 
 
@@ -157,7 +157,7 @@ def _show(evaluation: Evaluation, policy: Policy) -> None:
     )
 
 
-def _act(history: History, policy: Policy, evaluation: Evaluation) -> dict[str, Any]:
+def _send_and_propose(history: History, policy: Policy, evaluation: Evaluation) -> dict[str, Any]:
     """Send what waits in the outbox, that of a run that was killed among it, then propose."""
     sent = [str(event.id) for event in history.pending_events() if send(history, event)]
     undecided = [verdict for verdict in evaluation.active if verdict.decided is None]

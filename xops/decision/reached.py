@@ -1,4 +1,8 @@
-"""Which modules a person can reach: those that a flow or the command imports, however deep."""
+"""Which modules a person can reach: those that a flow or a command imports, however deep.
+
+A program that xOps starts as `python -m PACKAGE` is a command as well: its `__main__` is where
+imports begin.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,10 @@ ENTRIES = ("flows", "xops.cli")
 
 
 def reached_modules(root: Path) -> frozenset[str]:
-    """The modules of the project below `root` that flows and the command lead to."""
+    """The modules of the project below `root` that flows and commands lead to."""
     files = {_module(file, root): file for name in PACKAGES for file in (root / name).rglob("*.py")}
     found: set[str] = set()
-    waiting = [name for name in files if name.startswith(ENTRIES)]
+    waiting = [name for name in files if name.startswith(ENTRIES) or name.endswith(".__main__")]
     while waiting:
         name = waiting.pop()
         if name in files and name not in found:

@@ -75,7 +75,7 @@ class Listing:
         Raises:
             AccessError, NotVisibleError, LimitError, UnavailableError, PartialAnswerError.
         """
-        if self._up_to_date(since, newest):
+        if self._update_without_reading(since, newest):
             return
         for _ in range(_ROUNDS):
             if self._walk(since, now) == 1:
@@ -86,7 +86,8 @@ class Listing:
             "Run it again later.",
         )
 
-    def _up_to_date(self, since: datetime, newest: datetime | None) -> bool:
+    def _update_without_reading(self, since: datetime, newest: datetime | None) -> bool:
+        """Bring the records up to date if that takes no page; whether it took none."""
         records = self.records
         covered = records.covered_from is not None and records.covered_from <= since
         if newest is None or newest < since:
@@ -106,13 +107,14 @@ class Listing:
     def _walk(self, since: datetime, now: datetime) -> int:
         """One pass from the top, or from where one was broken off; how many pages it had."""
         try:
-            return self._pass(since, now)
+            return self._read_pages(since, now)
         except _StaleCursorError:
             logger.info("%s: the cursor of the last pass is stale, it begins anew", self.name)
             self.records.walk = None
-            return self._pass(since, now)
+            return self._read_pages(since, now)
 
-    def _pass(self, since: datetime, now: datetime) -> int:
+    def _read_pages(self, since: datetime, now: datetime) -> int:
+        """One pass, page by page, each kept; how many pages it had."""
         records, begun = self.records, self.records.walk
         stop = self._stop(since)
         top, cursor, pages = (begun.top, begun.cursor, begun.pages) if begun else (None, None, 0)
@@ -136,8 +138,12 @@ class Listing:
         """Where the pass may end: at what is known, if that reaches back far enough."""
         records = self.records
         stop = since
+        # What was updated up to `covered_to` is known, back to `covered_from`: only if that is
+        # far enough may the pass end there. There may have been nothing to cover up to.
         if records.covered_from is not None and records.covered_from <= since:
             stop = records.covered_to or records.covered_from
+        # A pass that was broken off is brought to its own end where that lies further back: what
+        # it was asked for then need not be read from the top again.
         return min(stop, records.walk.stop) if records.walk else stop
 
     def _take(self, nodes: Sequence[Mapping[str, Any]], stop: datetime) -> bool:

@@ -106,11 +106,11 @@ class Entry(Model):
     previous: str
     hash: str = ""
 
-    def sealed(self) -> Self:
+    def with_hash(self) -> Self:
         """The entry with its hash."""
-        return self.model_copy(update={"hash": self.seal()})
+        return self.model_copy(update={"hash": self.compute_hash()})
 
-    def seal(self) -> str:
+    def compute_hash(self) -> str:
         """SHA-256 (hex) of all but the hash itself."""
         return digest_of(self.model_dump(mode="json", exclude={"hash"}))
 
@@ -156,7 +156,7 @@ class Ledger:
         """
         last = self.last()
         number, previous = (last.sequence + 1, last.hash) if last else (1, "")
-        made = entry.model_copy(update={"sequence": number, "previous": previous}).sealed()
+        made = entry.model_copy(update={"sequence": number, "previous": previous}).with_hash()
         row = {
             "sequence": made.sequence,
             "trigger_name": made.trigger,

@@ -43,8 +43,8 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class _Occasion:
-    """What the entries of one evaluation have in common."""
+class _Provenance:
+    """What the entries of one evaluation follow from."""
 
     as_of: date
     now: datetime
@@ -100,8 +100,8 @@ def append_readings(
     def append(ledger: Ledger) -> Recorded:
         _refuse_the_past(ledger, as_of)
         documents = (ledger.keep("facts", facts.document()), ledger.keep("policy", policy.rules()))
-        occasion = _Occasion(as_of, now, *documents)
-        rows = [_append_one(ledger, policy, name, series[name], occasion) for name in series]
+        provenance = _Provenance(as_of, now, *documents)
+        rows = [_append_one(ledger, policy, name, series[name], provenance) for name in series]
         return Recorded(
             past=dict(zip(series, (past for past, _ in rows), strict=True)),
             added=sum(added for _, added in rows),
@@ -116,12 +116,12 @@ def append_readings(
 
 
 def _append_one(
-    ledger: Ledger, policy: Policy, name: str, readings: Sequence[Reading], occasion: _Occasion
+    ledger: Ledger, policy: Policy, name: str, readings: Sequence[Reading], provenance: _Provenance
 ) -> tuple[list[tuple[Reading, State]], int]:
     """Append one trigger's readings: its past after that, and the number of new entries."""
     before = Timeline.of(ledger.entries(name))
     news = due(policy.triggers[name], before, readings)
-    made = [ledger.append(occasion.entry(name, new)) for new in news]
+    made = [ledger.append(provenance.entry(name, new)) for new in news]
     if not made:
         return before.past(), 0
     after = Timeline.of(ledger.entries(name))
@@ -227,7 +227,7 @@ def _append_decision(
     new = New(period, timeline.next_revision("decision", period), before, after)
     read = timeline.readings[-1]
     rules = ledger.keep("policy", policy.rules())
-    ledger.append(_Occasion(read.as_of, now, read.facts, rules).entry(name, new))
+    ledger.append(_Provenance(read.as_of, now, read.facts, rules).entry(name, new))
     return after
 
 

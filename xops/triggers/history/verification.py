@@ -56,7 +56,7 @@ def _recompute(ledger: Ledger, entry: Entry) -> Explanation:
     facts = _read_document(ledger, Facts, entry.facts, entry)
     trigger = policy.triggers[entry.trigger]
     after = _recompute_state(ledger, trigger, facts, entry)
-    problems = [*_broken_seals(ledger, entry)]
+    problems = [*_broken_hashes(entry, ledger.entry(entry.sequence - 1))]
     if after != entry.after:
         problems.append("the stored facts and rules give another state than the one recorded")
     return Explanation(
@@ -85,10 +85,9 @@ def _recompute_state(ledger: Ledger, trigger: Trigger, facts: Facts, entry: Entr
     return decide(after, decided) if decided and after.is_active else after
 
 
-def _broken_seals(ledger: Ledger, entry: Entry) -> Iterator[str]:
-    if entry.seal() != entry.hash:
+def _broken_hashes(entry: Entry, before: Entry | None) -> Iterator[str]:
+    if entry.compute_hash() != entry.hash:
         yield f"entry {entry.sequence} was changed after it was made"
-    before = ledger.entry(entry.sequence - 1)
     if (before.hash if before else "") != entry.previous:
         yield f"entry {entry.sequence} does not follow the one before it"
 
@@ -121,7 +120,8 @@ def verify(history: History) -> Verification:
 
 def _verify(ledger: Ledger) -> Verification:
     entries, documents = ledger.entries(), list(ledger.documents())
-    problems = [text for entry in entries for text in _broken_seals(ledger, entry)]
+    pairs = zip(entries, [None, *entries], strict=False)
+    problems = [text for entry, before in pairs for text in _broken_hashes(entry, before)]
     problems += [
         f"document {name} was changed after it was kept"
         for name, document in documents

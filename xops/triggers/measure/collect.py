@@ -200,8 +200,8 @@ class _Count:
             return RepositoryWeek(name=snapshot.name, iac_prs=None, reason=snapshot.problem.found)
         found: list[PullRequestEvidence] = []
         uncertain: list[str] = []
-        for request in self._merged(snapshot, bounds):
-            matched, reason = self._matched(snapshot, request)
+        for request in self._merged_within(snapshot, bounds):
+            matched, reason = self._match_paths(snapshot, request)
             if reason:
                 uncertain.append(reason)
             elif matched:
@@ -211,7 +211,7 @@ class _Count:
             return RepositoryWeek(name=snapshot.name, iac_prs=None, reason=", ".join(uncertain))
         return _repository_week(snapshot.name, found)
 
-    def _merged(
+    def _merged_within(
         self, snapshot: RepositorySnapshot, bounds: tuple[datetime, datetime]
     ) -> Iterator[MergedPullRequest]:
         start, end = bounds
@@ -221,7 +221,7 @@ class _Count:
             if within and any(fnmatchcase(request.base, base) for base in bases):
                 yield request
 
-    def _matched(
+    def _match_paths(
         self, snapshot: RepositorySnapshot, request: MergedPullRequest
     ) -> tuple[dict[str, str], str]:
         """The paths that are infrastructure code; if that cannot be told, why."""
