@@ -17,8 +17,9 @@ from bench.rows import Row, say
 from tests.github_baseline import RestBaseline
 from tests.github_data import Person
 from tests.github_server import TOKEN, GitHubServer
+from xops.triggers.connection import connect
 from xops.triggers.facts import week_bounds
-from xops.triggers.measure.collect import collect, connect
+from xops.triggers.measure.collect import collect
 from xops.triggers.measure.paths import Classifier
 from xops.triggers.policy import Policy
 

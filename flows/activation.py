@@ -13,7 +13,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import PrefectHTTPStatusError
 
 from xops.core.errors import PermanentError
-from xops.triggers.evaluation import Verdict
+from xops.triggers.evaluation import TriggerVerdict
 
 logger = logging.getLogger("xops.triggers")
 
@@ -22,7 +22,7 @@ ACTIVATION = "activate-stream2"
 
 
 @task(name="start-activation", cache_policy=NO_CACHE, persist_result=False)
-def start_activation(verdict: Verdict) -> str | None:
+def start_activation(verdict: TriggerVerdict) -> str | None:
     """Start the activation, which waits at its gate; None where nothing that activates is deployed.
 
     A second start of the same activation is the same run.

@@ -24,16 +24,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.activation import start_activation
 from flows.lifecycle_tasks import is_temporary
-from xops.core.errors import PermanentError, TemporaryError
+from xops.triggers import proposals
+from xops.triggers.evaluate_and_record import evaluate_and_record
 from xops.triggers.evaluation import Evaluation, evaluate
 from xops.triggers.facts import Facts
-from xops.triggers.history import record as recording
-from xops.triggers.history.ledger import History, Notice
-from xops.triggers.measure import source as measuring
-from xops.triggers.measure.collect import unknown
+from xops.triggers.history.ledger import History, TriggerEvent
+from xops.triggers.measure import source
 from xops.triggers.policy import Policy
-from xops.triggers.report import chart
-from xops.triggers.report import text as outputs
+from xops.triggers.report import chart, text
 
 logger = logging.getLogger("xops.triggers")
 
@@ -64,50 +62,52 @@ class TriggersRequest(BaseModel):
 )
 def read_facts(policy: Policy, as_of: date, file: Path | None) -> Facts:
     """GitHub, or a file."""
-    return measuring.read(policy, as_of, file)
+    return source.read(policy, as_of, file)
 
 
 @task(name="evaluate", cache_policy=NO_CACHE, persist_result=False)
-def judge(policy: Policy, facts: Facts, as_of: date, history: History | None) -> Evaluation:
+def evaluate_facts(
+    policy: Policy, facts: Facts, as_of: date, history: History | None
+) -> Evaluation:
     """The verdicts; appended to the history, if there is one."""
     if history is None:
         return evaluate(policy, facts, as_of)
-    return recording.record(history, policy, facts, as_of, datetime.now(UTC))
+    return evaluate_and_record(history, policy, facts, as_of, datetime.now(UTC))
 
 
 @task(name="send-event", cache_policy=NO_CACHE, persist_result=False)
-def send(history: History, notice: Notice) -> bool:
-    """Emit one notice, once: it leaves the outbox when the server has it."""
-    if not _arrived(notice):
+def send(history: History, event: TriggerEvent) -> bool:
+    """Emit one event, once: it leaves the outbox when the server has it."""
+    if not _is_on_server(event):
         emit_event(
-            event=notice.name,
+            event=event.name,
             resource={
-                "prefect.resource.id": f"xops.trigger.{notice.trigger}",
-                "prefect.resource.name": notice.trigger,
+                "prefect.resource.id": f"xops.trigger.{event.trigger}",
+                "prefect.resource.name": event.trigger,
             },
-            payload=notice.payload,
-            id=notice.id,
+            payload=event.payload,
+            id=event.id,
         )
-    if not _arrives(notice):
+    if not _reaches_server(event):
         logger.warning("%s of %s is not on the server yet: the next run sends it again",
-                       notice.name, notice.trigger)  # fmt: skip
+                       event.name, event.trigger)  # fmt: skip
         return False
-    recording.mark_sent(history, notice.id, datetime.now(UTC))
+    history.mark_sent(event.id, datetime.now(UTC))
     return True
 
 
-def _arrives(notice: Notice) -> bool:
+def _reaches_server(event: TriggerEvent) -> bool:
     give_up = time.monotonic() + _ARRIVAL_SECONDS
-    while not _arrived(notice):
+    while not _is_on_server(event):
         if time.monotonic() > give_up:
             return False
         time.sleep(0.5)
     return True
 
 
-def _arrived(notice: Notice) -> bool:
+def _is_on_server(event: TriggerEvent) -> bool:
     with get_client(sync_client=True) as client:
-        wanted = EventFilter(id=EventIDFilter(id=[notice.id]))
+        wanted = EventFilter(id=EventIDFilter(id=[event.id]))
         return bool(client.read_events(filter=wanted, limit=1).events)
 
 
@@ -115,7 +115,7 @@ def _arrived(notice: Notice) -> bool:
       retry_delay_seconds=30, retry_condition_fn=is_temporary)  # fmt: skip
 def propose(policy: Policy, evaluation: Evaluation) -> list[str]:
     """The issues that propose what is active: made once, brought up to date after."""
-    issues = measuring.propose(policy, evaluation)
+    issues = proposals.propose(policy, evaluation)
     for issue in issues:
         logger.info("%s: %s", issue.done, issue.url)
     return [issue.url for issue in issues]
@@ -135,42 +135,31 @@ def evaluate_triggers(request: TriggersRequest = TriggersRequest()) -> dict[str,
     policy = Policy.load()
     today = request.as_of or datetime.now(ZoneInfo(policy.timezone)).date()
     file = Path(request.facts) if request.facts else None
-    facts = _facts(policy, today, file)
+    facts = source.read_or_unknown(policy, today, file, read=read_facts)
     as_of = facts.as_of if file and request.as_of is None else today
     history = History.open() if request.record else None
-    evaluation = judge(policy, facts, as_of, history)
-    logger.info("%s", outputs.summary(evaluation))
+    evaluation = evaluate_facts(policy, facts, as_of, history)
+    logger.info("%s", text.summary(evaluation))
     _show(evaluation, policy)
     done = evaluation.to_json()
     if history is not None:
-        done |= _act(history, policy, evaluation)
+        done |= _send_and_propose(history, policy, evaluation)
     return done
 
 
-def _facts(policy: Policy, as_of: date, file: Path | None) -> Facts:
-    try:
-        return read_facts(policy, as_of, file)
-    except (PermanentError, TemporaryError) as error:
-        # A week that cannot be measured is entered as unknown: states freeze, none resolves.
-        logger.error("%s", error)
-        return unknown(policy, as_of, error, datetime.now(UTC))
-
-
 def _show(evaluation: Evaluation, policy: Policy) -> None:
-    summary = outputs.summary(evaluation)
-    create_table_artifact(outputs.table(evaluation), key="triggers", description=summary)
-    create_markdown_artifact(
-        outputs.markdown(evaluation), key="triggers-report", description=summary
-    )
+    summary = text.summary(evaluation)
+    create_table_artifact(text.table(evaluation), key="triggers", description=summary)
+    create_markdown_artifact(text.markdown(evaluation), key="triggers-report", description=summary)
     picture = base64.b64encode(chart.png(evaluation, policy)).decode()
     create_image_artifact(
         f"data:image/png;base64,{picture}", key="triggers-chart", description=summary
     )
 
 
-def _act(history: History, policy: Policy, evaluation: Evaluation) -> dict[str, Any]:
+def _send_and_propose(history: History, policy: Policy, evaluation: Evaluation) -> dict[str, Any]:
     """Send what waits in the outbox, that of a run that was killed among it, then propose."""
-    sent = [str(notice.id) for notice in recording.unsent(history) if send(history, notice)]
+    sent = [str(event.id) for event in history.pending_events() if send(history, event)]
     undecided = [verdict for verdict in evaluation.active if verdict.decided is None]
     started = [run for verdict in undecided if (run := start_activation(verdict))]
     return {"sent": sent, "started": started, "issues": propose(policy, evaluation)}

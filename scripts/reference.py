@@ -19,8 +19,7 @@ from xops.core.errors import ExitCode
 from xops.core.files import settings
 from xops.ecs import environment
 from xops.ecs.environment import PROTECTED, Environment
-from xops.k3s.cluster_file import cluster as inventory
-from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.cluster_file.cluster import VARIABLE_PREFIX, Cluster
 from xops.k3s.state.diagnosis import PATTERNS, Pattern
 from xops.triggers import policy
 from xops.triggers.facts import Facts
@@ -64,14 +63,12 @@ _CLUSTER_RULES = (
 )
 
 _TRIGGER_RULES = (
-    "A trigger has a `metric` or a `mandate`. A metric has `enter` and `leave`, a mandate neither.",
     "A threshold is strict: `above: 5` means 6 or more. `leave.at_or_below` is at most"
     " `enter.above`.",
     "`weeks` is never more than `of`. Windows are calendar weeks; an unknown one counts neither"
     " way.",
-    "`measure` goes with the metric `team_size`, where it is `days28` unless said otherwise.",
     "Components that an action or another component names exist. Amounts are quoted decimals.",
-    "`github.credential` names a variable or a file; kind `app` needs `app_id`.",
+    "`github.credential` names a variable or a file.",
     "`timezone` is an IANA name.",
 )
 
@@ -169,7 +166,7 @@ def _cluster_file() -> Iterator[str]:
     yield "Editors find the schema beside it (`schema.json`). A wrong file gives all its errors at"
     yield "once, each with path and line. Paths are relative to the file's folder, `~` is the"
     yield "person's. No secret stands in the file, only where it is read from.\n"
-    yield from _layers(inventory.VARIABLE_PREFIX, "SSH__PORT=2222", "ssh.port")
+    yield from _layers(VARIABLE_PREFIX, "SSH__PORT=2222", "ssh.port")
     yield from _schema_tables(Cluster.model_json_schema())
     yield from _rules(_CLUSTER_RULES)
 
@@ -228,25 +225,46 @@ def _schema_tables(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _table(
-    path: str, model: Mapping[str, Any], models: Mapping[str, Any], seen: set[str]
+    path: str, model: Mapping[str, Any], models: Mapping[str, Any], seen: set[str], which: str = ""
 ) -> Iterator[str]:
-    title = f"`{path}`" if path else "Top level"
+    title = f"`{path}`{which}" if path else "Top level"
     yield f"\n## {title}\n"
     if path:
         yield f"{_plain(model.get('description', ''))}\n"
     yield "| key | value | default | |\n|---|---|---|---|"
     below = []
     for name, field in model["properties"].items():
+        if field.get("type") == "null":  # a key of another kind
+            continue
         kind, step = _inner_model(field, models)
+        kinds = _kinds(field)
         if kind:
-            below.append((name + step, kind))
-        value = "see below" if kind else _kind(field, models)
-        default = _default(name, field, model, nested=bool(kind) and not step)
+            below.append((name + step, kind, ""))
+        place = name if "patternProperties" not in field else f"{name}.*"
+        below += [(place, each, f" with {_told_by(models[each])}") for each in kinds]
+        nested = bool(kinds or kind)
+        value = "see below" if nested else _kind(field, models)
+        default = _default(name, field, model, nested=nested and not step)
         yield f"| `{name}` | {value} | {default} | {_plain(field.get('description', ''))} |"
-    for name, kind in below:
+    for name, kind, which in below:
         if kind not in seen:
             seen.add(kind)
-            yield from _table(_place(path, name, kind), models[kind], models, seen)
+            yield from _table(_place(path, name, kind), models[kind], models, seen, which)
+
+
+def _kinds(field: Mapping[str, Any]) -> list[str]:
+    """The models of which a field holds one, none where it has no kinds."""
+    held = (field, *field.get("anyOf", ()), *field.get("patternProperties", {}).values())
+    unions = [option["oneOf"] for option in held if "oneOf" in option]
+    return [_model_name(option) for options in unions for option in options]
+
+
+def _told_by(model: Mapping[str, Any]) -> str:
+    """What tells a kind from the others: the value of one key, or else a key that it needs."""
+    for name, field in model["properties"].items():
+        if values := field.get("enum") or ([field["const"]] if "const" in field else []):
+            return f"`{name}: {' or '.join(values)}`"
+    return f"`{model['required'][0]}`"
 
 
 def _inner_model(field: Mapping[str, Any], models: Mapping[str, Any]) -> tuple[str, str]:

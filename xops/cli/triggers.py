@@ -14,14 +14,14 @@ from xops.cli.console import AsJson, escaped, out, print_json, print_row
 from xops.cli.inputs import parse_day, readable_file, writable_file
 from xops.core.errors import ExitCode, Finding, InputError
 from xops.triggers import evaluation
-from xops.triggers.evaluation import Evaluation, Verdict
+from xops.triggers.evaluation import Evaluation, TriggerVerdict
 from xops.triggers.facts import Facts
 from xops.triggers.machine import Decision, fold, label
 from xops.triggers.policy import FILE, Policy
 from xops.triggers.report import text as report
 
 if TYPE_CHECKING:
-    from xops.triggers.history.record import Explanation
+    from xops.triggers.history.verification import Explanation
 
 _EVALUATE_CODES = (
     f"Exit codes: {ExitCode.DONE} nothing is active, {ExitCode.FINDINGS} something is active,"
@@ -82,10 +82,10 @@ def evaluate(
 
 
 def _evaluate_and_record(rules: Policy, facts: Facts, day: date) -> Evaluation:
-    from xops.triggers.history import record
+    from xops.triggers.evaluate_and_record import evaluate_and_record
     from xops.triggers.history.ledger import History
 
-    return record.record(History.open(), rules, facts, day, datetime.now(UTC))
+    return evaluate_and_record(History.open(), rules, facts, day, datetime.now(UTC))
 
 
 def _print_evaluation(done: Evaluation, *, as_json: bool, markdown: bool) -> None:
@@ -109,10 +109,10 @@ def _print_table(done: Evaluation) -> None:
         print_row("history", done.recorded)
 
 
-def _lines(verdict: Verdict) -> Iterator[str]:
+def _lines(verdict: TriggerVerdict) -> Iterator[str]:
     since = f" since {verdict.since}" if verdict.since else ""
     over = "" if verdict.weeks_over is None else f", {verdict.weeks_over} weeks over"
-    value = f"{report.shown(verdict.value)}{over}"
+    value = f"{report.format_value(verdict.value)}{over}"
     yield f"{verdict.trigger:<13} {verdict.state}{since}"
     yield f"{'':<13} value {value}; {verdict.threshold}"
     yield f"{'':<13} next: {verdict.next}"
@@ -151,9 +151,9 @@ def replay(
     if facts or github:
         done = past.replay(rules, *_facts(rules, facts, as_of), weeks)
     else:
-        known = record.remembered(History.open())
+        known = record.recorded_readings(History.open())
         source = f"the history up to entry {known.entries}"
-        done = past.replayed(rules, known.readings, known.as_of, weeks, source=source)
+        done = past.replay_series(rules, known.readings, known.as_of, weeks, source=source)
     if as_json:
         print_json(done.to_json())
     else:
@@ -238,7 +238,7 @@ def explain(
 
     With a facts file: the state after each of its weeks, and why.
     """
-    from xops.triggers.history import record
+    from xops.triggers.history import verification
     from xops.triggers.history.ledger import History
 
     if facts is not None:
@@ -246,7 +246,7 @@ def explain(
         _print_walk(rules, trigger, *_facts(rules, facts, as_of), as_json=as_json)
         return
     period = None if week is None else parse_day("--week", week)
-    found = record.explain(History.open(), trigger, period)
+    found = verification.explain(History.open(), trigger, period)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -258,7 +258,7 @@ def explain(
 def _print_explanation(found: Explanation) -> None:
     entry = found.entry
     reading = entry.reading
-    value = report.shown(reading.value) if reading else f"decided by {_decider(found)}"
+    value = report.format_value(reading.value) if reading else f"decided by {_decider(found)}"
     print_row("entry", f"{entry.sequence}, {entry.kind} of {entry.period}, as of {entry.as_of}")
     print_row("value", value)
     print_row("before", str(entry.before.phase))
@@ -282,7 +282,9 @@ def _print_walk(policy: Policy, name: str, facts: Facts, day: date, *, as_json: 
     if trigger is None:
         found = f"no trigger {name!r}; there are: {', '.join(policy.triggers)}"
         raise InputError("explaining", [Finding("argument trigger", "", found)])
-    readings = evaluation.readings_of(trigger, facts, day)
+    from xops.triggers.series import readings_of
+
+    readings = readings_of(trigger, facts, day)
     states = list(fold(trigger, readings))
     rows = [
         {
@@ -304,3 +306,24 @@ def _print_weeks(rows: Sequence[dict[str, str | int | None]]) -> None:
         value = "unknown" if row["value"] is None else row["value"]
         reason = f"  {row['reason']}" if row["reason"] else ""
         out.print(f"{row['period']}  {value!s:>7}  {row['state']}{reason}", markup=False)
+
+
+@app.command()
+def verify(as_json: AsJson = False) -> None:
+    """Check that nobody changed the history: every hash, and the chain of all entries.
+
+    Exit code 10: something was changed.
+    """
+    from xops.triggers.history import verification
+    from xops.triggers.history.ledger import History
+
+    found = verification.verify(History.open())
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        for problem in found.problems:
+            out.print(f"[bold red]changed[/] {escaped(problem)}")
+        counts = f"{found.entries} entries, {found.documents} documents"
+        out.print(f"{counts}: {'changed' if found.problems else 'whole'}")
+    if found.problems:
+        raise typer.Exit(ExitCode.FINDINGS)

@@ -1,7 +1,8 @@
 """Which claims of a record something executable watches over, and whether that something exists.
 
-A claim is covered if every check it names is found where it says. Whether the check passes is
-told by running it: `make test` and `make lint` run all of them.
+A claim is covered if every check it names is found where it says, and checks something that a
+person can run: a test of code that no command and no flow reaches covers nothing. Whether the check
+passes is told by running it: `make test` and `make lint` run all of them.
 """
 
 from __future__ import annotations
@@ -20,29 +21,44 @@ from pydantic import BaseModel
 
 from xops.core.files import settings
 from xops.decision.figures import number
-from xops.decision.record import Check, DecisionRecord, Trigger
+from xops.decision.reached import imported_modules, reached_modules
+from xops.decision.record import (
+    Check,
+    CheckByContract,
+    CheckByPolicy,
+    CheckByTest,
+    CountedTrigger,
+    DecisionRecord,
+    DeclaredTrigger,
+    Trigger,
+)
 
 POLICY = Path("deployments", "triggers.yaml")
 _HOME_OF_TESTS = {".py": Path("tests"), ".hcl": Path("terraform")}
 
 
-class Standing(StrEnum):
+class CheckStatus(StrEnum):
     """What was found where a check should be."""
 
     FOUND = "found"
     MISSING = "missing"
     DIFFERS = "differs"
     """The trigger's policy says something else than the record."""
+    UNREACHED = "unreached"
+    """It is a test of code that no command and no flow reaches: nobody can run what it checks."""
     UNKNOWN = "unknown"
     """It could not be looked for: an installation without the tests cannot tell."""
 
 
+_BROKEN = frozenset({CheckStatus.MISSING, CheckStatus.DIFFERS, CheckStatus.UNREACHED})
+
+
 @dataclass(frozen=True)
-class Examined:
+class CheckResult:
     """One check and what was found; `why` says more where it was not found as it should be."""
 
     check: Check
-    standing: Standing
+    status: CheckStatus
     why: str = ""
 
     def to_json(self) -> dict[str, object]:
@@ -50,7 +66,7 @@ class Examined:
         return {
             "kind": self.check.kind,
             "name": self.check.name,
-            "standing": self.standing,
+            "status": self.status,
             "why": self.why,
         }
 
@@ -61,16 +77,16 @@ class CheckedClaim:
 
     name: str
     says: str
-    checks: tuple[Examined, ...]
+    checks: tuple[CheckResult, ...]
     unchecked: str | None
 
     @property
     def is_covered(self) -> bool | None:
         """Whether every check is there; None if that cannot be told, False without any check."""
-        standings = {examined.standing for examined in self.checks}
-        if standings & {Standing.MISSING, Standing.DIFFERS} or not standings:
+        statuses = {result.status for result in self.checks}
+        if statuses & _BROKEN or not statuses:
             return False
-        return None if Standing.UNKNOWN in standings else True
+        return None if CheckStatus.UNKNOWN in statuses else True
 
     def to_json(self) -> dict[str, object]:
         """The claim for machines."""
@@ -78,7 +94,7 @@ class CheckedClaim:
             "name": self.name,
             "says": self.says,
             "covered": self.is_covered,
-            "checks": [examined.to_json() for examined in self.checks],
+            "checks": [result.to_json() for result in self.checks],
             "unchecked": self.unchecked,
         }
 
@@ -107,13 +123,13 @@ class Coverage:
         return Fraction(self.covered, len(self.claims))
 
     @property
-    def broken(self) -> tuple[tuple[str, Examined], ...]:
-        """Checks that a claim names but that are not there, or say something else."""
+    def broken(self) -> tuple[tuple[str, CheckResult], ...]:
+        """Checks that a claim names but that are not there, or check something else."""
         return tuple(
-            (claim.name, examined)
+            (claim.name, result)
             for claim in self.claims
-            for examined in claim.checks
-            if examined.standing in (Standing.MISSING, Standing.DIFFERS)
+            for result in claim.checks
+            if result.status in _BROKEN
         )
 
     def to_json(self) -> dict[str, object]:
@@ -163,44 +179,65 @@ class Checkout:
 
     def _claims(self, record: DecisionRecord) -> Iterator[CheckedClaim]:
         for name, claim in record.claims.items():
-            examined = tuple(self._examine(check, record.triggers) for check in claim.checks)
-            yield CheckedClaim(name, claim.says, examined, claim.unchecked)
+            results = tuple(self._examine(check, record.triggers) for check in claim.checks)
+            yield CheckedClaim(name, claim.says, results, claim.unchecked)
 
-    def _examine(self, check: Check, triggers: Mapping[str, Trigger]) -> Examined:
-        if check.test:
-            return self._test(check, check.test)
-        if check.trigger:
-            return self._trigger(check, check.trigger, triggers)
-        return self._contract(check, str(check.import_contract))
+    def _examine(self, check: Check, triggers: Mapping[str, Trigger]) -> CheckResult:
+        match check:
+            case CheckByTest():
+                return self._test(check)
+            case CheckByPolicy():
+                return self._trigger(check, triggers)
+            case CheckByContract():
+                return self._contract(check)
 
-    def _test(self, check: Check, node: str) -> Examined:
-        place, _, name = node.partition("::")
+    def _test(self, check: CheckByTest) -> CheckResult:
+        place, _, name = check.test.partition("::")
         if not (self._root / _HOME_OF_TESTS[Path(place).suffix]).is_dir():
-            return Examined(check, Standing.UNKNOWN, "this installation has no tests")
+            return CheckResult(check, CheckStatus.UNKNOWN, "this installation has no tests")
         file = self._root / place
         if not file.is_file():
-            return Examined(check, Standing.MISSING, f"there is no file {place}")
-        names = _tests(file)
-        if name.partition("[")[0] in names:
-            return Examined(check, Standing.FOUND)
-        return Examined(check, Standing.MISSING, f"{place} has no test of this name")
+            return CheckResult(check, CheckStatus.MISSING, f"there is no file {place}")
+        if name.partition("[")[0] not in _tests(file):
+            return CheckResult(check, CheckStatus.MISSING, f"{place} has no test of this name")
+        if unreached := self._unreached(file):
+            why = f"no command and no flow reaches {', '.join(unreached)}"
+            return CheckResult(check, CheckStatus.UNREACHED, why)
+        return CheckResult(check, CheckStatus.FOUND)
 
-    def _trigger(self, check: Check, name: str, triggers: Mapping[str, Trigger]) -> Examined:
+    def _unreached(self, file: Path) -> list[str]:
+        """The modules that a test imports and that nothing a person can run imports."""
+        if file.suffix != ".py":
+            return []
+        modules = {name for name in imported_modules(file) if self._is_module(name)}
+        return sorted(modules - self._reached)
+
+    def _is_module(self, name: str) -> bool:
+        place = self._root.joinpath(*name.split("."))
+        return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
+
+    def _trigger(self, check: CheckByPolicy, triggers: Mapping[str, Trigger]) -> CheckResult:
         if self._policy is None:
-            return Examined(check, Standing.UNKNOWN, f"there is no {POLICY}")
-        policy = self._policy.triggers.get(name)
+            return CheckResult(check, CheckStatus.UNKNOWN, f"there is no {POLICY}")
+        policy = self._policy.triggers.get(check.trigger)
         if policy is None:
-            return Examined(check, Standing.MISSING, f"{POLICY} has no trigger of this name")
-        differences = "; ".join(_differences(triggers[name], policy))
-        standing = Standing.DIFFERS if differences else Standing.FOUND
-        return Examined(check, standing, differences)
+            return CheckResult(check, CheckStatus.MISSING, f"{POLICY} has no trigger of this name")
+        differences = "; ".join(_differences(triggers[check.trigger], policy))
+        status = CheckStatus.DIFFERS if differences else CheckStatus.FOUND
+        return CheckResult(check, status, differences)
 
-    def _contract(self, check: Check, name: str) -> Examined:
+    def _contract(self, check: CheckByContract) -> CheckResult:
         if self._contracts is None:
-            return Examined(check, Standing.UNKNOWN, "there is no pyproject.toml")
-        if name in self._contracts:
-            return Examined(check, Standing.FOUND)
-        return Examined(check, Standing.MISSING, "pyproject.toml has no contract of this name")
+            return CheckResult(check, CheckStatus.UNKNOWN, "there is no pyproject.toml")
+        if check.import_contract in self._contracts:
+            return CheckResult(check, CheckStatus.FOUND)
+        return CheckResult(
+            check, CheckStatus.MISSING, "pyproject.toml has no contract of this name"
+        )
+
+    @functools.cached_property
+    def _reached(self) -> frozenset[str]:
+        return reached_modules(self._root)
 
     @functools.cached_property
     def _policy(self) -> _Policy | None:
@@ -220,9 +257,10 @@ class Checkout:
 
 
 def _differences(record: Trigger, policy: _PolicyTrigger) -> Iterator[str]:
-    if record.above != policy.above:
-        yield f"the record fires above {record.above}, the policy above {policy.above}"
-    if bool(record.declared) != bool(policy.mandate):
+    above = record.above if isinstance(record, CountedTrigger) else None
+    if above != policy.above:
+        yield f"the record fires above {above}, the policy above {policy.above}"
+    if isinstance(record, DeclaredTrigger) != bool(policy.mandate):
         yield "the one is counted, the other declared"
     if record.classification != policy.classification:
         yield f"the record says {record.classification}, the policy {policy.classification}"

@@ -8,14 +8,14 @@ from fractions import Fraction
 
 from xops.decision.coverage import CheckedClaim, Coverage
 from xops.decision.figures import Vector, decimal
-from xops.decision.scoring import BudgetVerdict, Figure, ScoreReport, Verdict, Weighting
+from xops.decision.scoring import BudgetComparison, Figure, FigureVerdict, ScoreReport, Weighting
 from xops.decision.sensitivity import ConsensusSensitivity, Draws, Flip, Sensitivity, SingleFlip
 
 UNKNOWN = "unknown"
 _VERDICTS = {
-    Verdict.FOLLOWS: "follows",
-    Verdict.DIFFERS: "does not follow",
-    Verdict.UNKNOWN: UNKNOWN,
+    FigureVerdict.FOLLOWS: "follows",
+    FigureVerdict.DIFFERS: "does not follow",
+    FigureVerdict.UNKNOWN: UNKNOWN,
 }
 _POSSIBLE = {True: "some weights give it", False: "no weights give it", None: UNKNOWN}
 
@@ -125,7 +125,7 @@ def _weight_notes(weighting: Weighting, of: str) -> Iterator[str]:
         yield f"The weights used are not among those that give the {of}; others are."
 
 
-def _budget(budget: BudgetVerdict) -> Section:
+def _budget(budget: BudgetComparison) -> Section:
     check, currency = budget.check, budget.currency
     above = f"{_percent(budget.excess)} above it" if budget.excess > 0 else "within it"
     return Section(
@@ -159,7 +159,7 @@ def _why(claim: CheckedClaim) -> str:
     if claim.unchecked:
         return claim.unchecked
     rows = (row for row in claim.checks if row.why)
-    return "; ".join(f"{row.check.name}: {row.standing}, {row.why}" for row in rows)
+    return "; ".join(f"{row.check.name}: {row.status}, {row.why}" for row in rows)
 
 
 def _winner(found: Sensitivity) -> Section:

@@ -12,19 +12,19 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationInfo,
     field_validator,
 )
 
 from xops.core.files import settings
+from xops.core.files.validation import Model, TimeZone, absent
 from xops.core.money import Amount
 from xops.decision.figures import Vector, decimal, dot, equal_weights, follows, fractions
 
@@ -47,31 +47,15 @@ Weights = Annotated[
 """A weight for each criterion, their sum 1. None where the record does not publish them."""
 
 
-class _Model(BaseModel):
-    # Defaults are validated as well: leaving a key out must not be a way round its rule.
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, validate_default=True
-    )
-
-
-class Review(_Model):
+class Review(Model):
     """When the decision is to be looked at again, at the latest, and who says so."""
 
     by: date
-    timezone: Annotated[str, Field(description="IANA name; where the day begins and ends.")]
+    timezone: Annotated[TimeZone, Field(description="IANA name; where the day begins and ends.")]
     basis: Annotated[str, Field(min_length=1, description="Where the day comes from.")]
 
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError("must be an IANA time zone, for example Australia/Sydney") from None
-        return value
 
-
-class Pillars(_Model):
+class Pillars(Model):
     """Scores by criterion and column, each column being what one option was scored as."""
 
     weights: Weights
@@ -121,7 +105,7 @@ class Pillars(_Model):
         return fractions(row[name] for row in self.scores.values())
 
 
-class Option(_Model):
+class Option(Model):
     """One of the options, with the score that the record gives it."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -129,7 +113,7 @@ class Option(_Model):
     column: Annotated[str, Field(description="Its column of the pillars.")]
 
 
-class Agents(_Model):
+class Agents(Model):
     """How each agent scored the option `of`, and the consensus that the record states."""
 
     of: Annotated[str, Field(description="The option; how the others were scored is unknown.")]
@@ -151,32 +135,55 @@ class Agents(_Model):
         return value
 
 
-class Trigger(_Model):
-    """What switches Stream 2 on: a count strictly above a number, or a declared mandate."""
-
+class _Trigger(Model):
     fact: str
-    above: Annotated[int, Field(ge=0)] | None = None
-    fires_from: int | None = None
-    declared: Literal[True] | None = None
     action: str
     classification: Literal["Service Addition", "Module Addition", "Architecture Change"]
 
+
+_COUNTED_OR_DECLARED = "a trigger is counted (above) or declared: true, one of the two"
+
+
+class CountedTrigger(_Trigger):
+    """Switches Stream 2 on by a count strictly above a number."""
+
+    above: Annotated[int, Field(ge=0)]
+    fires_from: int
+    declared: Annotated[None, absent(_COUNTED_OR_DECLARED)] = None
+
     @field_validator("fires_from")
     @classmethod
-    def _strictly(cls, value: int | None, info: ValidationInfo) -> int | None:
+    def _strictly(cls, value: int, info: ValidationInfo) -> int:
         if (above := info.data.get("above")) is not None and value != above + 1:
             raise ValueError(f"must be {above + 1}: the least count that lies above {above}")
         return value
 
-    @field_validator("declared")
-    @classmethod
-    def _one_way(cls, value: bool | None, info: ValidationInfo) -> bool | None:
-        if "above" in info.data and (value is None) == (info.data["above"] is None):
-            raise ValueError("a trigger is counted (above) or declared: true, one of the two")
-        return value
+
+class DeclaredTrigger(_Trigger):
+    """Switches Stream 2 on by a declared mandate."""
+
+    above: None = None
+    fires_from: int | None = None
+    declared: Literal[True]
 
 
-class Range(_Model):
+def _kind_of_trigger(value: Any) -> str | None:
+    kinds = {"above": "counted", "declared": "by declaration"}
+    return next((kind for key, kind in kinds.items() if key in _given(value)), None)
+
+
+Trigger = Annotated[
+    Annotated[CountedTrigger, Tag("counted")] | Annotated[DeclaredTrigger, Tag("by declaration")],
+    Discriminator(
+        _kind_of_trigger,
+        custom_error_type="kind_of_trigger",
+        custom_error_message=_COUNTED_OR_DECLARED,
+    ),
+]
+"""What switches Stream 2 on."""
+
+
+class Range(Model):
     """Two amounts, the second not below the first."""
 
     low: Annotated[Amount, Field(ge=0, alias="from")]
@@ -190,14 +197,14 @@ class Range(_Model):
         return value
 
 
-class Stream2Budget(_Model):
+class Stream2Budget(Model):
     """What Stream 2 may cost, by where it runs."""
 
     on_premises: Annotated[Amount, Field(ge=0)]
     cloud_vms: Range
 
 
-class Budgets(_Model):
+class Budgets(Model):
     """Budgets of both streams, of Stream 1 by stage."""
 
     currency: Literal["USD"]
@@ -206,14 +213,14 @@ class Budgets(_Model):
     stream2: Stream2Budget
 
 
-class Rates(_Model):
+class Rates(Model):
     """What an hour on Fargate costs."""
 
     vcpu_hour: Annotated[Amount, Field(gt=0)]
     gb_hour: Annotated[Amount, Field(gt=0)]
 
 
-class Tasks(_Model):
+class Tasks(Model):
     """Tasks of one size that run all month."""
 
     vcpu: Annotated[Amount, Field(gt=0)]
@@ -221,7 +228,7 @@ class Tasks(_Model):
     replicas: Annotated[int, Field(ge=1)]
 
 
-class BudgetCheck(_Model):
+class BudgetCheck(Model):
     """A stage's smallest shape, priced, beside the budget that the record states for it.
 
     The rates are those of this repository, not the record's: from which inputs its budget was
@@ -262,38 +269,75 @@ class BudgetCheck(_Model):
         return value
 
 
-class Check(_Model):
-    """Something executable that fails when a claim is no longer true. One of the three."""
+class CheckByTest(Model):
+    """A test that fails when a claim is no longer true."""
 
     test: Annotated[
-        str | None,
+        str,
         Field(pattern=r"^\S+\.(py|tftest\.hcl)::\S.*$", description="A test's file and its name."),
-    ] = None
-    trigger: Annotated[str | None, Field(description="A name in deployments/triggers.yaml.")] = None
-    import_contract: Annotated[
-        str | None, Field(description="The name of a contract of import-linter in pyproject.toml.")
-    ] = None
-
-    @field_validator("import_contract")
-    @classmethod
-    def _one(cls, value: str | None, info: ValidationInfo) -> str | None:
-        given = [value, *info.data.values()]
-        if len(given) == 3 and sum(name is not None for name in given) != 1:
-            raise ValueError("a check is one of test, trigger and import_contract")
-        return value
-
-    @property
-    def kind(self) -> str:
-        """Which of the three it is."""
-        return next(iter(self.model_dump(exclude_none=True)))
+    ]
+    kind: ClassVar = "test"
 
     @property
     def name(self) -> str:
         """What it is called there."""
-        return str(getattr(self, self.kind))
+        return self.test
 
 
-class Claim(_Model):
+class CheckByPolicy(Model):
+    """A trigger's policy that says what a claim says."""
+
+    trigger: Annotated[str, Field(description="A name in deployments/triggers.yaml.")]
+    kind: ClassVar = "trigger"
+
+    @property
+    def name(self) -> str:
+        """What it is called there."""
+        return self.trigger
+
+
+class CheckByContract(Model):
+    """A rule on imports that breaks when a claim is no longer true."""
+
+    import_contract: Annotated[
+        str, Field(description="The name of a contract of import-linter in pyproject.toml.")
+    ]
+    kind: ClassVar = "import_contract"
+
+    @property
+    def name(self) -> str:
+        """What it is called there."""
+        return self.import_contract
+
+
+_CHECKS = {"test": "a test", "trigger": "a policy", "import_contract": "a contract"}
+
+
+def _kind_of_check(value: Any) -> str | None:
+    found = [kind for key, kind in _CHECKS.items() if key in _given(value)]
+    return found[0] if len(found) == 1 else None
+
+
+def _given(value: Any) -> set[str]:
+    """The keys of a mapping or a model that are not null."""
+    values = value if isinstance(value, dict) else vars(value) if isinstance(value, Model) else {}
+    return {key for key, given in values.items() if given is not None}
+
+
+Check = Annotated[
+    Annotated[CheckByTest, Tag("a test")]
+    | Annotated[CheckByPolicy, Tag("a policy")]
+    | Annotated[CheckByContract, Tag("a contract")],
+    Discriminator(
+        _kind_of_check,
+        custom_error_type="kind_of_check",
+        custom_error_message="a check is one of test, trigger and import_contract",
+    ),
+]
+"""Something executable that fails when a claim is no longer true."""
+
+
+class Claim(Model):
     """A sentence of the record that can turn out false, with what would notice it."""
 
     says: Annotated[str, Field(min_length=1)]
@@ -308,7 +352,7 @@ class Claim(_Model):
         return value
 
 
-class DecisionRecord(_Model):
+class DecisionRecord(Model):
     """A decision between scored options, as data."""
 
     adr: Annotated[str, Field(pattern=r"^\d{3,4}$")]
@@ -354,7 +398,9 @@ class DecisionRecord(_Model):
         known = info.data.get("triggers")
         for name, claim in value.items():
             for check in claim.checks:
-                if check.trigger and known is not None and check.trigger not in known:
+                if not isinstance(check, CheckByPolicy) or known is None:
+                    continue
+                if check.trigger not in known:
                     raise ValueError(f"{name}: there is no trigger {check.trigger!r} above")
         return value
 

@@ -19,7 +19,7 @@ from xops.decision.record import BudgetCheck, DecisionRecord, Option, basis
 from xops.decision.weights import Region
 
 
-class Verdict(StrEnum):
+class FigureVerdict(StrEnum):
     """Whether a stated figure is what its inputs give."""
 
     FOLLOWS = "follows"
@@ -28,11 +28,11 @@ class Verdict(StrEnum):
     """The record does not publish the inputs."""
 
 
-def judged(stated: Decimal, exact: Fraction | None) -> Verdict:
+def compare(stated: Decimal, exact: Fraction | None) -> FigureVerdict:
     """The verdict on a stated figure; `exact` is None where it cannot be computed."""
     if exact is None:
-        return Verdict.UNKNOWN
-    return Verdict.FOLLOWS if follows(stated, exact) else Verdict.DIFFERS
+        return FigureVerdict.UNKNOWN
+    return FigureVerdict.FOLLOWS if follows(stated, exact) else FigureVerdict.DIFFERS
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Figure:
     span: tuple[Fraction, Fraction] | None = None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> FigureVerdict:
         """Whether the stated figure follows."""
-        return judged(self.stated, self.recomputed)
+        return compare(self.stated, self.recomputed)
 
     @property
     def possible(self) -> bool | None:
@@ -64,7 +64,7 @@ class Figure:
         """The figure for machines; what is not known is null."""
         return {
             "stated": float(self.stated),
-            "recomputed": _known(self.recomputed),
+            "recomputed": _number_or_none(self.recomputed),
             "verdict": self.verdict,
             "under_any_weights": None if self.span is None else [number(end) for end in self.span],
             "some_weights_give_it": self.possible,
@@ -170,16 +170,16 @@ class ReviewState:
 
 
 @dataclass(frozen=True)
-class BudgetVerdict:
+class BudgetComparison:
     """A stage's stated budget beside what its smallest shape costs at this repository's rates."""
 
     check: BudgetCheck
     currency: str
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> FigureVerdict:
         """Whether the budget follows from the lines. The record's own inputs are not published."""
-        return judged(self.check.stated_budget, Fraction(self.check.month))
+        return compare(self.check.stated_budget, Fraction(self.check.month))
 
     @property
     def excess(self) -> Fraction:
@@ -197,7 +197,7 @@ class BudgetVerdict:
             "fixed": str(self.check.fixed_month),
             "verdict": self.verdict,
             "excess": number(self.excess),
-            "record_s_own_inputs": None,
+            "record_inputs": None,
         }
 
 
@@ -213,7 +213,7 @@ class ScoreReport:
     pillar_weights: Weighting
     options_from_pillars: Region
     review: ReviewState
-    budget: BudgetVerdict
+    budget: BudgetComparison
     coverage: Coverage
 
     @property
@@ -268,7 +268,7 @@ def score(record: DecisionRecord, coverage: Coverage, as_of: date) -> ScoreRepor
         pillar_weights=pillar_weights,
         options_from_pillars=_consistent(record.pillar_scores(), scores),
         review=ReviewState(record.owner, record.review.by, as_of, record.review.basis),
-        budget=BudgetVerdict(record.budget_check, record.budgets.currency),
+        budget=BudgetComparison(record.budget_check, record.budgets.currency),
         coverage=coverage,
     )
 
@@ -317,11 +317,11 @@ def _from_pillars(record: DecisionRecord, option: Option, stated: Decimal, used:
 
 def _consistent(columns: Sequence[Vector], stated: Sequence[Decimal]) -> Region:
     """The weightings that give every one of the stated figures, one a column, at once."""
-    region = Region.of_all(len(columns[0]))
+    region = Region(len(columns[0]))
     for values, figure in zip(columns, stated, strict=True):
         region = region.within(values, *band(figure))
     return region
 
 
-def _known(value: Fraction | None) -> float | None:
+def _number_or_none(value: Fraction | None) -> float | None:
     return None if value is None else number(value)

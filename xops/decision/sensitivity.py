@@ -201,12 +201,12 @@ def sensitivity(record: DecisionRecord, *, draws: int = DRAWS, seed: int = SEED)
         flip=_nearest(weights, gaps),
         singles=tuple(_singles(record.pillars.criteria, weights, gaps)),
         can_win={name: can_win(scores, index) for index, name in enumerate(names)},
-        draws=drawn(names, scores, draws, seed),
+        draws=draw_weightings(names, scores, draws, seed),
         consensus=_consensus(record, draws, seed),
     )
 
 
-def drawn(names: Sequence[str], scores: Sequence[Vector], draws: int, seed: int) -> Draws:
+def draw_weightings(names: Sequence[str], scores: Sequence[Vector], draws: int, seed: int) -> Draws:
     """How often each option is strictly ahead of all others under random weights.
 
     Args:
@@ -268,7 +268,7 @@ def _consensus(record: DecisionRecord, draws: int, seed: int) -> ConsensusSensit
     gap = lead(values, fixed)
     if dot(weights, gap) < 0:
         return None
-    counted = drawn([agents.of, next_best], [values, fixed], draws, seed)
+    counted = draw_weightings([agents.of, next_best], [values, fixed], draws, seed)
     return ConsensusSensitivity(
         of=agents.of,
         next_best=next_best,

@@ -1,116 +1,88 @@
-"""Weights of criteria, exactly: which ones are possible, and how far the next winner is. Pure.
+"""Weights of criteria: which ones are possible, and how far the next winner is. Pure.
 
-A weighting gives every criterion a share of at least 0, and the shares sum to 1. All weightings
-together are a simplex. What is known of a weighted sum cuts a part of it off; what remains is a
-polytope, held here by its corners. Fractions make every answer exact and the same everywhere.
+A weighting gives every criterion a share of at least 0, and the shares sum to 1. Linear programs
+find the ends of what is possible, to nine decimals; ties and distances are exact fractions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import product
+from functools import cached_property
 
 from xops.decision.figures import Vector, dot
 
-type _Faces = frozenset[int]
-"""The limits, by their index, that a corner touches."""
-
-
-@dataclass(frozen=True)
-class _AtLeast:
-    """The weightings whose weighted sum of `values` is at least `bound`."""
-
-    values: Vector
-    bound: Fraction
-
-    def slack(self, weights: Vector) -> Fraction:
-        return dot(weights, self.values) - self.bound
+_DECIMALS = 9  # of what a solver of floats is trusted with
+_AHEAD = 1e-7  # scores have a few decimals: less is the solver's rounding
+_INFEASIBLE = 2  # of linprog's statuses
 
 
 @dataclass(frozen=True)
 class Region:
-    """The weightings that are consistent with what is known; no corners means there is none."""
+    """The weightings of `count` criteria under which each weighted sum lies within its band.
 
-    _corners: dict[Vector, _Faces]
-    _limits: tuple[_AtLeast, ...]
+    Attributes:
+        count: of the criteria.
+        bands: values with the least and the greatest weighted sum of them.
+    """
 
-    @classmethod
-    def of_all(cls, count: int) -> Region:
-        """Every weighting of `count` criteria: nothing is known yet."""
-        units = [_unit(index, count) for index in range(count)]
-        corners = {unit: frozenset(range(count)) - {index} for index, unit in enumerate(units)}
-        return cls(corners, tuple(_AtLeast(unit, Fraction(0)) for unit in units))
-
-    @property
-    def corners(self) -> tuple[Vector, ...]:
-        """The weightings between which all others of the region lie."""
-        return tuple(self._corners)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no weighting is consistent with what is known."""
-        return not self._corners
-
-    def at_least(self, values: Vector, bound: Fraction) -> Region:
-        """The part in which the weighted sum of `values` is not below `bound`."""
-        limit, face = _AtLeast(values, bound), len(self._limits)
-        slacks = {corner: limit.slack(corner) for corner in self._corners}
-        corners = {
-            corner: faces | {face} if slacks[corner] == 0 else faces
-            for corner, faces in self._corners.items()
-            if slacks[corner] >= 0
-        }
-        for inner, outer, shared in self._edges(slacks):
-            cut = _between(inner, slacks[inner], outer, slacks[outer])
-            corners[cut] = shared | {face}
-        return Region(corners, (*self._limits, limit))
+    count: int
+    bands: tuple[tuple[Vector, Fraction, Fraction], ...] = ()
 
     def within(self, values: Vector, low: Fraction, high: Fraction) -> Region:
         """The part in which the weighted sum of `values` lies from `low` to `high`."""
-        negative = tuple(-value for value in values)
-        return self.at_least(values, low).at_least(negative, -high)
+        return Region(self.count, (*self.bands, (values, low, high)))
 
-    def span(self, values: Vector) -> tuple[Fraction, Fraction] | None:
-        """The least and greatest weighted sum of `values`; None where no weighting is left."""
-        sums = [dot(corner, values) for corner in self._corners]
-        return (min(sums), max(sums)) if sums else None
+    def contains(self, weights: Vector) -> bool:
+        """Whether these weights are among them, exactly."""
+        return all(low <= dot(weights, values) <= high for values, low, high in self.bands)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no such weighting."""
+        return not self._ends
 
     def spans(self) -> list[tuple[Fraction, Fraction]]:
         """The least and greatest weight of each criterion; empty where no weighting is left."""
-        return [(min(shares), max(shares)) for shares in zip(*self._corners, strict=True)]
-
-    def contains(self, weights: Vector) -> bool:
-        """Whether these weights are consistent with what is known."""
-        return all(limit.slack(weights) >= 0 for limit in self._limits)
+        pairs = enumerate(zip(self._ends[::2], self._ends[1::2], strict=True))
+        return [(least[index], most[index]) for index, (least, most) in pairs]
 
     def example(self) -> Vector | None:
-        """One weighting out of the middle, the mean of the corners; None where there is none."""
-        count = len(self._corners)
-        return tuple(sum(s, Fraction(0)) / count for s in zip(*self._corners, strict=True)) or None
+        """One weighting out of the middle, the mean of the ends; None where there is none."""
+        count, shares = len(self._ends), zip(*self._ends, strict=True)
+        return tuple(sum(share, Fraction(0)) / count for share in shares) or None
 
-    def _edges(self, slacks: Mapping[Vector, Fraction]) -> Iterator[tuple[Vector, Vector, _Faces]]:
-        """The edges from a corner inside a new limit to one outside, with the faces they lie on.
-
-        Two corners have an edge between them if no third one lies on all faces that they share.
-        """
-        inner = [corner for corner, slack in slacks.items() if slack > 0]
-        outer = [corner for corner, slack in slacks.items() if slack < 0]
-        for one, other in product(inner, outer):
-            shared = self._corners[one] & self._corners[other]
-            if sum(shared <= faces for faces in self._corners.values()) == 2:
-                yield one, other, shared
+    @cached_property
+    def _ends(self) -> list[Vector]:
+        """Weightings with the least and the greatest weight of each criterion, two by two."""
+        rows = [[sign * float(v) for v in values] for values, *_ in self.bands for sign in (-1, 1)]
+        limits = [float(limit) for _, low, high in self.bands for limit in (-low, high)]
+        signs = [(index, sign) for index in range(self.count) for sign in (1.0, -1.0)]
+        costs = [[sign * (n == index) for n in range(self.count)] for index, sign in signs]
+        found = [_solve(cost, rows, limits, [1.0] * self.count) for cost in costs]
+        return [end for end in found if end is not None]
 
 
-def _unit(index: int, count: int) -> Vector:
-    return tuple(Fraction(int(index == place)) for place in range(count))
+def _solve(
+    cost: Sequence[float],
+    rows: Sequence[Sequence[float]],
+    limits: Sequence[float],
+    shares: Sequence[float],
+) -> Vector | None:
+    """The x >= 0 of least cost with `rows` x <= `limits` and `shares` x = 1; None if there is none.
 
+    Raises:
+        ArithmeticError: the solver gave up.
+    """
+    from scipy.optimize import linprog  # takes longer to import than everything else here
 
-def _between(inner: Vector, above: Fraction, outer: Vector, below: Fraction) -> Vector:
-    """Where the edge from `inner` to `outer` meets the limit that they are `above` and `below`."""
-    share = above / (above - below)
-    return tuple(i + share * (o - i) for i, o in zip(inner, outer, strict=True))
+    found = linprog(cost, A_ub=rows or None, b_ub=limits or None, A_eq=[shares], b_eq=[1.0])
+    if found.status == _INFEASIBLE:
+        return None
+    if found.x is None:
+        raise ArithmeticError(found.message)
+    return tuple(Fraction(str(round(float(value), _DECIMALS))) for value in found.x)
 
 
 def can_win(scores: Sequence[Vector], option: int) -> bool:
@@ -120,14 +92,12 @@ def can_win(scores: Sequence[Vector], option: int) -> bool:
         scores: one vector an option, all over the same criteria.
         option: the index of the option in `scores`.
     """
-    region = Region.of_all(len(scores[option]))
-    leads = [lead(scores[option], other) for n, other in enumerate(scores) if n != option]
-    for gap in leads:
-        region = region.at_least(gap, Fraction(0))
-    # Leads add up linearly: if each is above 0 somewhere in the region, all are in its middle.
-    return not region.is_empty and all(
-        max(dot(c, gap) for c in region.corners) > 0 for gap in leads
-    )
+    others = [row for index, row in enumerate(scores) if index != option]
+    # One unknown more: how far ahead it is of all others at once, which is made the greatest.
+    rows = [[*(-float(gap) for gap in lead(scores[option], other)), 1.0] for other in others]
+    count = len(scores[option])
+    best = _solve([0.0] * count + [-1.0], rows, [0.0] * len(rows), [1.0] * count + [0.0])
+    return best is not None and best[-1] > _AHEAD
 
 
 def lead(winner: Vector, other: Vector) -> Vector:

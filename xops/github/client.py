@@ -141,7 +141,7 @@ class Client:
             owner = f"{access.api_url} {access.credential} {access.app}"
             transport = self._etags = EtagTransport(transport, folder, owner)
         self._transport = transport
-        self._github = self._connected(self._strategy(installed_on))
+        self._github = self._connect(self._strategy(installed_on))
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -186,7 +186,7 @@ class Client:
             except GraphQLFailed as error:
                 return _answer_in_part(attempted, error)
 
-        answer = self._patiently(attempted, send, retry_unavailable=patient)
+        answer = self._send_patiently(attempted, send, retry_unavailable=patient)
         self._account(answer.data.get("rateLimit"))
         return answer
 
@@ -221,7 +221,7 @@ class Client:
         def send() -> Any:
             return self._github.request(method, path, json=dict(body)).json()
 
-        return self._patiently(attempted, send, retry_unavailable=False)
+        return self._send_patiently(attempted, send, retry_unavailable=False)
 
     def _get(
         self, path: str, params: Mapping[str, str | int], attempted: str
@@ -233,9 +233,9 @@ class Client:
             response = self._github.request("GET", path, params=params or None).raw_response
             return response.json(), response.links.get("next", {}).get("url")
 
-        return self._patiently(attempted, send, retry_unavailable=True)
+        return self._send_patiently(attempted, send, retry_unavailable=True)
 
-    def _connected(self, auth: BaseAuthStrategy) -> GitHub[Any]:
+    def _connect(self, auth: BaseAuthStrategy) -> GitHub[Any]:
         return GitHub(
             auth,
             base_url=self.access.api_url,
@@ -260,7 +260,7 @@ class Client:
     def _installation(self, app_id: int, repository: str) -> int:
         attempted = f"finding the installation of App {app_id} on {repository}"
         self._usage.rest_calls += 1
-        with self._own_errors(attempted):
+        with self._translate_errors(attempted):
             github = GitHub(
                 AppAuthStrategy(app_id, self._secret),
                 base_url=self.access.api_url,
@@ -273,14 +273,14 @@ class Client:
             found = github.request("GET", f"/repos/{repository}/installation").json()
         return int(found["id"])
 
-    def _patiently[Found](
+    def _send_patiently[Found](
         self, attempted: str, send: Callable[[], Found], *, retry_unavailable: bool
     ) -> Found:
         attempt = 0
         while True:
             attempt += 1
             try:
-                with self._own_errors(attempted):
+                with self._translate_errors(attempted):
                     return send()
             except LimitError as error:
                 self._wait(error)
@@ -315,11 +315,11 @@ class Client:
             self._usage.reset_at = datetime.fromisoformat(limit["resetAt"])
 
     @contextmanager
-    def _own_errors(self, attempted: str) -> Iterator[None]:
+    def _translate_errors(self, attempted: str) -> Iterator[None]:
         try:
             yield
         except GitHubException as error:
-            raise self._meaning(attempted, error) from error
+            raise self._translate_error(attempted, error) from error
         except httpx.HTTPError as error:
             raise _unavailable(attempted, f"{type(error).__name__}: {error}") from error
         except (ValueError, KeyError) as error:
@@ -330,10 +330,10 @@ class Client:
                 f"Look at what {self.access.api_url} answers, and at {self.access.credential}.",
             ) from error
 
-    def _meaning(self, attempted: str, error: GitHubException) -> XopsError:
+    def _translate_error(self, attempted: str, error: GitHubException) -> XopsError:
         inner = error.exc if isinstance(error, RequestError) else None
         if isinstance(inner, GitHubException):  # of the token that an App asks for on the way
-            return self._meaning(attempted, inner)
+            return self._translate_error(attempted, inner)
         if isinstance(error, RateLimitExceeded):
             secondary = isinstance(error, SecondaryRateLimitExceeded)
             which = "a secondary limit" if secondary else "the hourly limit"

@@ -11,12 +11,12 @@ import base64
 import binascii
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from xops.core.files.private_file import write_private
 
 _KEPT_HEADERS = ("content-type", "link", "etag")
 
@@ -56,7 +56,7 @@ class EtagTransport(httpx.BaseTransport):
             response.close()
             self.hits += 1
             return httpx.Response(200, headers=kept.headers, content=kept.body, request=request)
-        return self._kept(file, response, request)
+        return self._keep(file, response, request)
 
     def close(self) -> None:
         """Close the connections."""
@@ -66,31 +66,19 @@ class EtagTransport(httpx.BaseTransport):
         key = "\n".join((self._owner, str(request.url), request.headers.get("accept", "")))
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
-    def _kept(self, file: Path, response: httpx.Response, request: httpx.Request) -> httpx.Response:
+    def _keep(self, file: Path, response: httpx.Response, request: httpx.Request) -> httpx.Response:
+        """The response, kept in the file if it has an ETag."""
         etag = response.headers.get("etag")
         if response.status_code != httpx.codes.OK or not etag:
             return response
         response.read()
         headers = {n: response.headers[n] for n in _KEPT_HEADERS if n in response.headers}
-        write_private(file, _written(_Kept(etag, headers, response.content)))
+        write_private(file, _to_json(_Kept(etag, headers, response.content)))
         # What was read is decoded; the headers that say how it was encoded go.
         return httpx.Response(200, headers=headers, content=response.content, request=request)
 
 
-def write_private(file: Path, text: str) -> None:
-    """Write a file of mode 0600, whole or not at all; folders of mode 0700 are made."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, temporary = tempfile.mkstemp(dir=file.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as output:
-            output.write(text)
-        Path(temporary).replace(file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _written(kept: _Kept) -> str:
+def _to_json(kept: _Kept) -> str:
     body = base64.b64encode(kept.body).decode()
     return json.dumps({"etag": kept.etag, "headers": kept.headers, "body": body})
 

@@ -22,7 +22,7 @@ BODY_LIMIT = 65_536
 
 
 @dataclass(frozen=True)
-class Notice:
+class IssueDraft:
     """What the issue shall say.
 
     Attributes:
@@ -41,7 +41,7 @@ class Notice:
         wrong = not self.labels or not self.key or any(mark in self.key for mark in " \t\n<>")
         if wrong or len(self.marked) > BODY_LIMIT:
             problem = f"needs a label, a key of one word, and at most {BODY_LIMIT} characters"
-            raise InputError("writing an issue", [Finding("notice", self.key, problem)])
+            raise InputError("writing an issue", [Finding("issue", self.key, problem)])
 
     @property
     def mark(self) -> str:
@@ -64,53 +64,53 @@ class Issue:
     done: str
 
 
-def publish(client: Client, repository: str, notice: Notice) -> Issue:
+def publish(client: Client, repository: str, draft: IssueDraft) -> Issue:
     """See to it that there is one issue that says this. A closed one stays closed.
 
     Args:
         client: with a credential that may write issues.
         repository: owner/name.
-        notice: what it shall say.
+        draft: what it shall say.
 
     Raises:
         AccessError, NotVisibleError, LimitError, UnavailableError, RefusedError.
     """
-    attempted = f"proposing {notice.key} in {repository}"
-    found = _find(client, repository, notice, attempted)
+    attempted = f"proposing {draft.key} in {repository}"
+    found = _find(client, repository, draft, attempted)
     if found:
-        return _brought_up_to_date(client, repository, notice, found, attempted)
-    body = {"title": notice.title, "body": notice.marked, "labels": list(notice.labels)}
+        return _update(client, repository, draft, found, attempted)
+    body = {"title": draft.title, "body": draft.marked, "labels": list(draft.labels)}
     path = f"/repos/{repository}/issues"
     try:
         written = client.write("POST", path, body, attempted)
     except UnavailableError:
         # It may have arrived all the same: writing it again without a look would make two.
-        found = _find(client, repository, notice, attempted)
+        found = _find(client, repository, draft, attempted)
         written = found[0] if found else client.write("POST", path, body, attempted)
     return _issue(written, "created")
 
 
-def _find(client: Client, repository: str, notice: Notice, attempted: str) -> list[Any]:
+def _find(client: Client, repository: str, draft: IssueDraft, attempted: str) -> list[Any]:
     """The issues with the mark, the oldest first."""
     listed = client.pages(
-        f"/repos/{repository}/issues", attempted, labels=notice.labels[0], state="all",
+        f"/repos/{repository}/issues", attempted, labels=draft.labels[0], state="all",
         sort="created", direction="asc",
     )  # fmt: skip
-    marked = [row for row in listed if notice.mark in (row["body"] or "")]
+    marked = [row for row in listed if draft.mark in (row["body"] or "")]
     return [row for row in marked if "pull_request" not in row]
 
 
-def _brought_up_to_date(
-    client: Client, repository: str, notice: Notice, found: Sequence[Any], attempted: str
+def _update(
+    client: Client, repository: str, draft: IssueDraft, found: Sequence[Any], attempted: str
 ) -> Issue:
     first, *others = found
     for other in others:
         _close(client, repository, other, attempted)
-    same_body = (first["body"] or "").replace("\r\n", "\n").rstrip() == notice.marked.rstrip()
-    if same_body and first["title"] == notice.title:
+    same_body = (first["body"] or "").replace("\r\n", "\n").rstrip() == draft.marked.rstrip()
+    if same_body and first["title"] == draft.title:
         return _issue(first, "unchanged")
     path = f"/repos/{repository}/issues/{first['number']}"
-    body = {"title": notice.title, "body": notice.marked}
+    body = {"title": draft.title, "body": draft.marked}
     return _issue(client.write("PATCH", path, body, attempted), "updated")
 
 

@@ -27,7 +27,7 @@ from xops.github.errors import (
     UnavailableError,
 )
 from xops.github.people import Identity
-from xops.github.records import PullRequest, Records, Review, Store, Walk
+from xops.github.records import MergedPullRequest, Records, Review, Store, Walk
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Listing:
         Raises:
             AccessError, NotVisibleError, LimitError, UnavailableError, PartialAnswerError.
         """
-        if self._up_to_date(since, newest):
+        if self._update_without_reading(since, newest):
             return
         for _ in range(_ROUNDS):
             if self._walk(since, now) == 1:
@@ -86,7 +86,8 @@ class Listing:
             "Run it again later.",
         )
 
-    def _up_to_date(self, since: datetime, newest: datetime | None) -> bool:
+    def _update_without_reading(self, since: datetime, newest: datetime | None) -> bool:
+        """Bring the records up to date if that takes no page; whether it took none."""
         records = self.records
         covered = records.covered_from is not None and records.covered_from <= since
         if newest is None or newest < since:
@@ -106,13 +107,14 @@ class Listing:
     def _walk(self, since: datetime, now: datetime) -> int:
         """One pass from the top, or from where one was broken off; how many pages it had."""
         try:
-            return self._pass(since, now)
+            return self._read_pages(since, now)
         except _StaleCursorError:
             logger.info("%s: the cursor of the last pass is stale, it begins anew", self.name)
             self.records.walk = None
-            return self._pass(since, now)
+            return self._read_pages(since, now)
 
-    def _pass(self, since: datetime, now: datetime) -> int:
+    def _read_pages(self, since: datetime, now: datetime) -> int:
+        """One pass, page by page, each kept; how many pages it had."""
         records, begun = self.records, self.records.walk
         stop = self._stop(since)
         top, cursor, pages = (begun.top, begun.cursor, begun.pages) if begun else (None, None, 0)
@@ -136,8 +138,12 @@ class Listing:
         """Where the pass may end: at what is known, if that reaches back far enough."""
         records = self.records
         stop = since
+        # What was updated up to `covered_to` is known, back to `covered_from`: only if that is
+        # far enough may the pass end there. There may have been nothing to cover up to.
         if records.covered_from is not None and records.covered_from <= since:
             stop = records.covered_to or records.covered_from
+        # A pass that was broken off is brought to its own end where that lies further back: what
+        # it was asked for then need not be read from the top again.
         return min(stop, records.walk.stop) if records.walk else stop
 
     def _take(self, nodes: Sequence[Mapping[str, Any]], stop: datetime) -> bool:
@@ -162,14 +168,14 @@ class Listing:
         while True:
             variables = {"owner": owner, "name": short, "first": self._size, "after": cursor}
             try:
-                return self._asked(variables, attempted)
+                return self._ask(variables, attempted)
             except (UnavailableError, PartialAnswerError):
                 if self._size == 1:
                     raise
                 self._size //= 2
                 logger.info("%s: pages of %d now", self.name, self._size)
 
-    def _asked(self, variables: Mapping[str, Any], attempted: str) -> Mapping[str, Any]:
+    def _ask(self, variables: Mapping[str, Any], attempted: str) -> Mapping[str, Any]:
         patient = self._size == 1
         answer = self.client.graphql(queries.MERGED, variables, attempted, patient=patient)
         if any("cursor" in problem.message.lower() for problem in answer.problems):
@@ -185,7 +191,7 @@ class Listing:
             )
         return dict(found["pullRequests"])
 
-    def _all_reviews(self, request: PullRequest) -> Iterator[Review]:
+    def _all_reviews(self, request: MergedPullRequest) -> Iterator[Review]:
         attempted = f"listing the reviews of {self.name}#{request.number}"
         cursor = None
         while True:
@@ -198,7 +204,7 @@ class Listing:
             cursor = page["pageInfo"]["endCursor"]
 
 
-def read_all_paths(client: Client, repository: str, request: PullRequest) -> None:
+def read_all_paths(client: Client, repository: str, request: MergedPullRequest) -> None:
     """Complete `request.paths` by what REST lists: beyond 100 files, and former names.
 
     Sets `truncated` if GitHub has more files than it lists.
@@ -229,11 +235,11 @@ def merged_counts(
     for begin in range(0, len(names), queries.SEARCHES):
         part = names[begin : begin + queries.SEARCHES]
         texts = [f"repo:{name} is:pr is:merged {window}" for name in part]
-        found |= dict(zip(part, _counted(client, texts), strict=True))
+        found |= dict(zip(part, _count_by_search(client, texts), strict=True))
     return found
 
 
-def _counted(client: Client, texts: Sequence[str]) -> list[int | None]:
+def _count_by_search(client: Client, texts: Sequence[str]) -> list[int | None]:
     variables = {f"query{index}": text for index, text in enumerate(texts)}
     query = queries.merged_counts(len(texts))
     try:
@@ -245,10 +251,10 @@ def _counted(client: Client, texts: Sequence[str]) -> list[int | None]:
     return [row["issueCount"] if row else None for row in rows]
 
 
-def _pull_request(node: Mapping[str, Any]) -> PullRequest:
+def _pull_request(node: Mapping[str, Any]) -> MergedPullRequest:
     files = node["files"]
     listed = files["nodes"] if files else []
-    return PullRequest(
+    return MergedPullRequest(
         id=node["id"],
         number=node["number"],
         url=node["url"],

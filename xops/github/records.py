@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from xops.github.etags import write_private
+from xops.core.files.private_file import write_private
 from xops.github.people import Identity
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Review(_Record):
     at: datetime
 
 
-class PullRequest(_Record):
+class MergedPullRequest(_Record):
     """One merged pull request.
 
     Attributes:
@@ -113,7 +113,7 @@ class Records(_Record):
     commits_from: datetime | None = None
     commits_to: datetime | None = None
     walk: Walk | None = None
-    pull_requests: dict[str, PullRequest] = {}
+    pull_requests: dict[str, MergedPullRequest] = {}
     commits: dict[str, Commit] = {}
 
 

@@ -32,7 +32,7 @@ OF_ONE_REPOSITORY = (
 
 
 @dataclass
-class Reading:
+class RepositorySnapshot:
     """One repository as it was read.
 
     Attributes:
@@ -64,10 +64,10 @@ class Reading:
         Args:
             mailmap: whether names and addresses are replaced by the repository's `.mailmap`.
         """
-        for who, at in self._seen():
+        for who, at in self._people_seen():
             yield Activity(self.mailmap.proper(who) if mailmap else who, at)
 
-    def _seen(self) -> Iterator[tuple[Identity, datetime]]:
+    def _people_seen(self) -> Iterator[tuple[Identity, datetime]]:
         for request in self.records.pull_requests.values():
             yield request.author, request.merged_at
             for review in request.reviews:
@@ -93,7 +93,7 @@ class Reader:
         self._store = store
         self._now = now
 
-    def read(self, names: Sequence[str], since: datetime) -> list[Reading]:
+    def read(self, names: Sequence[str], since: datetime) -> list[RepositorySnapshot]:
         """All that was merged and committed since, of each repository, in their order.
 
         One that cannot be read has its problem; the others are read all the same.
@@ -102,24 +102,24 @@ class Reader:
             AccessError: the credential is refused.
             LimitError: a limit outlasts the patience. What was read is kept.
         """
-        readings: list[Reading] = []
+        snapshots: list[RepositorySnapshot] = []
         for start in range(0, len(names), queries.REPOSITORIES):
-            readings += self._overviews(names[start : start + queries.REPOSITORIES], since)
-        for reading in readings:
-            if reading.problem is None:
-                self._list(reading, since)
-        return readings
+            snapshots += self._overviews(names[start : start + queries.REPOSITORIES], since)
+        for snapshot in snapshots:
+            if snapshot.problem is None:
+                self._list(snapshot, since)
+        return snapshots
 
-    def _list(self, reading: Reading, since: datetime) -> None:
-        listing = Listing(self._client, self._store, reading.records, reading.name)
+    def _list(self, snapshot: RepositorySnapshot, since: datetime) -> None:
+        listing = Listing(self._client, self._store, snapshot.records, snapshot.name)
         try:
-            listing.synchronise(since, reading.newest, self._now())
+            listing.synchronise(since, snapshot.newest, self._now())
         except OF_ONE_REPOSITORY as error:
-            reading.problem = error
-        reading.pages = listing.pages
-        self._store.keep(reading.records)
+            snapshot.problem = error
+        snapshot.pages = listing.pages
+        self._store.keep(snapshot.records)
 
-    def _overviews(self, names: Sequence[str], since: datetime) -> list[Reading]:
+    def _overviews(self, names: Sequence[str], since: datetime) -> list[RepositorySnapshot]:
         """Several repositories in one question; if that is too much for GitHub, half of them."""
         known = [self._store.open(name) for name in names]
         starts = [commits.wanted_since(records, since) for records in known]
@@ -133,10 +133,10 @@ class Reader:
             )
         except (UnavailableError, NotVisibleError) as error:
             if len(names) == 1:
-                return [Reading(names[0], known[0], problem=error)]
+                return [RepositorySnapshot(names[0], known[0], problem=error)]
             middle = len(names) // 2
             halves = (names[:middle], names[middle:])
-            return [reading for half in halves for reading in self._overviews(half, since)]
+            return [snapshot for half in halves for snapshot in self._overviews(half, since)]
         return [
             self._overview(records, f"r{index}", answer, starts[index], since)
             for index, records in enumerate(known)
@@ -144,10 +144,10 @@ class Reader:
 
     def _overview(
         self, records: Records, key: str, answer: Answer, commits_since: datetime, since: datetime
-    ) -> Reading:
+    ) -> RepositorySnapshot:
         found, problem = answer.data.get(key), _problem(records.name, key, answer)
         if found is None or problem is not None:
-            return Reading(records.name, records, problem=problem)
+            return RepositorySnapshot(records.name, records, problem=problem)
         if records.id not in ("", found["id"]):
             # What is known is of another repository, which had this name before.
             self._store.keep(Records(name=records.name))
@@ -155,23 +155,23 @@ class Reader:
         records.id = found["id"]
         branch = found["defaultBranchRef"] or {}
         newest = [node["updatedAt"] for node in found["pullRequests"]["nodes"]]
-        reading = Reading(
+        snapshot = RepositorySnapshot(
             name=found["nameWithOwner"],
             records=records,
             default_branch=branch.get("name", ""),
             mailmap=Mailmap.parse((found["mailmap"] or {}).get("text") or ""),
             newest=datetime.fromisoformat(newest[0]) if newest else None,
         )
-        self._take_commits(reading, branch.get("target"), commits_since)
-        return reading
+        self._take_commits(snapshot, branch.get("target"), commits_since)
+        return snapshot
 
     def _take_commits(
-        self, reading: Reading, target: Mapping[str, Any] | None, since: datetime
+        self, snapshot: RepositorySnapshot, target: Mapping[str, Any] | None, since: datetime
     ) -> None:
         try:
-            commits.take(self._client, reading.records, reading.name, target, since, self._now())
+            commits.take(self._client, snapshot.records, snapshot.name, target, since, self._now())
         except OF_ONE_REPOSITORY as error:
-            reading.problem = error
+            snapshot.problem = error
 
 
 def _variables(names: Sequence[str], starts: Sequence[datetime]) -> dict[str, str]:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from pydantic import Field
 
-from xops.core.errors import ExitCode, Finding, InputError
+from xops.core.errors import ExitCode
 from xops.core.files.validation import Model
 from xops.core.money import Money
 from xops.triggers.facts import (
     WEEK,
     Bucket,
     Completeness,
-    Engineers,
     Facts,
     Mandate,
-    PullRequest,
-    Week,
+    PullRequestEvidence,
     last_week,
 )
 from xops.triggers.machine import (
@@ -31,23 +29,27 @@ from xops.triggers.machine import (
     Phase,
     Reading,
     State,
+    activation_id,
     fold,
     label,
-    mandate_reading,
     outlook,
 )
-from xops.triggers.policy import Measure, Metric, Policy, Trigger
+from xops.triggers.policy import (
+    MandateTrigger,
+    Policy,
+    PullRequestTrigger,
+    TeamSizeTrigger,
+    Trigger,
+)
+from xops.triggers.series import engineers_of, read_series
 
 SHOWN = 26
 """How many of the latest periods a verdict carries along for tables and charts."""
 
 _LISTED = 3
 
-# Names the activations of this project's triggers; any constant would do, a changed one would not.
-_NAMESPACE = UUID("6f1b4c52-4f0f-5c0e-9d0a-6a3c6de1f0a5")
 
-
-class Status(StrEnum):
+class TriggerStatus(StrEnum):
     """The evaluation in a word. What is known to be active outweighs what is unknown."""
 
     ACTIVE = "active"
@@ -58,9 +60,9 @@ class Status(StrEnum):
     def exit_code(self) -> ExitCode:
         """What the command ends with."""
         return {
-            Status.INACTIVE: ExitCode.DONE,
-            Status.ACTIVE: ExitCode.FINDINGS,
-            Status.INSUFFICIENT_DATA: ExitCode.INCOMPLETE,
+            TriggerStatus.INACTIVE: ExitCode.DONE,
+            TriggerStatus.ACTIVE: ExitCode.FINDINGS,
+            TriggerStatus.INSUFFICIENT_DATA: ExitCode.INCOMPLETE,
         }[self]
 
 
@@ -95,7 +97,7 @@ class Point(Model):
     insufficient: bool
 
 
-class Verdict(Model):
+class TriggerVerdict(Model):
     """One trigger, and why it stands where it stands."""
 
     trigger: str
@@ -130,16 +132,16 @@ class Evaluation(Model):
     week: date = Field(description="Monday of the last week that was over.")
     timezone: str
     source: str
-    status: Status
+    status: TriggerStatus
     facts: str = Field(description="SHA-256 of the facts.")
     policy: str = Field(description="SHA-256 of the policy's rules.")
-    triggers: tuple[Verdict, ...]
+    triggers: tuple[TriggerVerdict, ...]
     completeness: Completeness
     warnings: tuple[str, ...] = ()
     recorded: str = Field(default="", description="What was done to the history, if anything.")
 
     @property
-    def active(self) -> tuple[Verdict, ...]:
+    def active(self) -> tuple[TriggerVerdict, ...]:
         """The triggers that are active or cooling."""
         return tuple(verdict for verdict in self.triggers if verdict.active)
 
@@ -164,28 +166,14 @@ def evaluate(policy: Policy, facts: Facts, as_of: date) -> Evaluation:
     Raises:
         InputError: facts and policy have different time zones.
     """
-    check_zones(policy, facts)
     past = {}
-    for name, trigger in policy.triggers.items():
-        readings = readings_of(trigger, facts, as_of)
-        past[name] = list(zip(readings, fold(trigger, readings), strict=True))
-    return concluded(policy, facts, as_of, past)
+    for name, readings in read_series(policy, facts, as_of).items():
+        states = fold(policy.triggers[name], readings)
+        past[name] = list(zip(readings, states, strict=True))
+    return conclude(policy, facts, as_of, past)
 
 
-def check_zones(policy: Policy, facts: Facts) -> None:
-    """Refuse facts whose weeks are not the policy's weeks.
-
-    Raises:
-        InputError: the time zones differ.
-    """
-    if facts.timezone != policy.timezone:
-        text = f"is {facts.timezone}, but the policy's weeks start in {policy.timezone}"
-        remedy = "Measure anew in the policy's zone: counts of other weeks cannot be converted."
-        raise InputError("comparing facts with the policy", [Finding("facts", "timezone", text)],
-                         remedy)  # fmt: skip
-
-
-def concluded(policy: Policy, facts: Facts, as_of: date, past: Past) -> Evaluation:
+def conclude(policy: Policy, facts: Facts, as_of: date, past: Past) -> Evaluation:
     """The evaluation in which the past of each trigger ends."""
     verdicts = tuple(
         _verdict(policy, name, facts, as_of, past.get(name, ())) for name in policy.triggers
@@ -204,64 +192,12 @@ def concluded(policy: Policy, facts: Facts, as_of: date, past: Past) -> Evaluati
     )
 
 
-def _status(verdicts: Sequence[Verdict]) -> Status:
+def _status(verdicts: Sequence[TriggerVerdict]) -> TriggerStatus:
     if any(verdict.active for verdict in verdicts):
-        return Status.ACTIVE
+        return TriggerStatus.ACTIVE
     if any(verdict.insufficient for verdict in verdicts):
-        return Status.INSUFFICIENT_DATA
-    return Status.INACTIVE
-
-
-def readings_of(trigger: Trigger, facts: Facts, as_of: date) -> list[Reading]:
-    """What the facts say for each week from their oldest to the last one over by `as_of`.
-
-    A mandate is looked at on the Monday after each week, and last on `as_of` itself. There is
-    always a reading of the last period: where the facts say nothing, it is unknown.
-    """
-    last = last_week(as_of)
-    known = {week.start: week for week in facts.weeks if week.start <= last}
-    first = min(known, default=last)
-    starts = [first + WEEK * index for index in range((last - first) // WEEK + 1)]
-    if trigger.metric is Metric.IAC_PRS:
-        return [_pull_requests(start, known.get(start)) for start in starts]
-    if trigger.metric is Metric.TEAM_SIZE:
-        measure = trigger.measure or Measure.DAYS28
-        return [_engineers(start, known.get(start), facts, measure) for start in starts]
-    days = [*(start + WEEK for start in starts[:-1]), as_of]
-    return [_mandates(day, trigger.mandate or "", facts) for day in days]
-
-
-def _pull_requests(start: date, week: Week | None) -> Reading:
-    if week is None:
-        return Reading(period=start, value=None, reason="the facts do not have this week")
-    return Reading(period=start, value=week.iac_prs, reason=week.reason)
-
-
-def _engineers(start: date, week: Week | None, facts: Facts, measure: Measure) -> Reading:
-    engineers = engineers_of(start, week, facts)
-    if engineers is None:
-        return Reading(period=start, value=None, reason="engineers were not counted")
-    value = engineers.measured(measure)
-    missing = engineers.reason or f"{measure} is unknown"
-    return Reading(period=start, value=value, reason="" if value is not None else missing)
-
-
-def engineers_of(start: date, week: Week | None, facts: Facts) -> Engineers | None:
-    """The counts at a week's end: the week's own, or the facts' as of their last week."""
-    if week and week.engineers:
-        return week.engineers
-    return facts.engineers if start == last_week(facts.as_of) else None
-
-
-def _mandates(day: date, kind: str, facts: Facts) -> Reading:
-    if facts.mandates is None:
-        reason = facts.mandates_reason or "mandates could not be read"
-        return Reading(period=day, value=None, reason=reason)
-    if day > facts.as_of:
-        reason = f"mandates were read on {facts.as_of}"
-        return Reading(period=day, value=None, reason=reason)
-    valid = [row for row in facts.mandates if row.kind == kind and row.valid]
-    return mandate_reading(day, [(row.effective_from, row.expires) for row in valid])
+        return TriggerStatus.INSUFFICIENT_DATA
+    return TriggerStatus.INACTIVE
 
 
 def _verdict(
@@ -270,13 +206,13 @@ def _verdict(
     facts: Facts,
     as_of: date,
     past: Sequence[tuple[Reading, State]],
-) -> Verdict:
+) -> TriggerVerdict:
     trigger = policy.triggers[name]
     state = past[-1][1] if past else START
     reading = state.last
-    return Verdict(
+    return TriggerVerdict(
         trigger=name,
-        kind="metric" if trigger.metric else "mandate",
+        kind="mandate" if isinstance(trigger, MandateTrigger) else "metric",
         value=reading.value if reading else None,
         threshold=threshold(trigger),
         weeks_over=_weeks_over(trigger, state),
@@ -285,7 +221,7 @@ def _verdict(
         insufficient=state.insufficient,
         active=state.is_active,
         since=state.since,
-        activation=activation(name, state),
+        activation=activation_id(name, state),
         decided=state.decided,
         next=outlook(trigger, state),
         action=trigger.action.summary,
@@ -297,46 +233,41 @@ def _verdict(
         review_by=trigger.review_by,
         warnings=tuple(_warnings(trigger, state, facts, as_of)),
         evidence=tuple(_evidence(trigger, state, facts)),
-        series=tuple(_point(reading, state) for reading, state in past[-SHOWN:]),
+        series=points_of(past[-SHOWN:]),
     )  # fmt: skip
 
 
 def _weeks_over(trigger: Trigger, state: State) -> int | None:
     """How many weeks of the entry's window are above, whatever they were already counted for."""
-    enter = trigger.enter
-    if enter is None or state.last is None:
+    if isinstance(trigger, MandateTrigger) or state.last is None:
         return None
-    after = state.last.period - enter.of * WEEK
+    after = state.last.period - trigger.enter.of * WEEK
     recent = [row.value for row in state.window if row.period > after]
-    return sum(value is not None and value > enter.above for value in recent)
+    return sum(value is not None and value > trigger.enter.above for value in recent)
 
 
-def _point(reading: Reading, state: State) -> Point:
-    return Point(
-        period=reading.period,
-        value=reading.value,
-        phase=state.phase,
-        insufficient=state.insufficient,
+def points_of(past: Iterable[tuple[Reading, State]]) -> tuple[Point, ...]:
+    """Readings with the states after them, as points."""
+    return tuple(
+        Point(
+            period=reading.period,
+            value=reading.value,
+            phase=state.phase,
+            insufficient=state.insufficient,
+        )
+        for reading, state in past
     )
-
-
-def activation(name: str, state: State) -> UUID | None:
-    """The id of the present activation: the same whenever, and however often, it is computed."""
-    if not state.is_active or state.since is None:
-        return None
-    return uuid5(_NAMESPACE, f"{name} active since {state.since}")
 
 
 def threshold(trigger: Trigger) -> str:
     """The rule in words."""
+    if isinstance(trigger, MandateTrigger):
+        return f"a mandate in force: {trigger.mandate.replace('_', ' ')}"
     enter, leave = trigger.enter, trigger.leave
-    if enter is None or leave is None:
-        return f"a mandate in force: {(trigger.mandate or '').replace('_', ' ')}"
     entered = f"> {enter.above} in {enter.weeks} of {enter.of} weeks"
     if enter.of == 1:
         entered = f"> {enter.above}"
-    left = f"until <= {leave.at_or_below} in {leave.weeks} of {leave.of}"
-    return f"{entered}, {left}"
+    return f"{entered}, until <= {leave.at_or_below} in {leave.weeks} of {leave.of}"
 
 
 def cost(policy: Policy, components: tuple[str, ...]) -> Cost:
@@ -368,13 +299,13 @@ def _warnings(trigger: Trigger, state: State, facts: Facts, as_of: date) -> Iter
         yield f"the last value is unknown: {state.last.reason or 'no reason is given'}"
     if as_of > trigger.review_by:
         yield f"its review was due on {trigger.review_by}: {trigger.owner} confirms or changes it"
-    if trigger.metric is Metric.TEAM_SIZE:
+    if isinstance(trigger, TeamSizeTrigger):
         yield from _disagreement(trigger, state, facts)
-    if trigger.mandate:
+    if isinstance(trigger, MandateTrigger):
         yield from _mandate_warnings(trigger, facts, as_of)
 
 
-def _disagreement(trigger: Trigger, state: State, facts: Facts) -> Iterator[str]:
+def _disagreement(trigger: TeamSizeTrigger, state: State, facts: Facts) -> Iterator[str]:
     if state.last is None:
         return
     start = state.last.period
@@ -383,7 +314,7 @@ def _disagreement(trigger: Trigger, state: State, facts: Facts) -> Iterator[str]
         yield f"the counts disagree: {text}; {trigger.measure} decides"
 
 
-def _mandate_warnings(trigger: Trigger, facts: Facts, as_of: date) -> Iterator[str]:
+def _mandate_warnings(trigger: MandateTrigger, facts: Facts, as_of: date) -> Iterator[str]:
     for row in facts.mandates or ():
         if row.kind != trigger.mandate:
             continue
@@ -401,15 +332,15 @@ def _named(mandate: Mandate) -> str:
 
 def _evidence(trigger: Trigger, state: State, facts: Facts) -> Iterator[str]:
     """Links to what was counted: pull requests of the window's weeks, or mandates in force."""
-    if trigger.metric is Metric.IAC_PRS:
+    if isinstance(trigger, PullRequestTrigger):
         yield from (row.url for row in counted(facts, [row.period for row in state.window]))
-    elif trigger.mandate and state.last:
+    elif isinstance(trigger, MandateTrigger) and state.last:
         day = state.last.period
         rows = [row for row in facts.mandates or () if row.kind == trigger.mandate]
         yield from (row.evidence for row in rows if row.in_force(day))
 
 
-def counted(facts: Facts, weeks: Sequence[date]) -> Iterator[PullRequest]:
+def counted(facts: Facts, weeks: Sequence[date]) -> Iterator[PullRequestEvidence]:
     """The pull requests that were counted in those weeks."""
     for week in facts.weeks:
         if week.start in weeks:

@@ -10,21 +10,20 @@ week of which any part could not be read is unknown as a whole.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, Field, ValidationInfo, field_validator
 
 from xops.core.files import settings
-from xops.core.files.validation import Model, ValidationIssue, raise_if_any
+from xops.core.files.canonical_json import digest_of
+from xops.core.files.validation import Model, TimeZone, ValidationIssue, raise_if_any
 
 SCHEMA = settings.ROOT / "deployments" / "facts.schema.json"
 WEEK = timedelta(days=7)
@@ -41,8 +40,8 @@ class Bucket(StrEnum):
     IMAGE_BUMP = "image_bump"
 
 
-class PullRequest(Model):
-    """The evidence of one merged pull request: who looks it up finds the same."""
+class PullRequestEvidence(Model):
+    """One merged pull request, as evidence: who looks it up finds the same."""
 
     repository: Annotated[str, Field(description="owner/name.")]
     number: Annotated[int, Field(ge=1)]
@@ -120,7 +119,7 @@ class Week(Model):
     reverts: Count = None
     image_bumps: Count = None
     repositories: tuple[RepositoryWeek, ...] = ()
-    pull_requests: tuple[PullRequest, ...] = ()
+    pull_requests: tuple[PullRequestEvidence, ...] = ()
     engineers: Annotated[
         Engineers | None, Field(description="As they were at the week's end, where it is known.")
     ] = None
@@ -218,7 +217,7 @@ class Facts(Model):
     as_of: Annotated[
         date, Field(description="The day they were read, in the zone: weeks over by then count.")
     ]
-    timezone: Annotated[str, Field(description="IANA name of the zone in which weeks start.")]
+    timezone: Annotated[TimeZone, Field(description="IANA name of the zone in which weeks start.")]
     source: Annotated[str, Field(description="github, or who wrote the file.")]
     weeks: Annotated[tuple[Week, ...], Field(description="In any order; a gap is unknown.")]
     engineers: Annotated[
@@ -231,11 +230,6 @@ class Facts(Model):
         str, Field(description="Why the mandates are unknown, where they are.")
     ] = ""
     completeness: Completeness = Completeness()
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_a_zone(cls, value: str) -> str:
-        return zone_name(value)
 
     @field_validator("weeks")
     @classmethod
@@ -251,7 +245,11 @@ class Facts(Model):
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical form: sorted keys, no spaces."""
-        return digest(self.model_dump(mode="json", by_alias=True))
+        return digest_of(self.document())
+
+    def document(self) -> dict[str, Any]:
+        """The facts as JSON, as the history keeps them and as their digest covers them."""
+        return self.model_dump(mode="json", by_alias=True)
 
     def week(self, start: date) -> Week | None:
         """That week, or None where the facts do not have it."""
@@ -274,26 +272,6 @@ class Facts(Model):
     def to_json(self) -> str:
         """The facts as a file holds them."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
-
-
-_zones = cache(available_timezones)  # walks through hundreds of files
-
-
-def zone_name(value: str) -> str:
-    """The name of a time zone, as it was given.
-
-    Raises:
-        ValueError: there is no such zone.
-    """
-    if value not in _zones():
-        raise ValueError("is no IANA time zone; write one like Australia/Sydney")
-    return value
-
-
-def digest(values: Any) -> str:
-    """SHA-256 (hex) of a JSON value's canonical form: sorted keys, no spaces."""
-    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def monday(day: date) -> date:

@@ -15,12 +15,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from enum import StrEnum
+from uuid import UUID, uuid5
 
 from pydantic import Field
 
 from xops.core.files.validation import Model
 from xops.triggers.facts import WEEK
-from xops.triggers.policy import Enter, Leave, Trigger
+from xops.triggers.policy import Enter, Leave, MandateTrigger, MetricTrigger, Trigger
+
+# Names the activations of this project's triggers; any constant would do, a changed one would not.
+_NAMESPACE = UUID("6f1b4c52-4f0f-5c0e-9d0a-6a3c6de1f0a5")
 
 
 class Phase(StrEnum):
@@ -122,11 +126,11 @@ def step(trigger: Trigger, state: State, reading: Reading) -> State:
     if state.last and reading.period <= state.last.period:
         raise ValueError(f"{reading.period} is not after {state.last.period}")
     if reading.value is None:
-        window = (*_kept(trigger, state, reading), reading)
+        window = (*_earlier(trigger, state, reading), reading)
         return state.model_copy(update={"window": window, "insufficient": True})
-    if trigger.enter and trigger.leave:
-        return _count(trigger.enter, trigger.leave, trigger.dwell_weeks, state, reading)
-    return _look(trigger.warn_days, state, reading)
+    if isinstance(trigger, MandateTrigger):
+        return _step_mandate(trigger.warn_days, state, reading)
+    return _step_metric(trigger, state, reading)
 
 
 def decide(state: State, decided: Decided) -> State:
@@ -140,9 +144,9 @@ def decide(state: State, decided: Decided) -> State:
     return state.model_copy(update={"decided": decided})
 
 
-def _kept(trigger: Trigger, state: State, reading: Reading) -> tuple[Reading, ...]:
+def _earlier(trigger: Trigger, state: State, reading: Reading) -> tuple[Reading, ...]:
     """The earlier readings that later weeks may still have to look at."""
-    if not (trigger.enter and trigger.leave):
+    if isinstance(trigger, MandateTrigger):
         return ()
     longest = max(trigger.enter.of, trigger.leave.of)
     return tuple(_within(state.window, reading.period, longest))
@@ -153,7 +157,8 @@ def _within(window: Iterable[Reading], period: date, weeks: int) -> Iterator[Rea
     return (reading for reading in window if reading.period > period - weeks * WEEK)
 
 
-def _count(enter: Enter, leave: Leave, dwell: int, state: State, reading: Reading) -> State:
+def _step_metric(trigger: MetricTrigger, state: State, reading: Reading) -> State:
+    enter, leave = trigger.enter, trigger.leave
     longest = max(enter.of, leave.of)
     window = (*_within(state.window, reading.period, longest), reading)
     # Weeks from before the last change were counted for that change.
@@ -165,22 +170,22 @@ def _count(enter: Enter, leave: Leave, dwell: int, state: State, reading: Readin
         update={"window": window, "over": over, "under": under, "insufficient": False}
     )
     if state.is_active:
-        return _still_active(leave, dwell, state, reading)
+        return _while_active(leave, trigger.dwell_weeks, state, reading)
     if over >= enter.weeks:
-        return _changed(state, Phase.ACTIVE, reading.period)
+        return _change(state, Phase.ACTIVE, reading.period)
     return state.model_copy(update={"phase": Phase.PENDING if over else Phase.INACTIVE})
 
 
-def _still_active(leave: Leave, dwell: int, state: State, reading: Reading) -> State:
+def _while_active(leave: Leave, dwell: int, state: State, reading: Reading) -> State:
     if not _is_under(leave, reading):
         return state.model_copy(update={"phase": Phase.ACTIVE})
     stayed = reading.period - (state.since or reading.period)
     if state.under >= leave.weeks and stayed >= dwell * WEEK:
-        return _changed(state, Phase.INACTIVE, reading.period)
+        return _change(state, Phase.INACTIVE, reading.period)
     return state.model_copy(update={"phase": Phase.COOLING})
 
 
-def _changed(state: State, phase: Phase, since: date) -> State:
+def _change(state: State, phase: Phase, since: date) -> State:
     return state.model_copy(
         update={"phase": phase, "since": since, "over": 0, "under": 0, "decided": None}
     )
@@ -194,14 +199,17 @@ def _is_under(leave: Leave, reading: Reading) -> bool:
     return reading.value is not None and reading.value <= leave.at_or_below
 
 
-def _look(warn_days: int, state: State, reading: Reading) -> State:
+def _step_mandate(warn_days: int, state: State, reading: Reading) -> State:
     """A mandate's state: what is in force, announced or near its end on that day."""
     phase = _mandate_phase(warn_days, reading)
+    # Mandates count no weeks: one day that is known again ends the freeze of unknown ones.
     seen = state.model_copy(update={"window": (reading,), "insufficient": False})
     active = phase in (Phase.ACTIVE, Phase.COOLING)
     if active != state.is_active:
+        # It became active when the mandate took effect, which may be before anybody looked. It
+        # ended on the day at hand: `effective` is then the day for which the next is announced.
         since = reading.effective if active and reading.effective else reading.period
-        return _changed(seen, phase, since)
+        return _change(seen, phase, since)
     return seen.model_copy(update={"phase": phase})
 
 
@@ -210,6 +218,13 @@ def _mandate_phase(warn_days: int, reading: Reading) -> Phase:
         return Phase.PENDING if reading.effective else Phase.INACTIVE
     warned_from = reading.expires and reading.expires - timedelta(days=warn_days)
     return Phase.COOLING if warned_from and reading.period >= warned_from else Phase.ACTIVE
+
+
+def activation_id(name: str, state: State) -> UUID | None:
+    """The id of the present activation: the same whenever, and however often, it is computed."""
+    if not state.is_active or state.since is None:
+        return None
+    return uuid5(_NAMESPACE, f"{name} active since {state.since}")
 
 
 def label(trigger: Trigger, state: State) -> str:
@@ -223,21 +238,24 @@ def label(trigger: Trigger, state: State) -> str:
 
 
 def _progress(trigger: Trigger, state: State) -> str:
-    if trigger.enter and state.phase is Phase.PENDING:
-        return f"pending ({state.over} of {trigger.enter.weeks})"
-    if trigger.leave and state.phase is Phase.COOLING:
-        return f"cooling ({state.under} of {trigger.leave.weeks})"
-    return str(state.phase)
+    if isinstance(trigger, MandateTrigger):
+        return str(state.phase)
+    counts = {
+        Phase.PENDING: f"pending ({state.over} of {trigger.enter.weeks})",
+        Phase.COOLING: f"cooling ({state.under} of {trigger.leave.weeks})",
+    }
+    return counts.get(state.phase, str(state.phase))
 
 
 def outlook(trigger: Trigger, state: State) -> str:
     """What would have to happen for the trigger to become active, or inactive."""
-    if trigger.enter and trigger.leave and state.last:
-        return _next_of_metric(trigger, trigger.enter, trigger.leave, state)
-    return _next_of_mandate(trigger, state)
+    if isinstance(trigger, MandateTrigger):
+        return _next_of_mandate(state)
+    return _next_of_metric(trigger, state)
 
 
-def _next_of_metric(trigger: Trigger, enter: Enter, leave: Leave, state: State) -> str:
+def _next_of_metric(trigger: MetricTrigger, state: State) -> str:
+    enter, leave = trigger.enter, trigger.leave
     if state.is_active:
         weeks = _weeks_until_change(trigger, state, leave.at_or_below)
         return f"inactive after {_weeks(weeks)} at or below {leave.at_or_below}"
@@ -245,7 +263,7 @@ def _next_of_metric(trigger: Trigger, enter: Enter, leave: Leave, state: State) 
     return f"active after {_weeks(weeks)} above {enter.above}"
 
 
-def _weeks_until_change(trigger: Trigger, state: State, value: int) -> int:
+def _weeks_until_change(trigger: MetricTrigger, state: State, value: int) -> int:
     """How many weeks with that value, one after the other, change active to not, or back."""
     was, count = state.is_active, 0
     while state.is_active == was and state.last:
@@ -258,7 +276,7 @@ def _weeks(count: int) -> str:
     return "1 more week" if count == 1 else f"{count} more weeks in a row"
 
 
-def _next_of_mandate(trigger: Trigger, state: State) -> str:
+def _next_of_mandate(state: State) -> str:
     reading = state.last
     if state.is_active and reading and reading.expires:
         return f"inactive on {reading.expires}, when the last mandate expires"

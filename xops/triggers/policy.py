@@ -15,13 +15,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 
 from xops.core.files import settings
+from xops.core.files.canonical_json import digest_of
 from xops.core.files.secret import SecretReference
-from xops.core.files.validation import Model, ValidationIssue, raise_if_any
+from xops.core.files.validation import Model, TimeZone, ValidationIssue, absent, raise_if_any
 from xops.core.money import Amount
-from xops.triggers.facts import digest, zone_name
 
 FILE = settings.ROOT / "deployments" / "triggers.yaml"
 VARIABLE_PREFIX = "XOPS_TRIGGERS__"
@@ -107,71 +114,103 @@ class Action(Model):
     ]
 
 
-class Trigger(Model):
-    """One trigger: a metric with its thresholds, or a kind of mandate."""
+def _needed(value: object) -> object:
+    if value is None:
+        raise ValueError("a metric needs it")
+    return value
 
-    metric: Annotated[Metric | None, Field(description="Or `mandate`; one of the two.")] = None
-    mandate: Literal["second_cloud", "edge"] | None = None
-    measure: Annotated[
-        Measure | None, Field(description="team_size: which count decides, days28 by default.")
-    ] = None
-    enter: Annotated[Enter | None, Field(description="Only with a metric.")] = None
-    leave: Annotated[Leave | None, Field(description="Only with a metric.")] = None
+
+class _Rule(Model):
+    """What all triggers have."""
+
     dwell_weeks: Annotated[
-        int, Field(ge=0, le=52, description="At least so long active, whatever the values.")
+        int,
+        Field(ge=0, le=52, description="A metric stays active for at least so many weeks."),
     ] = 4
     warn_days: Annotated[
-        int, Field(ge=0, le=365, description="So long before a mandate expires it is said.")
+        int,
+        Field(ge=0, le=365, description="A mandate is reported so many days before it expires."),
     ] = 30
     action: Action
     classification: Classification
     owner: Annotated[str, Field(min_length=1, description="Who answers for the threshold.")]
     review_by: Annotated[date, Field(description="After this day the report asks for a review.")]
 
-    @field_validator("mandate")
-    @classmethod
-    def _one_of_two(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if "metric" in info.data and (value is None) == (info.data["metric"] is None):
-            raise ValueError("name a metric or a mandate, one of the two")
-        return value
 
-    @field_validator("measure")
-    @classmethod
-    def _only_of_people(cls, value: Measure | None, info: ValidationInfo) -> Measure | None:
-        if info.data.get("metric") is Metric.TEAM_SIZE:
-            return value or Measure.DAYS28
-        if value is not None:
-            raise ValueError("is for the metric team_size only")
-        return value
+class _MetricRule(_Rule):
+    """What triggers on a weekly count have."""
 
-    @field_validator("enter")
-    @classmethod
-    def _threshold(cls, value: Enter | None, info: ValidationInfo) -> Enter | None:
-        _with_metric_only(value, info)
-        return value
+    metric: Metric
+    mandate: Annotated[None, absent("name a metric or a mandate, one of the two")] = None
+    enter: Annotated[Enter, BeforeValidator(_needed)]
+    leave: Annotated[Leave, BeforeValidator(_needed)]
 
     @field_validator("leave")
     @classmethod
-    def _hysteresis(cls, value: Leave | None, info: ValidationInfo) -> Leave | None:
-        _with_metric_only(value, info)
+    def _hysteresis(cls, value: Leave, info: ValidationInfo) -> Leave:
         enter = info.data.get("enter")
-        if value and enter and value.at_or_below > enter.above:
+        if enter and value.at_or_below > enter.above:
             text = f"is above enter.above {enter.above}: a week could call for both"
             raise_if_any([(("at_or_below",), text)])
         return value
 
-    def value_of(self, iac_prs: int | None, engineers: int | None) -> int | None:
-        """The one of the two that its metric counts."""
-        return iac_prs if self.metric is Metric.IAC_PRS else engineers
+
+class PullRequestTrigger(_MetricRule):
+    """A trigger on merged pull requests that change infrastructure code."""
+
+    metric: Literal[Metric.IAC_PRS]
+    measure: Annotated[None, absent("is for the metric team_size only")] = None
 
 
-def _with_metric_only(value: object, info: ValidationInfo) -> None:
-    if "metric" not in info.data or "mandate" not in info.data:
-        return
-    if info.data["metric"] is not None and value is None:
-        raise ValueError("a metric needs it")
-    if info.data["mandate"] is not None and value is not None:
-        raise ValueError("a mandate has no threshold: leave it out")
+class TeamSizeTrigger(_MetricRule):
+    """A trigger on the number of engineers."""
+
+    metric: Literal[Metric.TEAM_SIZE]
+    measure: Annotated[
+        Measure,
+        BeforeValidator(lambda value: Measure.DAYS28 if value is None else value),
+        Field(description="Which count decides."),
+    ] = Measure.DAYS28
+
+
+MetricTrigger = PullRequestTrigger | TeamSizeTrigger
+"""A trigger on what is counted week by week."""
+
+
+_NO_THRESHOLD = "a mandate has no threshold: leave it out"
+
+
+class MandateTrigger(_Rule):
+    """A trigger on a declared mandate: active while one is in force."""
+
+    metric: None = None
+    mandate: Literal["second_cloud", "edge"]
+    measure: Annotated[None, absent("is for the metric team_size only")] = None
+    enter: Annotated[None, absent(_NO_THRESHOLD)] = None
+    leave: Annotated[None, absent(_NO_THRESHOLD)] = None
+
+
+_METRIC_TAGS = {Metric.IAC_PRS: "of pull requests", Metric.TEAM_SIZE: "of a team"}
+
+
+def _kind_of_trigger(value: Any) -> str | None:
+    """Which of the three it is, by the key that is given; None is none of them."""
+    given = value if isinstance(value, dict) else vars(value) if isinstance(value, _Rule) else {}
+    if given.get("metric") is not None:
+        return _METRIC_TAGS.get(given["metric"])
+    return None if given.get("mandate") is None else "of a mandate"
+
+
+Trigger = Annotated[
+    Annotated[PullRequestTrigger, Tag("of pull requests")]
+    | Annotated[TeamSizeTrigger, Tag("of a team")]
+    | Annotated[MandateTrigger, Tag("of a mandate")],
+    Discriminator(
+        _kind_of_trigger,
+        custom_error_type="kind_of_trigger",
+        custom_error_message="name a metric (iac_prs, team_size) or a mandate, one of the two",
+    ),
+]
 
 
 class Price(Model):
@@ -202,21 +241,32 @@ class Component(Model):
     ] = None
 
 
-class Credential(SecretReference):
-    """How GitHub is asked, and where its token or private key is read from at run time."""
+class TokenCredential(SecretReference):
+    """A token, and where it is read from at run time."""
 
-    kind: Literal["app", "fine_grained", "classic"] = "fine_grained"
-    app_id: Annotated[int | None, Field(ge=1, description="app only.")] = None
-    installation_id: Annotated[
-        int | None, Field(ge=1, description="app only; looked up if empty.")
-    ] = None
+    kind: Literal["fine_grained", "classic"] = "fine_grained"
+    app_id: Annotated[None, absent("goes with kind app only")] = None
+    installation_id: Annotated[None, absent("goes with kind app only")] = None
 
-    @field_validator("app_id")
-    @classmethod
-    def _of_an_app(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if "kind" in info.data and (value is None) == (info.data["kind"] == "app"):
-            raise ValueError("goes with kind app, and kind app needs it")
-        return value
+
+class AppCredential(SecretReference):
+    """A GitHub App, and where its private key is read from at run time."""
+
+    kind: Literal["app"]
+    app_id: Annotated[int, Field(ge=1)]
+    installation_id: Annotated[int | None, Field(ge=1, description="Looked up if empty.")] = None
+
+
+def _kind_of_credential(value: Any) -> str:
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return "of an app" if kind == "app" else "of a person"
+
+
+Credential = Annotated[
+    Annotated[TokenCredential, Tag("of a person")] | Annotated[AppCredential, Tag("of an app")],
+    Discriminator(_kind_of_credential),
+]
+"""How GitHub is asked; a token if no kind is given."""
 
 
 class GitHub(Model):
@@ -226,7 +276,7 @@ class GitHub(Model):
     api_url: Annotated[
         str, Field(pattern="^https?://", description="GitHub Enterprise: https://HOST/api/v3.")
     ] = "https://api.github.com"
-    credential: Credential = Credential(variable="XOPS_GITHUB_TOKEN")
+    credential: Credential = TokenCredential(variable="XOPS_GITHUB_TOKEN")
     branches: Annotated[
         tuple[str, ...], Field(description="Merged into these; none: the default branch only.")
     ] = ()
@@ -288,9 +338,9 @@ class Policy(Model):
     """All triggers, and where their facts come from."""
 
     api_version: Annotated[Literal["xops/v1"], Field(alias="apiVersion")]
-    timezone: Annotated[str, Field(description="IANA name: weeks start on Monday 00:00 there.")] = (
-        "Australia/Sydney"
-    )
+    timezone: Annotated[
+        TimeZone, Field(description="IANA name: weeks start on Monday 00:00 there.")
+    ] = "Australia/Sydney"
     components: Annotated[dict[Name, Component], Field(description="What actions refer to.")]
     triggers: Annotated[dict[Name, Trigger], Field(min_length=1)]
     github: Annotated[
@@ -301,11 +351,6 @@ class Policy(Model):
     proposal: Annotated[Proposal | None, Field(description="Without it no issue is written.")] = (
         None
     )
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_a_zone(cls, value: str) -> str:
-        return zone_name(value)
 
     @field_validator("components")
     @classmethod
@@ -342,7 +387,7 @@ class Policy(Model):
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical form of the rules."""
-        return digest(self.rules())
+        return digest_of(self.rules())
 
     def looking_back(self, weeks: int) -> Self:
         """The same policy, reading that many weeks from GitHub."""

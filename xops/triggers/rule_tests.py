@@ -26,7 +26,7 @@ from xops.core.files import settings
 from xops.core.files.validation import Model
 from xops.triggers.facts import WEEK
 from xops.triggers.machine import Phase, Reading, State, fold, mandate_reading
-from xops.triggers.policy import Policy, Trigger
+from xops.triggers.policy import MandateTrigger, Policy, Trigger
 
 _LONGEST = 1_000
 _VALUE = re.compile(r"(?P<value>\d+|_)(x(?P<times>\d+))?")
@@ -221,8 +221,8 @@ def _unfit(policy: Policy, case: Case) -> Iterator[str]:
     trigger = policy.triggers.get(case.trigger)
     if trigger is None:
         yield f"{case.name}: no trigger {case.trigger!r}; there are: {', '.join(policy.triggers)}"
-    elif (trigger.metric is None) != (case.values is None):
-        wanted = "mandates" if trigger.metric is None else "values"
+    elif isinstance(trigger, MandateTrigger) != (case.values is None):
+        wanted = "mandates" if isinstance(trigger, MandateTrigger) else "values"
         yield f"{case.name}: {case.trigger} needs {wanted}"
 
 
@@ -236,11 +236,11 @@ def _mismatches(trigger: Trigger, case: Case) -> Iterator[Mismatch]:
                 position=position,
                 value=reading.value,
                 expected=str(expected),
-                found=_shown(state),
+                found=_format_state(state),
             )
 
 
-def _shown(state: State) -> str:
+def _format_state(state: State) -> str:
     counts = {Phase.PENDING: state.over, Phase.COOLING: state.under}
     shown = Expected(
         phase=state.phase, count=counts.get(state.phase) or None, frozen=state.insufficient

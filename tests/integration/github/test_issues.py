@@ -8,10 +8,10 @@ from tests.github_data import Repository
 from tests.github_server import GitHubServer
 from xops.github.client import Client
 from xops.github.errors import NotVisibleError, UnavailableError
-from xops.github.issues import Notice, publish
+from xops.github.issues import IssueDraft, publish
 
 NAME = "octo/platform"
-NOTICE = Notice("trigger/iac_prs/2026-11-02", "Activate Atlantis", "Why", ("xops-trigger",))
+NOTICE = IssueDraft("trigger/iac_prs/2026-11-02", "Activate Atlantis", "Why", ("xops-trigger",))
 CREATE = "POST .*/issues"
 
 

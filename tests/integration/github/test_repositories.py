@@ -20,8 +20,8 @@ from xops.github.errors import (
     UnavailableError,
 )
 from xops.github.pull_requests import merged_counts, read_all_paths
-from xops.github.records import PullRequest, Store
-from xops.github.repositories import Reader, Reading
+from xops.github.records import MergedPullRequest, Store
+from xops.github.repositories import Reader, RepositorySnapshot
 
 NAME = "octo/web"
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
@@ -30,7 +30,7 @@ ALICE = Person("Alice", "alice@example.com", "alice")
 BOB = Person("Bob", "bob@example.com")
 
 MakeClient = Callable[..., Client]
-Read = Callable[..., Reading]
+Read = Callable[..., RepositorySnapshot]
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def repository(github: GitHubServer) -> Repository:
 def read(connect: MakeClient, github: GitHubServer, tmp_path: Path) -> Read:
     """`read(name)` reads it with a new client, as another process would."""
 
-    def once(name: str = NAME, since: datetime = SINCE, **access: Any) -> Reading:
+    def once(name: str = NAME, since: datetime = SINCE, **access: Any) -> RepositorySnapshot:
         store = Store(tmp_path / "records", github.url)
         (reading,) = Reader(connect(**access), store, lambda: NOW).read([name], since)
         return reading
@@ -55,7 +55,7 @@ def fill(repository: Repository, count: int, first: datetime = SINCE) -> None:
         repository.merge(first + timedelta(minutes=n), "main.tf")
 
 
-def numbers(reading: Reading) -> list[int]:
+def numbers(reading: RepositorySnapshot) -> list[int]:
     assert reading.problem is None, reading.problem
     return sorted(one.number for one in reading.records.pull_requests.values())
 
@@ -312,7 +312,7 @@ def test_a_question_that_is_too_much_is_halved(github: GitHubServer, connect: Ma
 
 @pytest.fixture
 def all_paths(repository: Repository, read: Read, client: Client) -> Any:
-    def complete(*files: File, **more: Any) -> PullRequest:
+    def complete(*files: File, **more: Any) -> MergedPullRequest:
         made = repository.merge(NOW, **more)
         made.files = files
         (found,) = read().records.pull_requests.values()

@@ -20,8 +20,9 @@ from tests.github_server import TOKEN, GitHubServer
 from xops.core.errors import InputError
 from xops.github.client import Client
 from xops.github.errors import AccessError, LimitError
+from xops.triggers.connection import access, connect
 from xops.triggers.facts import Bucket, Facts, week_bounds
-from xops.triggers.measure.collect import access, collect, connect, unknown
+from xops.triggers.measure.collect import collect, unknown
 from xops.triggers.measure.paths import Classifier
 from xops.triggers.policy import Policy
 

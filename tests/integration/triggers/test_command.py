@@ -1,6 +1,7 @@
 """`xops triggers`: what it prints, and its exit codes."""
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,19 @@ def test_a_history_that_cannot_be_opened_is_a_failure_and_does_not_look_active(
     with pytest.raises(PermanentError) as caught:
         shell.given([0]).run("evaluate", "--record")
     assert caught.value.exit_code == ExitCode.FAILED
+
+
+def test_a_history_that_somebody_changed_is_found_out(shell: Shell, tmp_path: Path) -> None:
+    shell.given([6, 6, 6]).run("evaluate", "--record")
+    result = CliRunner().invoke(app, ["verify"])
+    assert (result.exit_code, result.output) == (0, "9 entries, 2 documents: whole\n")
+    with sqlite3.connect(tmp_path / "home" / "triggers" / "history.sqlite") as file:
+        file.execute("DROP TRIGGER xops_trigger_entries_no_UPDATE")
+        file.execute(
+            "UPDATE xops_trigger_entries SET body = replace(body, '\"value\":6', '\"value\":7')"
+            " WHERE sequence = 1"
+        )
+    result = CliRunner().invoke(app, ["verify", "--json"])
+    found = json.loads(result.output)
+    assert result.exit_code == ExitCode.FINDINGS
+    assert found["problems"] == ["entry 1 was changed after it was made"]

@@ -17,8 +17,9 @@ from flows.evaluate_triggers import TriggersRequest, evaluate_triggers
 from tests.unit.triggers.samples import NOW, document, facts
 from xops.core.errors import InputError
 from xops.local.stack import stack
+from xops.triggers.evaluate_and_record import evaluate_and_record
 from xops.triggers.history.ledger import VARIABLE, History
-from xops.triggers.history.record import ACTIVATED, record, unsent
+from xops.triggers.history.record import ACTIVATED
 from xops.triggers.policy import Policy
 
 PNG = "data:image/png;base64,iVBOR"
@@ -83,7 +84,7 @@ def test_a_run_shows_remembers_and_sends_once(
     assert shown["triggers-chart"]["data"].startswith(PNG)
     assert "iac_prs" in shown["triggers-report"]["data"]
     assert json.loads(shown["triggers"]["data"])[0]["state"] == "active"
-    assert unsent(history) == []
+    assert history.pending_events() == []
     again = evaluate_triggers(request(tmp_path, [6, 6, 6]))
     assert again["sent"] == []
     assert len(sent(prefect)) == before + 1
@@ -93,15 +94,15 @@ def test_a_run_that_was_killed_before_it_sent_is_made_good(
     prefect: SyncPrefectClient, history: History, tmp_path: Path
 ) -> None:
     found = facts([6, 6, 6, 6])
-    record(history, Policy.load(), found, found.as_of, NOW)
-    (waiting,) = unsent(history)
+    evaluate_and_record(history, Policy.load(), found, found.as_of, NOW)
+    (waiting,) = history.pending_events()
     before = len(sent(prefect))
     done = evaluate_triggers(request(tmp_path, [6, 6, 6, 6]))
     # The same activation, so that the server may have its event from the test before.
     assert done["sent"] == [str(waiting.id)]
     assert len(sent(prefect)) <= before + 1
     assert [row["activation"] for row in sent(prefect)].count(waiting.payload["activation"]) == 1
-    assert unsent(history) == []
+    assert history.pending_events() == []
 
 
 def test_a_look_leaves_nothing_behind(

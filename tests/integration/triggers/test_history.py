@@ -14,19 +14,16 @@ import pytest
 from tests.integration.triggers.conftest import Postgres
 from tests.unit.triggers.samples import IAC_PRS, MONDAY, NOW, WEEK, facts, mandate, policy
 from xops.core.errors import InputError, PermanentError, TemporaryError
+from xops.triggers.evaluate_and_record import evaluate_and_record
 from xops.triggers.evaluation import Evaluation, evaluate
 from xops.triggers.history.ledger import History, Ledger
 from xops.triggers.history.record import (
     ACTIVATED,
     DEACTIVATED,
     acknowledge,
-    explain,
-    mark_sent,
-    record,
-    remembered,
-    unsent,
-    verify,
+    recorded_readings,
 )
+from xops.triggers.history.verification import explain, verify
 from xops.triggers.machine import Decision
 
 
@@ -50,7 +47,7 @@ async def execute(url: str, statement: str) -> None:
 
 def remember(history: History, values: list[int | None], **others: Any) -> Evaluation:
     found = facts(values, **others)
-    return record(history, policy(), found, found.as_of, NOW)
+    return evaluate_and_record(history, policy(), found, found.as_of, NOW)
 
 
 def states(evaluation: Evaluation) -> dict[str, str]:
@@ -65,7 +62,7 @@ def test_what_is_remembered_is_what_is_judged_on_its_own(history: History) -> No
     found = facts([6, 6, None, 6, 6], mandates=[mandate("2025-09-20", "2026-09-20")])
     for weeks in range(1, 5):
         remember(history, [6, 6, None, 6][:weeks])
-    last = record(history, policy(), found, found.as_of, NOW)
+    last = evaluate_and_record(history, policy(), found, found.as_of, NOW)
     alone = evaluate(policy(), found, found.as_of)
     assert states(last)["iac_prs"] == states(alone)["iac_prs"] == "active"
     assert count(history) == 15
@@ -85,10 +82,10 @@ def test_a_mandate_of_a_later_day_of_the_week_is_seen(history: History) -> None:
     day = MONDAY + WEEK + timedelta(days=2)
     mandates = [mandate(str(day), "2027-01-01")]
     later = facts([0], mandates=mandates).model_copy(update={"as_of": day})
-    found = record(history, policy(), later, day, NOW)
+    found = evaluate_and_record(history, policy(), later, day, NOW)
     assert states(found)["second_cloud"] == "active"
     assert count(history) == 4
-    assert [notice.name for notice in unsent(history)] == [ACTIVATED]
+    assert [event.name for event in history.pending_events()] == [ACTIVATED]
     # The next Monday looks at no day before that again.
     after = remember(history, [0, 0], mandates=mandates)
     assert states(after)["second_cloud"] == "active"
@@ -103,7 +100,7 @@ def test_the_clock_may_not_go_back(history: History) -> None:
     # Within the week it may: nothing is added.
     day = MONDAY + 2 * WEEK + timedelta(days=3)
     late = facts([6, 6]).model_copy(update={"as_of": day})
-    record(history, policy(), late, day, NOW)
+    evaluate_and_record(history, policy(), late, day, NOW)
     remember(history, [6, 6])
     assert count(history) == 7  # the mandates of that day
 
@@ -111,7 +108,7 @@ def test_the_clock_may_not_go_back(history: History) -> None:
 def test_a_day_to_come_is_not_remembered(history: History) -> None:
     day = NOW.date() + timedelta(days=1)  # the 16th at 17:00 in Sydney
     with pytest.raises(InputError, match="2026-03-17 lies in the future: today is 2026-03-16"):
-        record(history, policy(), facts([6]), day, NOW)
+        evaluate_and_record(history, policy(), facts([6]), day, NOW)
 
 
 def test_two_at_once_add_once(history: History) -> None:
@@ -135,8 +132,8 @@ def test_two_at_once_add_once(history: History) -> None:
     assert [row.recorded for row in results].count("3 entries were added") == 1
     assert {str(states(row)) for row in results} == {str(states(results[0]))}
     assert count(history) == 9
-    assert len(unsent(history)) == 1
-    assert history.transact(verify) == []
+    assert len(history.pending_events()) == 1
+    assert verify(history).problems == ()
 
 
 def test_nothing_of_an_evaluation_that_fails_is_kept(history: History) -> None:
@@ -151,7 +148,7 @@ def test_nothing_of_an_evaluation_that_fails_is_kept(history: History) -> None:
     with pytest.raises(RuntimeError):
         history.transact(fail)
     assert count(history) == 6
-    assert history.transact(verify) == []
+    assert verify(history).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -199,7 +196,7 @@ def test_every_verdict_can_be_recomputed(history: History) -> None:
         for_period = explain(history, entry.trigger, entry.period)
         assert for_period.agrees, for_period.problems
     assert explain(history, "iac_prs").state == "cooling (1 of 4), accepted by me"
-    assert history.transact(verify) == []
+    assert verify(history).problems == ()
 
 
 def test_a_verdict_that_was_forged_is_found_out(tmp_path: Path) -> None:
@@ -215,7 +212,7 @@ def test_a_verdict_that_was_forged_is_found_out(tmp_path: Path) -> None:
     assert not found.agrees
     assert (found.state, found.recomputed) == ("inactive", "active")
     assert any("was changed after it was made" in text for text in found.problems)
-    assert history.transact(verify)
+    assert verify(history).problems
 
 
 def test_later_facts_do_not_rewrite_what_was_known(history: History) -> None:
@@ -228,40 +225,40 @@ def test_later_facts_do_not_rewrite_what_was_known(history: History) -> None:
 def test_another_policy_counts_from_its_first_evaluation_on(history: History) -> None:
     remember(history, [6, 6])
     lax = policy(triggers={"iac_prs": {**IAC_PRS, "enter": {"above": 5, "weeks": 3, "of": 3}}})
-    found = record(history, lax, facts([6, 6, 6]), facts([6, 6, 6]).as_of, NOW)
+    found = evaluate_and_record(history, lax, facts([6, 6, 6]), facts([6, 6, 6]).as_of, NOW)
     assert states(found) == {"iac_prs": "active"}
     entries = history.transact(lambda ledger: ledger.entries("iac_prs"))
     assert len({entry.policy for entry in entries}) == 2
     assert explain(history, "iac_prs").agrees
 
 
-def test_a_notice_waits_until_it_was_sent(history: History) -> None:
+def test_an_event_waits_until_it_was_sent(history: History) -> None:
     remember(history, [6, 6, 6])
-    (notice,) = unsent(history)
-    assert notice.name == ACTIVATED
-    assert notice.payload["components"] == ["k3s", "atlantis"]
+    (event,) = history.pending_events()
+    assert event.name == ACTIVATED
+    assert event.payload["components"] == ["k3s", "atlantis"]
     remember(history, [6, 6, 6, 6])
-    assert unsent(history) == [notice]
-    mark_sent(history, notice.id, NOW)
-    assert unsent(history) == []
+    assert history.pending_events() == [event]
+    history.mark_sent(event.id, NOW)
+    assert history.pending_events() == []
     remember(history, [6, 6, 6, 6, 0, 0, 0, 0])
-    (ended,) = unsent(history)
+    (ended,) = history.pending_events()
     assert (ended.name, ended.trigger) == (DEACTIVATED, "iac_prs")
-    assert ended.payload["activation"] == notice.payload["activation"]
+    assert ended.payload["activation"] == event.payload["activation"]
 
 
-def test_notices_of_one_activation_have_one_id(tmp_path: Path) -> None:
+def test_events_of_one_activation_have_one_id(tmp_path: Path) -> None:
     ids = set()
     for name in ("a", "b"):
         history = History(f"sqlite:///{tmp_path}/{name}.sqlite")
         remember(history, [6, 6, 6])
-        ids |= {notice.id for notice in unsent(history)}
+        ids |= {event.id for event in history.pending_events()}
     assert len(ids) == 1
 
 
 def test_what_became_active_and_ended_unseen_sends_nothing(history: History) -> None:
     remember(history, [6, 6, 6, 0, 0, 0, 0])
-    assert unsent(history) == []
+    assert history.pending_events() == []
 
 
 def test_decisions_need_something_active(history: History) -> None:
@@ -282,9 +279,9 @@ def test_decisions_need_something_active(history: History) -> None:
 
 def test_what_the_history_read_is_there_to_be_replayed(history: History) -> None:
     with pytest.raises(InputError, match="is empty"):
-        remembered(history)
+        recorded_readings(history)
     remember(history, [6, None])
-    found = remembered(history)
+    found = recorded_readings(history)
     assert [row.value for row in found.readings["iac_prs"]] == [6, None]
     assert found.entries == 6
 
@@ -321,9 +318,8 @@ def test_a_database_that_is_not_there(postgres: Postgres) -> None:
         count(History(postgres.url(database="nothing")))
 
 
-def test_a_locked_file_may_be_free_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xops.triggers.history.ledger._WAIT_SECONDS", 0)
-    history = History(f"sqlite:///{tmp_path}/h.sqlite")
+def test_a_locked_file_may_be_free_later(tmp_path: Path) -> None:
+    history = History(f"sqlite:///{tmp_path}/h.sqlite", wait_seconds=0)
     remember(history, [6])
     other = sqlite3.connect(tmp_path / "h.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -11,8 +11,9 @@ from tests.github_server import TOKEN, GitHubServer
 from tests.unit.triggers.samples import facts, policy
 from xops.core.errors import InputError
 from xops.triggers.evaluation import evaluate
-from xops.triggers.measure import source as measuring
+from xops.triggers.measure import source
 from xops.triggers.policy import Policy
+from xops.triggers.proposals import propose
 from xops.triggers.report import chart
 
 NAME = "octo/platform"
@@ -35,8 +36,8 @@ def rules(github: GitHubServer, **values: Any) -> Policy:
 def test_an_activation_has_one_issue_that_is_brought_up_to_date(github: GitHubServer) -> None:
     rule = rules(github)
     first, later = facts([6, 6, 6]), facts([6, 6, 6, 7])
-    (made,) = measuring.propose(rule, evaluate(rule, first, first.as_of))
-    (again,) = measuring.propose(rule, evaluate(rule, later, later.as_of))
+    (made,) = propose(rule, evaluate(rule, first, first.as_of))
+    (again,) = propose(rule, evaluate(rule, later, later.as_of))
     assert (made.done, again.done) == ("created", "updated")
     assert made.number == again.number
     body = github.find(NAME).issues[0]["body"]  # type: ignore[union-attr]
@@ -46,9 +47,9 @@ def test_an_activation_has_one_issue_that_is_brought_up_to_date(github: GitHubSe
 
 def test_nothing_is_written_without_need(github: GitHubServer) -> None:
     quiet = facts([0])
-    assert measuring.propose(rules(github), evaluate(rules(github), quiet, quiet.as_of)) == []
+    assert propose(rules(github), evaluate(rules(github), quiet, quiet.as_of)) == []
     loud = facts([9, 9, 9])
-    assert measuring.propose(policy(), evaluate(policy(), loud, loud.as_of)) == []
+    assert propose(policy(), evaluate(policy(), loud, loud.as_of)) == []
 
 
 def test_github_that_refuses_leaves_every_week_unknown(
@@ -56,7 +57,7 @@ def test_github_that_refuses_leaves_every_week_unknown(
 ) -> None:
     monkeypatch.setenv("XOPS_GITHUB_TOKEN", "ghp_canary")
     as_of = datetime.now(UTC).date()
-    found = measuring.read_or_unknown(rules(github), as_of)
+    found = source.read_or_unknown(rules(github), as_of)
     judged = evaluate(rules(github), found, as_of)
     assert judged.status.exit_code == 11
     assert all(row.value is None for row in judged.triggers if row.kind == "metric")
@@ -65,14 +66,14 @@ def test_github_that_refuses_leaves_every_week_unknown(
 
 def test_github_is_read_for_the_policys_weeks(github: GitHubServer) -> None:
     as_of = date(2026, 3, 16)
-    found = measuring.read(rules(github), as_of)
+    found = source.read(rules(github), as_of)
     assert [row.start for row in found.weeks] == [as_of - timedelta(weeks=n) for n in (4, 3, 2, 1)]
     assert {row.iac_prs for row in found.weeks} == {0}
 
 
 def test_without_repositories_only_files_can_be_judged() -> None:
     with pytest.raises(InputError, match="facts file"):
-        measuring.read_or_unknown(policy(), date(2026, 3, 16))
+        source.read_or_unknown(policy(), date(2026, 3, 16))
 
 
 @pytest.mark.parametrize("values", [[], [None], [6, 6, 6, None, 3]])

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.decision.records import RECORD, record
 from xops.core.errors import InputError
 from xops.core.files.settings import ROOT
-from xops.decision.coverage import Checkout, Coverage, Examined, Standing
+from xops.decision.coverage import Checkout, CheckResult, CheckStatus, Coverage
 
 POLICY = """
 triggers:
@@ -30,7 +30,7 @@ PROJECT = """
 name = "one way"
 """
 
-Examine = Callable[[dict[str, str]], Examined]
+Examine = Callable[[dict[str, str]], CheckResult]
 
 
 @pytest.fixture
@@ -38,6 +38,15 @@ def root(tmp_path: Path) -> Path:
     for name, text in {
         "deployments/triggers.yaml": POLICY,
         "tests/test_a.py": TESTS,
+        "tests/test_k3d.py": "from xops.k3d import start\ndef test_start(): ...",
+        "tests/test_up.py": "from xops.up import start\ndef test_start(): ...",
+        "tests/test_flow.py": "import flows.daily\nfrom xops.parts import Part\ndef test_it(): ...",
+        "xops/__init__.py": "",
+        "xops/k3d.py": "",
+        "xops/up.py": "",
+        "xops/parts/__init__.py": "class Part: ...",
+        "xops/cli/__init__.py": "def main():\n    from xops.up import start",
+        "flows/daily.py": "from xops import parts",
         "terraform/a/tests/a.tftest.hcl": 'run "it_holds" {\n}\n',
         "pyproject.toml": PROJECT,
     }.items():
@@ -56,7 +65,7 @@ def coverage_of(root: Path, *checks: dict[str, str]) -> Coverage:
     return Checkout(root).coverage(record({"claims": claims}))
 
 
-def examined(root: Path, check: dict[str, str]) -> Examined:
+def examined(root: Path, check: dict[str, str]) -> CheckResult:
     return coverage_of(root, check).claims[0].checks[0]
 
 
@@ -67,6 +76,8 @@ def examined(root: Path, check: dict[str, str]) -> Examined:
         {"test": "tests/test_a.py::test_there[one case]"},
         {"test": "tests/test_a.py::TestIt::test_inside"},
         {"test": "terraform/a/tests/a.tftest.hcl::it_holds"},
+        {"test": "tests/test_up.py::test_start"},
+        {"test": "tests/test_flow.py::test_it"},
         {"trigger": "iac_prs"},
         {"import_contract": "one way"},
     ],
@@ -74,34 +85,39 @@ def examined(root: Path, check: dict[str, str]) -> Examined:
 def test_found(examine: Examine, check: dict[str, str]) -> None:
     found = examine(check)
 
-    assert (found.standing, found.why) == (Standing.FOUND, "")
+    assert (found.status, found.why) == (CheckStatus.FOUND, "")
 
 
 @pytest.mark.parametrize(
-    ("check", "standing", "why"),
+    ("check", "status", "why"),
     [
-        ({"test": "tests/test_a.py::test_inside"}, Standing.MISSING, "no test of this name"),
-        ({"test": "tests/test_b.py::test_there"}, Standing.MISSING, "no file tests/test_b.py"),
-        ({"test": "terraform/a/tests/a.tftest.hcl::it"}, Standing.MISSING, "no test of this"),
-        ({"import_contract": "two ways"}, Standing.MISSING, "no contract of this name"),
-        ({"trigger": "edge"}, Standing.DIFFERS, "the policy Module Addition"),
-        ({"trigger": "team_size"}, Standing.DIFFERS, "above 3, the policy above 4"),
-        ({"trigger": "second_cloud"}, Standing.DIFFERS, "the one is counted, the other declared"),
+        ({"test": "tests/test_a.py::test_inside"}, CheckStatus.MISSING, "no test of this name"),
+        ({"test": "tests/test_b.py::test_there"}, CheckStatus.MISSING, "no file tests/test_b.py"),
+        ({"test": "terraform/a/tests/a.tftest.hcl::it"}, CheckStatus.MISSING, "no test of this"),
+        ({"test": "tests/test_k3d.py::test_start"}, CheckStatus.UNREACHED, "reaches xops.k3d"),
+        ({"import_contract": "two ways"}, CheckStatus.MISSING, "no contract of this name"),
+        ({"trigger": "edge"}, CheckStatus.DIFFERS, "the policy Module Addition"),
+        ({"trigger": "team_size"}, CheckStatus.DIFFERS, "above 3, the policy above 4"),
+        (
+            {"trigger": "second_cloud"},
+            CheckStatus.DIFFERS,
+            "the one is counted, the other declared",
+        ),
     ],
 )
 def test_not_as_the_claim_says(
-    examine: Examine, check: dict[str, str], standing: Standing, why: str
+    examine: Examine, check: dict[str, str], status: CheckStatus, why: str
 ) -> None:
     found = examine(check)
 
-    assert found.standing is standing
+    assert found.status is status
     assert why in found.why
 
 
 def test_a_trigger_without_a_policy_is_missing(root: Path) -> None:
     (root / "deployments" / "triggers.yaml").write_text("triggers: {}")
 
-    assert examined(root, {"trigger": "edge"}).standing is Standing.MISSING
+    assert examined(root, {"trigger": "edge"}).status is CheckStatus.MISSING
 
 
 def test_a_policy_that_cannot_be_read_is_an_error(root: Path) -> None:
@@ -146,4 +162,12 @@ def test_every_check_of_the_record_is_there() -> None:
     assert coverage.unknown == 0
     without = [claim for claim in coverage.claims if not claim.is_covered]
     assert all(claim.unchecked for claim in without)
-    assert coverage.share == 1 - Fraction(len(without), len(coverage.claims))
+    assert (coverage.covered, coverage.share) == (10, Fraction(10, 16))
+    assert "local_cluster" in {claim.name for claim in without}
+
+
+def test_a_test_of_what_nobody_can_run_leaves_the_claim_uncovered(root: Path) -> None:
+    coverage = coverage_of(root, {"test": "tests/test_k3d.py::test_start"})
+
+    assert coverage.covered == 0
+    assert [name for name, _ in coverage.broken] == ["it"]

@@ -10,9 +10,9 @@ import pytest
 
 from tests.unit.decision.records import PUBLISHED, RECORD, record
 from xops.decision import outputs
-from xops.decision.coverage import CheckedClaim, Coverage, Examined, Standing
-from xops.decision.record import Check
-from xops.decision.scoring import Figure, ScoreReport, Verdict, judged, score
+from xops.decision.coverage import CheckedClaim, CheckResult, CheckStatus, Coverage
+from xops.decision.record import CheckByPolicy
+from xops.decision.scoring import Figure, FigureVerdict, ScoreReport, compare, score
 
 DAY = date(2026, 11, 24)
 NOTHING = Coverage(())
@@ -29,7 +29,7 @@ def of(values: dict[str, Any]) -> ScoreReport:
 
 def test_the_consensus_follows_from_equal_weights(report: ScoreReport) -> None:
     assert report.consensus.recomputed == Fraction("87.0625")
-    assert report.consensus.verdict is Verdict.FOLLOWS
+    assert report.consensus.verdict is FigureVerdict.FOLLOWS
     assert report.agents.consistent.contains(report.agents.used)
 
 
@@ -42,7 +42,7 @@ def test_the_plain_averages_differ_from_the_stated_ones(report: ScoreReport) -> 
         "hybrid": Fraction(540, 6),
     }
     assert [row.stated for row in rows.values()] == [Decimal(s) for s in ("88.5", "60.3", "89.8")]
-    assert {row.verdict for row in rows.values()} == {Verdict.DIFFERS}
+    assert {row.verdict for row in rows.values()} == {FigureVerdict.DIFFERS}
 
 
 def test_one_set_of_weights_gives_all_stated_averages_but_not_the_equal_one(
@@ -61,9 +61,9 @@ def test_only_the_option_that_the_agents_scored_is_recomputed(report: ScoreRepor
     rows = {row.option: row for row in report.options}
 
     assert {name: row.score.verdict for name, row in rows.items()} == {
-        "A": Verdict.UNKNOWN,
-        "B": Verdict.UNKNOWN,
-        "C": Verdict.FOLLOWS,
+        "A": FigureVerdict.UNKNOWN,
+        "B": FigureVerdict.UNKNOWN,
+        "C": FigureVerdict.FOLLOWS,
     }
     assert rows["A"].score.recomputed is None
 
@@ -76,10 +76,10 @@ def test_no_weights_of_the_pillars_give_the_options_scores(report: ScoreReport) 
 
 
 def test_the_budget_does_not_follow(report: ScoreReport) -> None:
-    assert report.budget.verdict is Verdict.DIFFERS
+    assert report.budget.verdict is FigureVerdict.DIFFERS
     assert report.budget.to_json() | {"excess": 0.485667} == report.budget.to_json()
     assert report.budget.to_json()["recomputed"] == "267.42"
-    assert report.budget.to_json()["record_s_own_inputs"] is None
+    assert report.budget.to_json()["record_inputs"] is None
 
 
 def test_unknown_is_null_in_json_and_never_zero(report: ScoreReport) -> None:
@@ -91,6 +91,25 @@ def test_unknown_is_null_in_json_and_never_zero(report: ScoreReport) -> None:
     assert report.to_json()["coverage"] == {
         "claims": 0, "covered": 0, "unknown": 0, "share": None, "rows": [],
     }  # fmt: skip
+
+
+def test_weights_that_are_not_published_are_said_to_be_assumed(report: ScoreReport) -> None:
+    sections = outputs.score_sections(report)
+
+    for weighting, section in ((report.agents, sections[2]), (report.pillar_weights, sections[4])):
+        assert weighting.published is False
+        assert weighting.to_json()["basis"] == "assumed equal"
+        assert section.head[1] == "assumed"
+        assert any("ASSUMED" in note for note in section.notes)
+
+
+def test_the_agents_weights_are_published_where_the_record_has_them() -> None:
+    weights = {"PO": "0.4", "CA": "0.2", "MEE": "0.2", "IE": "0.2"}
+    report = of({"agents.weights": weights})
+
+    assert report.agents.to_json()["basis"] == "published"
+    assert report.consensus.recomputed == Fraction("84.9")
+    assert "ASSUMED" not in outputs.text([outputs.score_sections(report)[2]])
 
 
 def test_published_weights_are_used_and_said_to_be() -> None:
@@ -121,7 +140,7 @@ def test_a_review_is_overdue_after_its_day(day: str, left: int, overdue: bool) -
 
 
 def test_a_check_that_is_not_there_needs_a_person(report: ScoreReport) -> None:
-    gone = Examined(Check(trigger="edge"), Standing.MISSING, "gone")
+    gone = CheckResult(CheckByPolicy(trigger="edge"), CheckStatus.MISSING, "gone")
     broken = Coverage((CheckedClaim("edge", "says", (gone,), None),))
 
     assert replace(report, coverage=broken).needs_a_person
@@ -130,15 +149,15 @@ def test_a_check_that_is_not_there_needs_a_person(report: ScoreReport) -> None:
 @pytest.mark.parametrize(
     ("exact", "verdict"),
     [
-        (None, Verdict.UNKNOWN),
-        ("87.05", Verdict.FOLLOWS),
-        ("87.149", Verdict.FOLLOWS),
-        ("87.151", Verdict.DIFFERS),
-        ("0", Verdict.DIFFERS),
+        (None, FigureVerdict.UNKNOWN),
+        ("87.05", FigureVerdict.FOLLOWS),
+        ("87.149", FigureVerdict.FOLLOWS),
+        ("87.151", FigureVerdict.DIFFERS),
+        ("0", FigureVerdict.DIFFERS),
     ],
 )
-def test_verdicts(exact: str | None, verdict: Verdict) -> None:
-    assert judged(Decimal("87.1"), None if exact is None else Fraction(exact)) is verdict
+def test_verdicts(exact: str | None, verdict: FigureVerdict) -> None:
+    assert compare(Decimal("87.1"), None if exact is None else Fraction(exact)) is verdict
 
 
 def test_without_a_span_nothing_is_said_about_other_weights() -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.decision.records import RECORD, record
+from tests.unit.decision.records import PUBLISHED, RECORD, record
 from xops.decision import outputs
-from xops.decision.sensitivity import SEED, Sensitivity, drawn, sensitivity
+from xops.decision.sensitivity import SEED, Sensitivity, draw_weightings, sensitivity
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,14 @@ def test_ten_thousand_draws_agree_with_the_exact_probability(found: Sensitivity)
     assert abs(share.share - exact) < 4 * share.standard_error
 
 
+def test_weights_are_said_to_be_published_only_where_they_are(found: Sensitivity) -> None:
+    published = of({"pillars.weights": PUBLISHED})
+
+    for each, basis in ((found, "assumed equal"), (published, "published")):
+        weights: Any = each.to_json()["weights"]
+        assert weights["basis"] == basis
+
+
 def test_the_same_seed_gives_the_same_answer_and_is_said(found: Sensitivity) -> None:
     again = sensitivity(RECORD)
 
@@ -110,14 +118,14 @@ def test_with_two_criteria_the_share_is_a_length(first: int, second: int, seed: 
     # One option scores only in the first criterion, one in the second: it is a cut of a line.
     scores = [(Fraction(first), Fraction(0)), (Fraction(0), Fraction(second))]
     exact = first / (first + second)
-    draws = drawn(["x", "y"], scores, 2000, seed)
+    draws = draw_weightings(["x", "y"], scores, 2000, seed)
 
     assert abs(draws.wins["x"].share - exact) < 6 * sqrt(exact * (1 - exact) / 2000)
     assert sum(share.count for share in draws.wins.values()) + draws.ties == 2000
 
 
 def test_equal_options_tie_always() -> None:
-    draws = drawn(["x", "y"], [(Fraction(1), Fraction(2))] * 2, 50, 0)
+    draws = draw_weightings(["x", "y"], [(Fraction(1), Fraction(2))] * 2, 50, 0)
 
     assert draws.ties == 50
     assert [share.count for share in draws.wins.values()] == [0, 0]

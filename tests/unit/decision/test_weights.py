@@ -40,53 +40,58 @@ def ints(*values: int) -> Vector:
 
 # Regions
 
+NEAR = Fraction(1, 10**8)
+"""What the solver may be off by: figures are shown to six decimals at most."""
+
 
 @few
 @given(st.data())
 def test_a_weighting_lies_in_the_region_of_its_own_sums(data: st.DataObject) -> None:
     size = data.draw(SIZES)
-    weights, other = data.draw(weightings(size)), data.draw(vectors(size))
-    half = Fraction(data.draw(st.integers(0, 20)), 10)
-    region = Region.of_all(size)
+    weights = data.draw(weightings(size))
+    half = Fraction(data.draw(st.integers(1, 20)), 10)
+    region = Region(size)
     for values in data.draw(st.lists(vectors(size), max_size=3)):
         known = dot(weights, values)
         region = region.within(values, known - half, known + half)
 
     assert region.contains(weights)
-    spans = [*region.spans(), region.span(other)]
-    for span, seen in zip(spans, [*weights, dot(weights, other)], strict=True):
-        assert span is not None
-        assert span[0] <= seen <= span[1]
+    assert not region.is_empty
+    for span, seen in zip(region.spans(), weights, strict=True):
+        assert span[0] - NEAR <= seen <= span[1] + NEAR
 
 
 @few
 @given(st.data())
-def test_every_corner_is_a_weighting_within_all_limits(data: st.DataObject) -> None:
+def test_the_example_is_a_weighting_within_all_bands(data: st.DataObject) -> None:
     size = data.draw(SIZES)
-    limits = data.draw(st.lists(st.tuples(vectors(size), st.integers(0, 20)), max_size=3))
-    region = Region.of_all(size)
-    for values, bound in limits:
-        region = region.at_least(values, Fraction(bound))
+    bands = data.draw(st.lists(st.tuples(vectors(size), st.integers(0, 20)), max_size=3))
+    region = Region(size)
+    for values, low in bands:
+        region = region.within(values, Fraction(low), Fraction(low + 3))
+    example = region.example()
 
-    for corner in region.corners:
-        assert sum(corner) == 1
-        assert min(corner) >= 0
-        assert all(dot(corner, values) >= bound for values, bound in limits)
-    assert (region.example() is None) == region.is_empty
-    assert all(region.contains(example) for example in [region.example()] if example)
+    assert (example is None) == region.is_empty == (region.spans() == [])
+    if example is not None:
+        assert abs(sum(example, Fraction(-1))) < NEAR
+        assert min(example) >= 0
+        assert all(low - NEAR <= dot(example, values) <= low + 3 + NEAR for values, low in bands)
 
 
 def test_a_sum_that_no_weights_give_leaves_none() -> None:
-    region = Region.of_all(2).within(ints(55, 65), Fraction(71), Fraction(72))
+    region = Region(2).within(ints(55, 65), Fraction(71), Fraction(72))
 
     assert region.is_empty
     assert region.spans() == []
-    assert region.span(ints(1, 2)) is None
     assert region.example() is None
 
 
-def test_a_limit_that_touches_leaves_one_corner() -> None:
-    assert Region.of_all(3).at_least(ints(1, 5, 2), Fraction(5)).corners == (ints(0, 1, 0),)
+def test_a_limit_that_touches_leaves_one_weighting() -> None:
+    none, all_ = ints(0, 1)
+    region = Region(3).within(ints(1, 5, 2), Fraction(5), Fraction(9))
+
+    assert region.spans() == [(none, none), (all_, all_), (none, none)]
+    assert region.example() == ints(0, 1, 0)
 
 
 def enumerated(columns: list[Vector], bands: list[tuple[Fraction, Fraction]]) -> Iterator[Any]:
@@ -107,18 +112,18 @@ def enumerated(columns: list[Vector], bands: list[tuple[Fraction, Fraction]]) ->
     yield from points[(points @ table.T >= limits - 1e-9).all(axis=1)]
 
 
-def test_the_corners_of_the_record_are_those_that_enumeration_finds() -> None:
+def test_the_ends_of_the_record_are_those_that_enumeration_finds() -> None:
     columns = RECORD.pillar_scores()
     stated = [RECORD.pillars.stated_average[row.column] for row in RECORD.options.values()]
-    region = Region.of_all(6)
+    region = Region(6)
     for column, figure in zip(columns, stated, strict=True):
         region = region.within(column, *band(figure))
 
-    expected = {
-        tuple((np.round(p, 6) + 0.0).tolist()) for p in enumerated(columns, list(map(band, stated)))
-    }
-    assert {tuple(round(float(w), 6) for w in corner) for corner in region.corners} == expected
-    assert len(expected) == 32
+    corners = np.array([*enumerated(columns, list(map(band, stated)))])
+    expected = [*corners.min(axis=0), *corners.max(axis=0)]
+    spans = region.spans()
+    found = [*(float(low) for low, _ in spans), *(float(high) for _, high in spans)]
+    assert found == pytest.approx(expected, abs=1e-8)
 
 
 # Flips

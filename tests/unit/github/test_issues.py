@@ -3,11 +3,11 @@
 import pytest
 
 from xops.core.errors import InputError
-from xops.github.issues import BODY_LIMIT, Notice
+from xops.github.issues import BODY_LIMIT, IssueDraft
 
 
 def test_the_mark_is_hidden_and_at_the_end() -> None:
-    notice = Notice("trigger/iac_prs/2026-11-02", "Title", "Body\n\n", ("xops-trigger",))
+    notice = IssueDraft("trigger/iac_prs/2026-11-02", "Title", "Body\n\n", ("xops-trigger",))
     assert notice.marked == "Body\n\n<!-- xops:trigger/iac_prs/2026-11-02 -->\n"
 
 
@@ -25,4 +25,4 @@ def test_what_could_not_be_found_again_or_is_too_long_is_refused(
     key: str, body: str, labels: tuple[str, ...]
 ) -> None:
     with pytest.raises(InputError):
-        Notice(key, "Title", body, labels)
+        IssueDraft(key, "Title", body, labels)

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from xops.triggers.facts import Facts
 from xops.triggers.machine import Reading, State, fold
-from xops.triggers.policy import Policy, Trigger
+from xops.triggers.policy import MetricTrigger, Policy, Trigger
 
 MONDAY = date(2025, 9, 15)
 WEEK = timedelta(days=7)
@@ -45,7 +47,13 @@ POLICY: dict[str, Any] = {
 
 
 def trigger(base: dict[str, Any] = IAC_PRS, **values: Any) -> Trigger:
-    return Trigger.model_validate({**base, **values})
+    return TypeAdapter[Trigger](Trigger).validate_python({**base, **values})
+
+
+def metric(base: dict[str, Any] = IAC_PRS, **values: Any) -> MetricTrigger:
+    found = trigger(base, **values)
+    assert isinstance(found, MetricTrigger)
+    return found
 
 
 def policy(**values: Any) -> Policy:

@@ -18,7 +18,7 @@ from tests.unit.triggers.samples import (
     week,
 )
 from xops.core.errors import InputError
-from xops.triggers.evaluation import Evaluation, Status, Verdict, evaluate
+from xops.triggers.evaluation import Evaluation, TriggerStatus, TriggerVerdict, evaluate
 from xops.triggers.facts import Facts
 from xops.triggers.machine import Phase
 from xops.triggers.report import text as outputs
@@ -28,7 +28,7 @@ def judged(found: Facts, as_of: date | None = None, **values: Any) -> Evaluation
     return evaluate(policy(**values), found, as_of or found.as_of)
 
 
-def verdict(found: Evaluation, name: str = "iac_prs") -> Verdict:
+def verdict(found: Evaluation, name: str = "iac_prs") -> TriggerVerdict:
     return next(row for row in found.triggers if row.trigger == name)
 
 
@@ -43,14 +43,14 @@ def test_five_pull_requests_are_not_above_five_and_six_are(value: int, active: b
 def test_three_engineers_are_not_above_three_and_four_are(value: int, active: bool) -> None:
     found = judged(facts([0], engineers=value))
     assert verdict(found, "team_size").active is active
-    assert found.status is (Status.ACTIVE if active else Status.INACTIVE)
+    assert found.status is (TriggerStatus.ACTIVE if active else TriggerStatus.INACTIVE)
 
 
 def test_a_missing_week_is_unknown_and_never_0() -> None:
     found = judged(facts([9, 9, None]))
     row = verdict(found)
     assert (row.value, row.phase, row.insufficient) == (None, Phase.PENDING, True)
-    assert found.status is Status.INSUFFICIENT_DATA
+    assert found.status is TriggerStatus.INSUFFICIENT_DATA
     assert found.to_json()["exit_code"] == 11
     assert "GitHub answered 502" in row.warnings[0]
     assert outputs.table(found)[0]["value"] == "unknown"
@@ -62,7 +62,7 @@ def test_a_gap_between_weeks_is_unknown() -> None:
 
 
 def test_facts_without_a_week_are_insufficient() -> None:
-    assert judged(facts([])).status is Status.INSUFFICIENT_DATA
+    assert judged(facts([])).status is TriggerStatus.INSUFFICIENT_DATA
 
 
 def test_facts_older_than_the_day_are_insufficient() -> None:
@@ -76,7 +76,7 @@ def test_facts_older_than_the_day_are_insufficient() -> None:
 def test_what_is_active_outweighs_what_is_unknown() -> None:
     found = judged(facts([None], engineers=4))
     assert verdict(found).insufficient
-    assert found.status is Status.ACTIVE
+    assert found.status is TriggerStatus.ACTIVE
 
 
 def test_the_past_can_be_judged_with_later_facts() -> None:

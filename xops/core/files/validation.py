@@ -7,7 +7,7 @@ from functools import cache
 from typing import Annotated
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 Loc = tuple[int | str, ...]
@@ -37,6 +37,20 @@ class Model(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, validate_default=True
     )
+
+
+def absent(why: str) -> BeforeValidator:
+    """For a key that goes with another member of a union: null, or an error that says why.
+
+    Documents of earlier releases hold such keys as null.
+    """
+
+    def refuse(value: object) -> object:
+        if value is not None:
+            raise ValueError(why)
+        return value
+
+    return BeforeValidator(refuse)
 
 
 def error_details(

@@ -6,7 +6,7 @@ hash of an entry covers that of the entry before it. The database itself refuses
 delete an entry.
 
 A week is entered once. A week that was unknown may be entered again when it is known: as another
-revision, together with the weeks after it. Notices wait in an outbox until they were sent.
+revision, together with the weeks after it. Events wait in an outbox until they were sent.
 """
 
 from __future__ import annotations
@@ -15,29 +15,23 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any, Literal, Self
 from uuid import UUID
 
 import sqlalchemy as sql
 from pydantic import AwareDatetime
-from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.engine import Connection
 
-from xops.core.errors import PermanentError, TemporaryError
+from xops.core.database import WAIT_SECONDS, Database, Schema, SchemaStep
 from xops.core.files import settings
+from xops.core.files.canonical_json import digest_of
 from xops.core.files.validation import Model
-from xops.triggers.facts import digest
+from xops.core.outbox import Outbox, outbox_table
 from xops.triggers.machine import Reading, State
 
 VARIABLE = "XOPS_TRIGGERS_HISTORY"
 """The environment variable that holds the database's URL, which may hold a password."""
-
-_WAIT_SECONDS = 30.0
 
 _tables = sql.MetaData()
 _documents = sql.Table(
@@ -59,14 +53,7 @@ _entries = sql.Table(
     sql.Column("body", sql.Text, nullable=False),
     sql.UniqueConstraint("trigger_name", "kind", "period", "revision"),
 )
-_outbox = sql.Table(
-    "xops_trigger_outbox",
-    _tables,
-    sql.Column("id", sql.String(36), primary_key=True),
-    sql.Column("sequence", sql.Integer, nullable=False),
-    sql.Column("body", sql.Text, nullable=False),
-    sql.Column("sent_at", sql.String(40)),
-)
+_outbox = outbox_table("xops_trigger_outbox", _tables)
 
 _GUARDS = {
     "sqlite": tuple(
@@ -86,7 +73,19 @@ _GUARDS = {
     ),
 }
 
-_UNREACHABLE = f"See that the database runs and that {VARIABLE} names it; then run it again."
+
+def _create_tables(connection: Connection) -> None:
+    _tables.create_all(connection)
+    for guard in _GUARDS[connection.dialect.name]:
+        connection.exec_driver_sql(guard)
+
+
+SCHEMA = Schema(
+    "triggers",
+    (SchemaStep("entries, documents and the outbox of events", _create_tables),),
+    first_table=_outbox.name,
+)
+"""The tables as they are since the first release: it noted no version."""
 
 
 class Entry(Model):
@@ -107,17 +106,17 @@ class Entry(Model):
     previous: str
     hash: str = ""
 
-    def sealed(self) -> Self:
+    def with_hash(self) -> Self:
         """The entry with its hash."""
-        return self.model_copy(update={"hash": self.seal()})
+        return self.model_copy(update={"hash": self.compute_hash()})
 
-    def seal(self) -> str:
+    def compute_hash(self) -> str:
         """SHA-256 (hex) of all but the hash itself."""
-        return digest(self.model_dump(mode="json", exclude={"hash"}))
+        return digest_of(self.model_dump(mode="json", exclude={"hash"}))
 
 
-class Notice(Model):
-    """An event to be emitted once: `id` is the same however often it is sent."""
+class TriggerEvent(Model):
+    """What is to be emitted once: `id` is the same however often it is sent."""
 
     id: UUID
     name: str
@@ -130,14 +129,7 @@ class Ledger:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._prepare()
-
-    def _prepare(self) -> None:
-        if sql.inspect(self._connection).has_table(_outbox.name):
-            return
-        _tables.create_all(self._connection)
-        for guard in _GUARDS[self._connection.dialect.name]:
-            self._connection.exec_driver_sql(guard)
+        self._outbox = Outbox(connection, _outbox)
 
     def last(self) -> Entry | None:
         """The latest entry of any trigger."""
@@ -164,7 +156,7 @@ class Ledger:
         """
         last = self.last()
         number, previous = (last.sequence + 1, last.hash) if last else (1, "")
-        made = entry.model_copy(update={"sequence": number, "previous": previous}).sealed()
+        made = entry.model_copy(update={"sequence": number, "previous": previous}).with_hash()
         row = {
             "sequence": made.sequence,
             "trigger_name": made.trigger,
@@ -179,7 +171,7 @@ class Ledger:
 
     def keep(self, kind: Literal["facts", "policy"], document: Any) -> str:
         """Keep a JSON document under its hash, once; the hash."""
-        name = digest(document)
+        name = digest_of(document)
         if self.document(name) is None:
             body = zlib.compress(json.dumps(document, ensure_ascii=False).encode())
             row = {"hash": name, "kind": kind, "body": body}
@@ -192,23 +184,22 @@ class Ledger:
         body = self._connection.execute(wanted).scalar()
         return None if body is None else json.loads(zlib.decompress(body))
 
-    def post(self, notice: Notice, sequence: int) -> None:
-        """Put a notice into the outbox, unless it was put there before."""
-        known = sql.select(_outbox.c.id).where(_outbox.c.id == str(notice.id))
-        if self._connection.execute(known).first() is None:
-            row = {"id": str(notice.id), "sequence": sequence, "body": notice.model_dump_json()}
-            self._connection.execute(_outbox.insert().values(row))
+    def post(self, event: TriggerEvent) -> None:
+        """Put an event into the outbox, unless it was put there before."""
+        self._outbox.post(event.id, event.model_dump_json())
 
-    def pending(self) -> list[Notice]:
-        """The notices that were not sent, oldest first."""
-        unsent = sql.select(_outbox.c.body).where(_outbox.c.sent_at.is_(None))
-        bodies = self._connection.execute(unsent.order_by(_outbox.c.sequence)).scalars()
-        return [Notice.model_validate_json(body) for body in bodies]
+    def pending(self) -> list[TriggerEvent]:
+        """The events that were not sent, oldest first."""
+        return [TriggerEvent.model_validate_json(body) for body in self._outbox.pending()]
 
-    def sent(self, notice: UUID, at: datetime) -> None:
-        """Take a notice out of the outbox: it was sent."""
-        row = _outbox.update().where(_outbox.c.id == str(notice))
-        self._connection.execute(row.values(sent_at=at.isoformat()))
+    def mark_sent(self, event: UUID, at: datetime) -> None:
+        """Take an event out of the outbox: it was sent."""
+        self._outbox.mark_sent(event, at)
+
+    def documents(self) -> Iterator[tuple[str, Any]]:
+        """Each document that is kept, with the hash it is kept under."""
+        for row in self._connection.execute(sql.select(_documents)):
+            yield row.hash, json.loads(zlib.decompress(row.body))
 
 
 def _entry(row: Any) -> Entry:
@@ -216,13 +207,23 @@ def _entry(row: Any) -> Entry:
 
 
 class History:
-    """The store. Every use of it is one transaction that excludes all others."""
+    """The store. Every use of it is one transaction that excludes all others.
 
-    def __init__(self, url: str) -> None:
-        self._url = _parsed(url)
+    Args:
+        url: of a SQLite or PostgreSQL database.
+        wait_seconds: how long a connection and the transactions of others are waited for.
+
+    Raises:
+        PermanentError: the URL names no such database.
+    """
+
+    def __init__(self, url: str, *, wait_seconds: float = WAIT_SECONDS) -> None:
+        self._database = Database(
+            url, SCHEMA, title="history", variable=VARIABLE, wait_seconds=wait_seconds
+        )
 
     def __str__(self) -> str:
-        return self._url.render_as_string(hide_password=True)
+        return str(self._database)
 
     @classmethod
     def open(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -236,94 +237,14 @@ class History:
 
         Raises:
             TemporaryError: the database does not answer, or is locked for too long.
-            PermanentError: it refuses what is asked of it.
+            PermanentError: it refuses what is asked of it, or a newer release made its tables.
         """
-        with self._translated():
-            if self._url.get_backend_name() == "sqlite":
-                return self._in_sqlite(work)
-            return self._in_postgresql(work)
+        return self._database.transact(lambda connection: work(Ledger(connection)))
 
-    def _in_sqlite[Result](self, work: Callable[[Ledger], Result]) -> Result:
-        if self._url.database:
-            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        engine = sql.create_engine(
-            self._url, poolclass=NullPool, connect_args={"timeout": _WAIT_SECONDS}
-        )
-        event.listen(engine, "connect", _no_implicit_begin)
-        event.listen(engine, "begin", _begin_immediate)
-        with engine.begin() as connection:
-            return work(Ledger(connection))
+    def pending_events(self) -> list[TriggerEvent]:
+        """The events that wait to be sent, oldest first."""
+        return self.transact(lambda ledger: ledger.pending())
 
-    def _in_postgresql[Result](self, work: Callable[[Ledger], Result]) -> Result:
-        from xops.triggers import postgresql
-
-        try:
-            return postgresql.transact(self._url, _WAIT_SECONDS, lambda c: work(Ledger(c)))
-        except postgresql.ServerError as error:
-            text = str(error).splitlines()[0]
-            if _passes(error.sqlstate):
-                raise self._unreachable(text) from error
-            raise self._refused(text) from error
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            text = str(error.orig or error).splitlines()[0]
-            if _may_pass(error):
-                raise self._unreachable(text) from error
-            raise self._refused(text) from error
-        except SQLAlchemyError as error:
-            raise self._refused(str(error).splitlines()[0]) from error
-        except OSError as error:  # no connection, or none in time
-            raise self._unreachable(str(error) or type(error).__name__) from error
-
-    def _unreachable(self, found: str) -> TemporaryError:
-        return TemporaryError(f"opening the history {self}", found, _UNREACHABLE)
-
-    def _refused(self, found: str) -> PermanentError:
-        remedy = "See that the account may create tables and insert, and that nobody changed them."
-        return PermanentError(f"using the history {self}", found, remedy)
-
-
-def _parsed(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise _not_a_url() from error
-    if parsed.get_backend_name() not in _GUARDS:
-        raise _not_a_url()
-    is_server = parsed.get_backend_name() == "postgresql"
-    return parsed.set(drivername="postgresql+asyncpg") if is_server else parsed
-
-
-def _not_a_url() -> PermanentError:
-    return PermanentError(
-        "opening the history",
-        f"{VARIABLE} is no URL of a SQLite or PostgreSQL database",
-        "Write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.",
-    )
-
-
-def _may_pass(error: DBAPIError) -> bool:
-    """Whether it is about reaching the database, or about waiting for others."""
-    state = str(getattr(error.orig, "sqlstate", "") or "")
-    return isinstance(error, OperationalError) or _passes(state)
-
-
-def _passes(sqlstate: str) -> bool:
-    """Lock not available, connection, rollback, resources, operator.
-
-    Source: PostgreSQL's manual, appendix A.
-    """
-    return sqlstate == "55P03" or sqlstate[:2] in ("08", "40", "53", "57")
-
-
-def _no_implicit_begin(connection: Any, _record: object) -> None:
-    # The driver would begin a transaction only at the first write: too late to exclude others.
-    connection.isolation_level = None
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    def mark_sent(self, event: UUID, now: datetime) -> None:
+        """Say that an event was sent."""
+        self.transact(lambda ledger: ledger.mark_sent(event, now))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 
 from xops.github.people import Directory
-from xops.github.records import PullRequest
+from xops.github.records import MergedPullRequest
 from xops.triggers.facts import Bucket
 from xops.triggers.measure.paths import Kind
 
@@ -35,7 +35,7 @@ _BUMP_TITLE = re.compile(
 _CARRY_IMAGES = frozenset[str]({Kind.HELM, Kind.KUSTOMIZE, Kind.KUBERNETES, Kind.ARGO, Kind.FLUX})
 
 
-def bucket(request: PullRequest, kinds: Collection[str], directory: Directory) -> Bucket:
+def bucket(request: MergedPullRequest, kinds: Collection[str], directory: Directory) -> Bucket:
     """Where it is counted.
 
     Args:
@@ -50,14 +50,14 @@ def bucket(request: PullRequest, kinds: Collection[str], directory: Directory) -
     return Bucket.IMAGE_BUMP if _is_image_bump(request, kinds) else Bucket.COUNTED
 
 
-def _is_image_bump(request: PullRequest, kinds: Collection[str]) -> bool:
+def _is_image_bump(request: MergedPullRequest, kinds: Collection[str]) -> bool:
     """Whether it says so, and does nothing else: lines replaced one by one, where images stand."""
     says_so = _BUMP_BRANCH.match(request.head) or _BUMP_TITLE.search(request.title)
     replaced = request.additions == request.deletions
     return bool(says_so) and replaced and _CARRY_IMAGES.issuperset(kinds)
 
 
-def shown(matched: Mapping[str, str], most: int = 5) -> tuple[str, ...]:
+def deciding_paths(matched: Mapping[str, str], most: int = 5) -> tuple[str, ...]:
     """A few of the paths that decided, for evidence; one of each kind first."""
     first_of_kind = {kind: path for path, kind in reversed(list(matched.items()))}
     return tuple(dict.fromkeys([*first_of_kind.values(), *matched]))[:most]

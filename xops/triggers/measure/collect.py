@@ -15,15 +15,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from xops.core.errors import Finding, InputError, PermanentError, XopsError
-from xops.core.files import settings
-from xops.github.access import Access, App
+from xops.core.errors import PermanentError, XopsError
 from xops.github.client import Client
 from xops.github.people import Aliases, Directory, Person, roster_size
 from xops.github.pull_requests import merged_counts, read_all_paths
-from xops.github.records import PullRequest as Merged
-from xops.github.records import Store
-from xops.github.repositories import OF_ONE_REPOSITORY, Reader, Reading
+from xops.github.records import MergedPullRequest, Store
+from xops.github.repositories import OF_ONE_REPOSITORY, Reader, RepositorySnapshot
+from xops.triggers.connection import cache, github_section
 from xops.triggers.facts import (
     WEEK,
     Bucket,
@@ -32,7 +30,7 @@ from xops.triggers.facts import (
     Facts,
     Mandate,
     People,
-    PullRequest,
+    PullRequestEvidence,
     RepositoryWeek,
     Week,
     last_week,
@@ -46,35 +44,6 @@ logger = logging.getLogger(__name__)
 
 DAYS28 = timedelta(days=28)
 DAYS90 = timedelta(days=90)
-
-
-def cache() -> Path:
-    """Where what was read from GitHub is kept; it can be deleted at any time."""
-    return settings.home() / "cache" / "github"
-
-
-def access(github: GitHub) -> Access:
-    """The policy's address and credential, as the client takes them."""
-    credential = github.credential
-    app = App(credential.app_id, credential.installation_id) if credential.app_id else None
-    return Access(api_url=github.api_url, credential=credential, app=app)
-
-
-def connect(policy: Policy, folder: Path | None = None) -> Client:
-    """A client with the policy's credential.
-
-    Args:
-        policy: with a `github` section.
-        folder: where answers are kept; `cache()` by default.
-
-    Raises:
-        InputError: there is no such section.
-        PermanentError: there is no credential where it says, or others may read it.
-        AccessError, NotVisibleError: the App is not installed on the first repository.
-    """
-    github = _github(policy)
-    kept = (folder or cache()) / "etags"
-    return Client(access(github), folder=kept, installed_on=github.repositories[0])
 
 
 def collect(
@@ -103,19 +72,19 @@ def collect(
         AccessError: the credential is refused.
         LimitError: a limit outlasts the patience. Run again: it goes on from there.
     """
-    github = _github(policy)
-    declared = _declared(policy, log)
+    github = github_section(policy)
+    declared = _read_declared(policy, log)
     zone = ZoneInfo(policy.timezone)
     span = _Span.until(last_week(as_of), github.weeks, zone)
     store = Store((folder or cache()) / "repositories", github.api_url)
     directory = Directory(Aliases.load(policy.people.aliases), github.bots)
-    readings = Reader(client, store, now).read(github.repositories, span.since)
-    count = _Count(readings, github, Classifier(github.kinds), directory, client, store)
+    snapshots = Reader(client, store, now).read(github.repositories, span.since)
+    count = _Count(snapshots, github, Classifier(github.kinds), directory, client, store)
     weeks = [count.week(start, zone) for start in span.weeks]
-    team = _Team(readings, directory, policy, span.since)
+    team = _Team(snapshots, directory, policy, span.since)
     ends = [week_bounds(start, zone)[1] for start in span.weeks]
     measured = [team.engineers(end) for end in ends]
-    notes = list(_notes(readings, client, ends[-1] if cross_check else None, zone, count))
+    notes = list(_notes(snapshots, client, ends[-1] if cross_check else None, zone, count))
     return Facts(
         api_version="xops/v1",
         generated_at=now(),
@@ -123,13 +92,13 @@ def collect(
         timezone=policy.timezone,
         source="github",
         weeks=tuple(
-            week.model_copy(update={"engineers": _briefly(found)})
+            week.model_copy(update={"engineers": _without_people(found)})
             for week, found in zip(weeks, measured, strict=True)
         ),
         engineers=measured[-1],
         mandates=declared.mandates,
         mandates_reason=declared.reason,
-        completeness=_completeness(readings, client, count, notes),
+        completeness=_completeness(snapshots, client, count, notes),
     )
 
 
@@ -141,8 +110,8 @@ def unknown(policy: Policy, as_of: date, error: XopsError, now: datetime) -> Fac
     Raises:
         InputError: a mandate is wrong.
     """
-    declared = _declared(policy, None)
-    span = _Span.until(last_week(as_of), _github(policy).weeks, ZoneInfo(policy.timezone))
+    declared = _read_declared(policy, None)
+    span = _Span.until(last_week(as_of), github_section(policy).weeks, ZoneInfo(policy.timezone))
     reason = f"{error.attempted}: {error.found}"
     roster = policy.people.roster
     size = None if roster is None else roster_size(roster, "triggers.yaml")
@@ -183,25 +152,18 @@ class _Declared:
     reason: str = ""
 
 
-def _declared(policy: Policy, log: mandates.Log | None) -> _Declared:
+def _read_declared(policy: Policy, log: mandates.Log | None) -> _Declared:
     try:
         return _Declared(mandates.read_mandates(policy.mandates, log))
     except PermanentError as error:  # the history cannot tell who declared them
         return _Declared(None, f"{error.attempted}: {error.found}")
 
 
-def _github(policy: Policy) -> GitHub:
-    if policy.github is None:
-        finding = Finding("deployments/triggers.yaml", "github", "names no repository to read")
-        raise InputError("reading facts from GitHub", [finding], "Add it, or give a facts file.")
-    return policy.github
-
-
 @dataclass
 class _Count:
     """Counts the merged pull requests of a week; completes lists of files where it must."""
 
-    readings: Sequence[Reading]
+    snapshots: Sequence[RepositorySnapshot]
     github: GitHub
     classifier: Classifier
     directory: Directory
@@ -212,8 +174,8 @@ class _Count:
 
     def week(self, start: date, zone: ZoneInfo) -> Week:
         bounds = week_bounds(start, zone)
-        evidence: list[PullRequest] = []
-        parts = [self._repository(reading, bounds, evidence) for reading in self.readings]
+        evidence: list[PullRequestEvidence] = []
+        parts = [self._repository(snapshot, bounds, evidence) for snapshot in self.snapshots]
         reasons = [f"{part.name}: {part.reason}" for part in parts if part.reason]
         whole = not reasons
         return Week(
@@ -230,56 +192,60 @@ class _Count:
 
     def _repository(
         self,
-        reading: Reading,
+        snapshot: RepositorySnapshot,
         bounds: tuple[datetime, datetime],
-        evidence: list[PullRequest],
+        evidence: list[PullRequestEvidence],
     ) -> RepositoryWeek:
-        if reading.problem is not None:
-            return RepositoryWeek(name=reading.name, iac_prs=None, reason=reading.problem.found)
-        found: list[PullRequest] = []
+        if snapshot.problem is not None:
+            return RepositoryWeek(name=snapshot.name, iac_prs=None, reason=snapshot.problem.found)
+        found: list[PullRequestEvidence] = []
         uncertain: list[str] = []
-        for request in self._merged(reading, bounds):
-            matched, reason = self._matched(reading, request)
+        for request in self._merged_within(snapshot, bounds):
+            matched, reason = self._match_paths(snapshot, request)
             if reason:
                 uncertain.append(reason)
             elif matched:
-                found.append(self._evidence(reading, request, matched))
+                found.append(self._evidence(snapshot, request, matched))
         evidence += found
         if uncertain:
-            return RepositoryWeek(name=reading.name, iac_prs=None, reason=", ".join(uncertain))
-        return _repository_week(reading.name, found)
+            return RepositoryWeek(name=snapshot.name, iac_prs=None, reason=", ".join(uncertain))
+        return _repository_week(snapshot.name, found)
 
-    def _merged(self, reading: Reading, bounds: tuple[datetime, datetime]) -> Iterator[Merged]:
+    def _merged_within(
+        self, snapshot: RepositorySnapshot, bounds: tuple[datetime, datetime]
+    ) -> Iterator[MergedPullRequest]:
         start, end = bounds
-        bases = self.github.branches or (reading.default_branch,)
-        for request in reading.records.pull_requests.values():
+        bases = self.github.branches or (snapshot.default_branch,)
+        for request in snapshot.records.pull_requests.values():
             within = start <= request.merged_at < end
             if within and any(fnmatchcase(request.base, base) for base in bases):
                 yield request
 
-    def _matched(self, reading: Reading, request: Merged) -> tuple[dict[str, str], str]:
+    def _match_paths(
+        self, snapshot: RepositorySnapshot, request: MergedPullRequest
+    ) -> tuple[dict[str, str], str]:
         """The paths that are infrastructure code; if that cannot be told, why."""
         matched = self.classifier.matched(request.paths)
         if not matched and not request.all_paths and _hides_paths(request):
             try:
-                read_all_paths(self.client, reading.name, request)
+                read_all_paths(self.client, snapshot.name, request)
             except OF_ONE_REPOSITORY as error:
                 self.unlisted[request.url] = error.found
                 return {}, f"the files of #{request.number} cannot be listed: {error.found}"
-            self.store.keep(reading.records)
+            self.store.keep(snapshot.records)
             matched = self.classifier.matched(request.paths)
         if request.truncated:
-            self.truncated[f"{reading.name}#{request.number}"] = None
+            self.truncated[f"{snapshot.name}#{request.number}"] = None
             if not matched:
                 return {}, f"#{request.number} has more files than GitHub lists"
         return matched, ""
 
     def _evidence(
-        self, reading: Reading, request: Merged, matched: Mapping[str, str]
-    ) -> PullRequest:
+        self, snapshot: RepositorySnapshot, request: MergedPullRequest, matched: Mapping[str, str]
+    ) -> PullRequestEvidence:
         kinds = tuple(dict.fromkeys(matched.values()))
-        return PullRequest(
-            repository=reading.name,
+        return PullRequestEvidence(
+            repository=snapshot.name,
             number=request.number,
             url=request.url,
             merged_at=request.merged_at,
@@ -287,12 +253,12 @@ class _Count:
             title=request.title,
             bucket=buckets.bucket(request, kinds, self.directory),
             kinds=kinds,
-            paths=buckets.shown(matched),
+            paths=buckets.deciding_paths(matched),
             truncated=request.truncated,
         )
 
 
-def _hides_paths(request: Merged) -> bool:
+def _hides_paths(request: MergedPullRequest) -> bool:
     """Whether GraphQL did not tell all: more than 100 files, or a file's former name."""
     return (
         request.renames
@@ -301,7 +267,7 @@ def _hides_paths(request: Merged) -> bool:
     )
 
 
-def _repository_week(name: str, found: Sequence[PullRequest]) -> RepositoryWeek:
+def _repository_week(name: str, found: Sequence[PullRequestEvidence]) -> RepositoryWeek:
     counts = {bucket: sum(one.bucket is bucket for one in found) for bucket in Bucket}
     return RepositoryWeek(
         name=name,
@@ -323,16 +289,20 @@ class _Team:
     """How many people were active, at the end of any week."""
 
     def __init__(
-        self, readings: Sequence[Reading], directory: Directory, policy: Policy, since: datetime
+        self,
+        snapshots: Sequence[RepositorySnapshot],
+        directory: Directory,
+        policy: Policy,
+        since: datetime,
     ) -> None:
         self._since = since
         roster = policy.people.roster
         self._roster = None if roster is None else roster_size(roster, "triggers.yaml")
-        unread = [f"{one.name}: {one.problem.found}" for one in readings if one.problem]
+        unread = [f"{one.name}: {one.problem.found}" for one in snapshots if one.problem]
         self._reason = "; ".join(unread)
-        for reading in readings:
+        for snapshot in snapshots:
             mailmap = policy.people.mailmap
-            for activity in reading.activities(mailmap=mailmap):
+            for activity in snapshot.activities(mailmap=mailmap):
                 directory.add(activity)
         self._people = directory.people()
 
@@ -344,7 +314,7 @@ class _Team:
             days28=self._active(end, DAYS28),
             days90=self._active(end, DAYS90),
             roster=self._roster,
-            people=None if self._reason else self._shown(end),
+            people=None if self._reason else self._active_people(end),
             reason=reason,
         )
 
@@ -354,7 +324,7 @@ class _Team:
             return None
         return sum(person.within(start, end) for person in self._people)
 
-    def _shown(self, end: datetime) -> tuple[People, ...]:
+    def _active_people(self, end: datetime) -> tuple[People, ...]:
         start = max(end - DAYS90, self._since)
         return tuple(_person(person, end) for person in self._people if person.within(start, end))
 
@@ -363,35 +333,35 @@ def _person(person: Person, end: datetime) -> People:
     return People(name=person.name, identities=person.identities, last_seen=person.last_seen(end))
 
 
-def _briefly(engineers: Engineers) -> Engineers:
+def _without_people(engineers: Engineers) -> Engineers:
     """The counts without the people, who would stand in every week again."""
     return engineers.model_copy(update={"people": None})
 
 
 def _notes(
-    readings: Sequence[Reading],
+    snapshots: Sequence[RepositorySnapshot],
     client: Client,
     end: datetime | None,
     zone: ZoneInfo,
     count: _Count,
 ) -> Iterator[str]:
-    for reading in readings:
-        if reading.problem is None and not reading.default_branch:
-            yield f"{reading.name} has no commit yet"
+    for snapshot in snapshots:
+        if snapshot.problem is None and not snapshot.default_branch:
+            yield f"{snapshot.name} has no commit yet"
     for url, reason in count.unlisted.items():
         yield f"{url}: {reason}"
     if end is not None:
-        yield from _differences(readings, client, end, zone)
+        yield from _differences(snapshots, client, end, zone)
 
 
 def _differences(
-    readings: Sequence[Reading], client: Client, end: datetime, zone: ZoneInfo
+    snapshots: Sequence[RepositorySnapshot], client: Client, end: datetime, zone: ZoneInfo
 ) -> Iterator[str]:
     """Where GitHub's search has another number of merged pull requests for the last week."""
     start, _ = week_bounds((end.astimezone(zone) - WEEK).date(), zone)
     listed = {
         one.name: sum(start <= pr.merged_at < end for pr in one.records.pull_requests.values())
-        for one in readings
+        for one in snapshots
         if one.problem is None
     }
     for name, indexed in merged_counts(client, list(listed), start, end).items():
@@ -403,20 +373,20 @@ def _differences(
 
 
 def _completeness(
-    readings: Sequence[Reading], client: Client, count: _Count, notes: Sequence[str]
+    snapshots: Sequence[RepositorySnapshot], client: Client, count: _Count, notes: Sequence[str]
 ) -> Completeness:
     return Completeness(
-        pages=sum(reading.pages for reading in readings),
+        pages=sum(snapshot.pages for snapshot in snapshots),
         points=client.usage.points,
         rest_calls=client.usage.rest_calls,
         truncated_files=tuple(count.truncated),
         unreadable_repositories={
-            reading.name: reading.problem.found for reading in readings if reading.problem
+            snapshot.name: snapshot.problem.found for snapshot in snapshots if snapshot.problem
         },
         renamed_repositories={
-            reading.asked: reading.name
-            for reading in readings
-            if reading.name.lower() != reading.asked.lower()
+            snapshot.asked: snapshot.name
+            for snapshot in snapshots
+            if snapshot.name.lower() != snapshot.asked.lower()
         },
         notes=tuple(notes),
     )

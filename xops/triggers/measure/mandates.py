@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -122,13 +121,7 @@ def read_mandates(policy: Mandates, log: Log | None = None) -> tuple[Mandate, ..
             "the clone is shallow: its oldest commit seems to have written every file",
             "Fetch the whole history: `git fetch --unshallow`.",
         )
-    return tuple(_judged(file, record, policy, log) for file, record in records)
-
-
-def expiring(mandates: Iterable[Mandate], day: date, days: int = 30) -> tuple[Mandate, ...]:
-    """The mandates in force on that day which expire within so many days, the first one first."""
-    soon = [m for m in mandates if m.in_force(day) and m.expires - day <= timedelta(days=days)]
-    return tuple(sorted(soon, key=lambda mandate: mandate.expires))
+    return tuple(_to_mandate(file, record, policy, log) for file, record in records)
 
 
 def _records(folder: Path) -> list[tuple[Path, Record]]:
@@ -151,7 +144,7 @@ def _record(file: Path) -> Record:
     return settings.load(Record, file, prefix="", environ={}, arguments={})
 
 
-def _judged(file: Path, record: Record, policy: Mandates, log: Log) -> Mandate:
+def _to_mandate(file: Path, record: Record, policy: Mandates, log: Log) -> Mandate:
     commit = log.last_commit(file)
     reason = _reason(file, commit, policy, log)
     return record.mandate(file.name, commit.sha if commit else "", reason)

@@ -1,17 +1,18 @@
-"""Where facts come from, and where proposals go, when GitHub is on the other side."""
+"""Where facts come from: a file, or GitHub."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from xops.core.errors import PermanentError, TemporaryError
-from xops.github.issues import Issue, Notice, publish
-from xops.triggers.evaluation import Evaluation
+from xops.triggers.connection import connect
 from xops.triggers.facts import Facts
-from xops.triggers.measure.collect import collect, connect, unknown
+from xops.triggers.measure.collect import collect, unknown
 from xops.triggers.policy import Policy
-from xops.triggers.report import text as outputs
+
+Read = Callable[[Policy, date, Path | None], Facts]
 
 
 def read(policy: Policy, as_of: date, file: Path | None = None) -> Facts:
@@ -27,38 +28,22 @@ def read(policy: Policy, as_of: date, file: Path | None = None) -> Facts:
         return collect(policy, as_of, client)
 
 
-def read_or_unknown(policy: Policy, as_of: date) -> Facts:
-    """GitHub's facts; where they cannot be had, facts that say so, by which every state freezes.
+def read_or_unknown(
+    policy: Policy, as_of: date, file: Path | None = None, *, read: Read = read
+) -> Facts:
+    """The facts; where GitHub does not give them, facts that say so, by which every state freezes.
+
+    Args:
+        policy: the rules.
+        as_of: the day.
+        file: instead of GitHub.
+        read: reads them; a flow passes its task, which tries again.
 
     Raises:
-        InputError: a mandate or the credential is wrong.
+        InputError: the file, a mandate or the credential is wrong.
     """
     try:
-        return read(policy, as_of)
+        return read(policy, as_of, file)
     except (PermanentError, TemporaryError) as error:
+        # A week that cannot be measured is entered as unknown: states freeze, none resolves.
         return unknown(policy, as_of, error, datetime.now(UTC))
-
-
-def propose(policy: Policy, evaluation: Evaluation) -> list[Issue]:
-    """One issue for each active trigger: made at its activation, brought up to date after.
-
-    Nothing is written where the policy names no repository for it.
-
-    Raises:
-        InputError: the credential is wrong.
-        PermanentError, TemporaryError: GitHub refuses, or does not answer.
-    """
-    target = policy.proposal
-    if target is None or not evaluation.active:
-        return []
-    notices = [
-        Notice(
-            key=f"trigger/{verdict.trigger}/{verdict.activation}",
-            title=outputs.proposal_title(verdict),
-            body=outputs.proposal(verdict, evaluation),
-            labels=target.labels,
-        )
-        for verdict in evaluation.active
-    ]
-    with connect(policy) as client:
-        return [publish(client, target.repository, notice) for notice in notices]

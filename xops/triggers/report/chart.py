@@ -11,9 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from xops.triggers.evaluation import Evaluation, Point, Verdict
+from xops.triggers.evaluation import Evaluation, Point, TriggerVerdict
 from xops.triggers.machine import Phase
-from xops.triggers.policy import Policy
+from xops.triggers.policy import MandateTrigger, Policy
 
 # Told apart by people who see red and green alike. Source: Okabe and Ito, colour universal design.
 _COLOURS = {
@@ -57,7 +57,7 @@ def _legend() -> list[Patch]:
     return [*phases, Patch(facecolor="white", hatch="////", edgecolor="#777777", label="kept")]
 
 
-def _draw(axes: Axes, verdict: Verdict, policy: Policy) -> None:
+def _draw(axes: Axes, verdict: TriggerVerdict, policy: Policy) -> None:
     points = verdict.series
     if verdict.kind == "metric":
         _bars(axes, points)
@@ -81,9 +81,9 @@ def _bars(axes: Axes, points: Sequence[Point]) -> None:
             axes.text(index, 0, "?", ha="center", va="bottom", fontsize=9, color="#777777")
 
 
-def _thresholds(axes: Axes, verdict: Verdict, policy: Policy) -> None:
+def _thresholds(axes: Axes, verdict: TriggerVerdict, policy: Policy) -> None:
     trigger = policy.triggers[verdict.trigger]
-    if trigger.enter is None or trigger.leave is None:
+    if isinstance(trigger, MandateTrigger):
         return
     # Half a step higher: a bar that touches the line is not above the threshold.
     above, below = trigger.enter.above + 0.5, trigger.leave.at_or_below + 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from xops.triggers.evaluation import Evaluation, Status, Verdict
+from xops.triggers.evaluation import Evaluation, TriggerStatus, TriggerVerdict
 from xops.triggers.facts import Completeness
 from xops.triggers.machine import Phase
 
@@ -16,9 +16,9 @@ _LISTED = 20
 """How many links a text lists before it says how many more there are."""
 
 _SUMMARIES = {
-    Status.ACTIVE: "active: {names}",
-    Status.INACTIVE: "nothing is active",
-    Status.INSUFFICIENT_DATA: "insufficient data: states are kept until all is known",
+    TriggerStatus.ACTIVE: "active: {names}",
+    TriggerStatus.INACTIVE: "nothing is active",
+    TriggerStatus.INSUFFICIENT_DATA: "insufficient data: states are kept until all is known",
 }
 
 _MARKS = {Phase.INACTIVE: "·", Phase.PENDING: "+", Phase.ACTIVE: "█", Phase.COOLING: "▒"}
@@ -35,12 +35,12 @@ def table(evaluation: Evaluation) -> list[dict[str, str]]:
     return [_row(verdict) for verdict in evaluation.triggers]
 
 
-def _row(verdict: Verdict) -> dict[str, str]:
+def _row(verdict: TriggerVerdict) -> dict[str, str]:
     return {
         "trigger": verdict.trigger,
-        "value": shown(verdict.value),
+        "value": format_value(verdict.value),
         "threshold": verdict.threshold,
-        "weeks over": "" if verdict.kind == "mandate" else shown(verdict.weeks_over),
+        "weeks over": "" if verdict.kind == "mandate" else format_value(verdict.weeks_over),
         "state": verdict.state,
         "since": str(verdict.since or ""),
         "next": verdict.next,
@@ -48,7 +48,7 @@ def _row(verdict: Verdict) -> dict[str, str]:
     }
 
 
-def shown(value: int | None) -> str:
+def format_value(value: int | None) -> str:
     """A count, or the word for not knowing it."""
     return "unknown" if value is None else str(value)
 
@@ -96,7 +96,7 @@ def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
         yield from (f"- {line}" for line in lines)
 
 
-def _proposed(verdict: Verdict) -> str:
+def _proposed(verdict: TriggerVerdict) -> str:
     needs = ", ".join(verdict.needs)
     return f"{verdict.action}: {verdict.cost}; {verdict.classification} needs {needs}"
 
@@ -106,19 +106,19 @@ def _short(lines: list[str]) -> list[str]:
     return [*lines[:_LISTED], *([f"and {left} more"] if left > 0 else [])]
 
 
-def proposal_title(verdict: Verdict) -> str:
+def proposal_title(verdict: TriggerVerdict) -> str:
     """The title of the proposal to activate; the same for the whole activation."""
     return f"Trigger {verdict.trigger} is active: {verdict.action}"
 
 
-def proposal(verdict: Verdict, evaluation: Evaluation) -> str:
+def proposal(verdict: TriggerVerdict, evaluation: Evaluation) -> str:
     """What an active trigger proposes, as Markdown: why, what, at what price, on what evidence."""
     return "\n".join(_proposal(verdict, evaluation))
 
 
-def _proposal(verdict: Verdict, evaluation: Evaluation) -> Iterator[str]:
+def _proposal(verdict: TriggerVerdict, evaluation: Evaluation) -> Iterator[str]:
     yield f"**{verdict.trigger}** is {verdict.state} since {verdict.since}: {verdict.threshold}."
-    yield f"\nAs of {evaluation.as_of} the value is {shown(verdict.value)}; {verdict.next}."
+    yield f"\nAs of {evaluation.as_of} the value is {format_value(verdict.value)}; {verdict.next}."
     yield "Nothing was activated: a person decides."
     yield from _section("What it would add", _components(verdict))
     yield from _section(f"What a {verdict.classification} needs", verdict.needs)
@@ -131,7 +131,7 @@ def _proposal(verdict: Verdict, evaluation: Evaluation) -> Iterator[str]:
     yield f"facts `{evaluation.facts[:12]}`, policy `{evaluation.policy[:12]}`."
 
 
-def _components(verdict: Verdict) -> Iterator[str]:
+def _components(verdict: TriggerVerdict) -> Iterator[str]:
     for line in verdict.cost.lines:
         if line.lowest is None or line.highest is None:
             yield f"{line.component}: unpriced"
@@ -141,10 +141,10 @@ def _components(verdict: Verdict) -> Iterator[str]:
     yield f"together {verdict.cost}"
 
 
-def _week(verdict: Verdict, index: int) -> str:
+def _week(verdict: TriggerVerdict, index: int) -> str:
     point = verdict.series[index]
     kept = " (kept)" if point.insufficient else ""
-    return f"{point.period}: {shown(point.value)}, {point.phase}{kept}"
+    return f"{point.period}: {format_value(point.value)}, {point.phase}{kept}"
 
 
 def ribbon(line: Line) -> str:

@@ -1,10 +1,10 @@
 """Settings: one order of precedence, and everything that is wrong at once, with its line."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from xops.core.errors import InputError
 from xops.core.files import settings
@@ -191,3 +191,75 @@ def test_a_file_of_the_project_is_named_from_its_root() -> None:
 
     with pytest.raises(InputError, match=r"^reading deployments/environments/none\.yaml: "):
         settings.load(House, file, prefix="HOUSE__", environ={}, arguments={})
+
+
+class Cat(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    claws: int = Field(ge=0)
+
+
+class Fish(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    fins: int
+    tank: Door = Door()
+
+
+KINDS = {"fins": "a fish", "claws": "a cat"}
+
+
+def _kind(value: Any) -> str | None:
+    given = value if isinstance(value, dict) else {}
+    return (
+        "a cat"
+        if "claws" in given and "fins" not in given
+        else "a fish"
+        if "fins" in given
+        else None
+    )
+
+
+class Pets(BaseModel):
+    by_name: dict[
+        str,
+        Annotated[
+            Annotated[Cat, Tag("a cat")] | Annotated[Fish, Tag("a fish")],
+            Discriminator(_kind, custom_error_type="kind", custom_error_message="is no pet"),
+        ],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pet", "path", "line", "message"),
+    [
+        (
+            "claws: -1",
+            "by_name.tom.claws",
+            3,
+            "Input should be greater than or equal to 0 (found -1)",
+        ),
+        ("fins: 2\n    claws: 1", "by_name.tom.claws", 4, "is not a known key"),
+        ("fins: 2\n    tank: {port: x}", "by_name.tom.tank.port", 4, "unable to parse"),
+        ("fins: 2\n    tank: {hosts: [1]}", "by_name.tom.tank.hosts.0", 4, "valid string"),
+        ("wings: 2", "by_name.tom", 2, "is no pet"),
+    ],
+)
+def test_the_tag_of_a_union_is_no_part_of_the_path(
+    tmp_path: Path, pet: str, path: str, line: int, message: str
+) -> None:
+    file = tmp_path / "pets.yaml"
+    file.write_text(f"by_name:\n  tom:\n    {pet}\n")
+    with pytest.raises(InputError) as caught:
+        settings.load(Pets, file, prefix="", environ={}, arguments={})
+    (finding,) = [row for row in caught.value.findings if row.path == path]
+    assert (finding.line, finding.path) == (line, path)
+    assert message in finding.message
+
+
+def test_a_key_that_a_unions_member_misses_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "pets.yaml"
+    file.write_text("by_name:\n  nemo: {fins: 2, tank: {}, claws: 1}\n  tom: 1\n")
+    with pytest.raises(InputError) as caught:
+        settings.load(Pets, file, prefix="", environ={}, arguments={})
+    assert "a fish" not in str(caught.value)

@@ -6,20 +6,20 @@ from typing import Any
 import pytest
 
 from xops.github.people import Directory, Identity
-from xops.github.records import PullRequest
+from xops.github.records import MergedPullRequest
 from xops.triggers.facts import Bucket
-from xops.triggers.measure.buckets import bucket, shown
+from xops.triggers.measure.buckets import bucket, deciding_paths
 
 AT = datetime(2026, 11, 17, tzinfo=UTC)
 
 
-def merged(**given: Any) -> PullRequest:
+def merged(**given: Any) -> MergedPullRequest:
     values: dict[str, Any] = {
         "id": "1", "number": 1, "url": "u", "title": "Add a queue", "author": Identity(login="a"),
         "base": "main", "head": "topic", "merged_at": AT, "updated_at": AT, "additions": 1,
         "deletions": 1, "changed_files": 1, "paths": [], "renames": False,
     }  # fmt: skip
-    return PullRequest(**{**values, **given})
+    return MergedPullRequest(**{**values, **given})
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_each_is_counted_in_one_place(
 
 def test_evidence_shows_each_kind_first() -> None:
     matched = {f"{n}.tf": "terraform" for n in range(9)} | {"Chart.yaml": "helm"}
-    assert shown(matched, most=3) == ("Chart.yaml", "0.tf", "1.tf")
+    assert deciding_paths(matched, most=3) == ("Chart.yaml", "0.tf", "1.tf")

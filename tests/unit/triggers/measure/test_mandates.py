@@ -9,7 +9,7 @@ import pytest
 from xops.core.errors import InputError, PermanentError
 from xops.triggers.measure import mandates
 from xops.triggers.measure.git_log import LastCommit
-from xops.triggers.measure.mandates import expiring, read_mandates
+from xops.triggers.measure.mandates import read_mandates
 from xops.triggers.policy import Mandates
 
 OWNER = "platform@example.com"
@@ -73,12 +73,6 @@ def test_it_is_in_force_from_its_first_day_up_to_its_last(policy: Mandates) -> N
     (found,) = read_mandates(policy, History())
     days = [date(2026, 6, 30), date(2026, 7, 1), date(2027, 6, 30), date(2027, 7, 1)]
     assert [found.in_force(day) for day in days] == [False, True, True, False]
-
-
-def test_it_is_warned_of_thirty_days_before_it_expires(policy: Mandates) -> None:
-    found = read_mandates(policy, History())
-    days = [date(2027, 5, 31), date(2027, 6, 1), date(2027, 6, 30), date(2027, 7, 1)]
-    assert [bool(expiring(found, day)) for day in days] == [False, True, True, False]
 
 
 def test_no_folder_is_no_mandate(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
 from xops.core.errors import InputError
-from xops.triggers.measure.paths import APART, PATTERNS, Apart, Classifier, Kind
+from xops.triggers.measure.paths import EXCLUDED, PATTERNS, Classifier, Excluded, Kind
 
 KINDS = {
     "main.tf": Kind.TERRAFORM,
@@ -67,7 +67,7 @@ PATHS = st.lists(SEGMENTS, min_size=1, max_size=5).map("/".join)
 DEFAULT = Classifier()
 ALL = [
     (str(name), GitIgnoreSpec.from_lines([pattern]))
-    for name, patterns in [*APART.items(), *PATTERNS.items()]
+    for name, patterns in [*EXCLUDED.items(), *PATTERNS.items()]
     for pattern in patterns
 ]
 
@@ -83,18 +83,18 @@ def test_other_paths_are_none(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "apart"),
+    ("path", "excluded"),
     [
-        ("terraform/stacks/x/.terraform.lock.hcl", Apart.LOCK_FILE),
-        ("charts/web/Chart.lock", Apart.LOCK_FILE),
-        ("deploy/pnpm-lock.yaml", Apart.LOCK_FILE),
-        ("modules/vpc/README.md", Apart.DOCUMENT),
-        ("docs/examples/main.tf", Apart.DOCUMENT),
-        ("modules/vpc/docs/main.tf", Apart.DOCUMENT),
+        ("terraform/stacks/x/.terraform.lock.hcl", Excluded.LOCK_FILE),
+        ("charts/web/Chart.lock", Excluded.LOCK_FILE),
+        ("deploy/pnpm-lock.yaml", Excluded.LOCK_FILE),
+        ("modules/vpc/README.md", Excluded.DOCUMENT),
+        ("docs/examples/main.tf", Excluded.DOCUMENT),
+        ("modules/vpc/docs/main.tf", Excluded.DOCUMENT),
     ],
 )
-def test_lock_files_and_documents_are_apart(path: str, apart: Apart) -> None:
-    assert DEFAULT.kind(path) == apart
+def test_lock_files_and_documents_are_excluded(path: str, excluded: Excluded) -> None:
+    assert DEFAULT.kind(path) == excluded
     assert DEFAULT.infrastructure(path) is None
 
 
@@ -109,7 +109,7 @@ def test_the_first_pattern_of_git_that_matches_decides(path: str) -> None:
 @settings(max_examples=150)
 def test_own_patterns_mean_what_they_mean_to_git(pattern: str, path: str) -> None:
     own = Classifier({**{kind: [] for kind in PATTERNS}, "own": [pattern]})
-    if own.kind(path) not in set(APART):
+    if own.kind(path) not in set(EXCLUDED):
         assert (own.kind(path) == "own") == GitIgnoreSpec.from_lines([pattern]).match_file(path)
 
 
