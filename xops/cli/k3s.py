@@ -23,7 +23,6 @@ from xops.cli.console import (
     print_outcome,
     print_row,
 )
-from xops.core.errors import PermanentError
 from xops.core.lifecycle.steps import run_lifecycle
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.operations import kubeconfig as configs
@@ -59,12 +58,6 @@ class _Watcher(PlanWatcher):
 
 def _steps(name: str, lock: Path | None, watcher: _Watcher) -> K3sSteps:
     cluster = Cluster.load(name).completed()
-    if cluster.source.kind == "k3d":
-        raise PermanentError(
-            f"reaching the hosts of {cluster.name}",
-            "its hosts are containers that k3d makes, nothing is reached by SSH",
-            "Use `k3d` itself on it; `xops k3s` needs a cluster of source given or terraform.",
-        )
     connector = SshConnector(cluster.ssh, cluster=name)
     return K3sSteps(
         cluster, connector, watcher, Lock.load(lock) if lock else Lock.configured(os.environ)

@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import hashlib
 import json
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from xops.k3s.release.lock import (
     check_architecture,
     lock_from_checksums,
     record,
-    recorded,
+    with_entry,
 )
 from xops.k3s.release.sources import Folder, MissingFileError, Release, entry_from, fetch
 
@@ -220,7 +221,7 @@ versions:
 
 def test_an_entry_is_replaced_and_all_else_stays() -> None:
     entry = release().lock.versions[VERSION]
-    text = recorded(LOCK, "v1.35.8+k3s1", entry)
+    text = with_entry(LOCK, "v1.35.8+k3s1", entry)
 
     assert Lock.model_validate(yaml.safe_load(text)).versions["v1.35.8+k3s1"] == entry
     head, _, tail = LOCK.partition("  v1.35.8+k3s1:  # beside\n")
@@ -233,10 +234,47 @@ def test_an_entry_is_replaced_and_all_else_stays() -> None:
 )
 def test_a_new_entry_comes_last(before: str) -> None:
     entry = release().lock.versions[VERSION]
-    versions = Lock.model_validate(yaml.safe_load(recorded(before, "v1.37.0+k3s1", entry))).versions
+    versions = Lock.model_validate(
+        yaml.safe_load(with_entry(before, "v1.37.0+k3s1", entry))
+    ).versions
 
     assert versions["v1.37.0+k3s1"] == entry
     assert list(versions) == [*yaml.safe_load(before)["versions"], "v1.37.0+k3s1"]
+
+
+@pytest.mark.parametrize("version", ["v1.35.8+k3s1", "v1.36.4+k3s1", "v1.37.0+k3s1"])
+@pytest.mark.parametrize("images", [None, IMAGES])
+def test_the_committed_lock_keeps_its_comments(
+    version: str, images: tuple[str, ...] | None
+) -> None:
+    """What stands above an entry is about that entry, before and after."""
+    before = artifacts.FILE.read_text()
+    entry = {
+        arch: row.model_copy(update={"image_list": images})
+        for arch, row in release().lock.versions[VERSION].items()
+    }
+    after = with_entry(before, version, entry)
+
+    def about(text: str) -> list[str]:
+        return [line for line in text.splitlines() if re.match(r" *#|  v", line)]
+
+    new = [] if version in before else [f"  {version}:"]
+    assert about(after) == [*about(before), *new]
+    assert with_entry(after, version, entry) == after
+
+
+def test_a_comment_behind_the_last_entry_stays_behind_it() -> None:
+    before = "versions:\n  v1.35.8+k3s1:\n    amd64:\n      binary: {name: a, sha256: b}\n# Last.\n"
+    entry = release().lock.versions[VERSION]
+
+    assert with_entry(before, "v1.37.0+k3s1", entry).endswith("\n# Last.\n")
+
+
+def test_the_digests_of_what_was_locked_before_stay() -> None:
+    """A bundle that was built by the release before carries this one."""
+    digest = "6d10674c15937f5dcf67fde93429a83dcedf470925f5a227555b4b0c93b78bc2"
+
+    assert release().lock.digest(VERSION) == digest
 
 
 @settings(max_examples=25)
@@ -244,7 +282,7 @@ def test_a_new_entry_comes_last(before: str) -> None:
 def test_writing_entries_is_reading_them(entries: dict[str, Entry], data: st.DataObject) -> None:
     text = "versions: {}\n"
     for version in data.draw(st.permutations(list(entries) * 2)):
-        text = recorded(text, version, entries[version])
+        text = with_entry(text, version, entries[version])
 
     assert Lock.model_validate(yaml.safe_load(text)).versions == entries
 
@@ -252,7 +290,7 @@ def test_writing_entries_is_reading_them(entries: dict[str, Entry], data: st.Dat
 def test_a_lock_in_braces_is_left_alone() -> None:
     flow = f"versions: {{{VERSION}: {{}}}}\n"
     with pytest.raises(InputError, match="braces"):
-        recorded(flow, "v1.37.0+k3s1", release().lock.versions[VERSION])
+        with_entry(flow, "v1.37.0+k3s1", release().lock.versions[VERSION])
 
 
 def test_recording_twice_changes_nothing(tmp_path: Path) -> None:
@@ -266,7 +304,7 @@ def test_recording_twice_changes_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["lock.yaml"]
 
 
-def test_a_release_that_changed_is_not_recorded(tmp_path: Path) -> None:
+def test_a_release_that_changed_is_not_with_entry(tmp_path: Path) -> None:
     file = tmp_path / "lock.yaml"
     file.write_text(LOCK)
     locked = f"{2:064x}"

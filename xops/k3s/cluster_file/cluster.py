@@ -93,8 +93,6 @@ class Cluster(Model):
         problems: list[ValidationIssue] = []
         if value.kind == "dns" and not value.name and source and source.kind != "terraform":
             problems.append((("name",), "write the DNS name that leads to the servers"))
-        if value.kind != "servers" and source and source.kind == "k3d":
-            problems.append((("kind",), "k3d brings its own balancer: leave endpoint out"))
         if value.address and networks and (key := networks.holding(value.address)):
             problems.append((("address",), f"lies within networks.{key}"))
         raise_if_any(problems)
@@ -106,15 +104,6 @@ class Cluster(Model):
         source = info.data.get("source")
         if value.s3 and not value.s3.bucket and source and source.kind != "terraform":
             raise_if_any([(("s3", "bucket"), "name the bucket")])
-        return value
-
-    @field_validator("hardening")
-    @classmethod
-    def _not_in_containers(cls, value: Hardening, info: ValidationInfo) -> Hardening:
-        source = info.data.get("source")
-        if value.profile == "cis" and source and source.kind == "k3d":
-            text = "k3d's nodes are containers on this machine's kernel: write profile none"
-            raise_if_any([(("profile",), text)])
         return value
 
     @field_validator("artifacts")
@@ -141,7 +130,7 @@ class Cluster(Model):
         """The hosts with control plane and etcd, in the file's order.
 
         Raises:
-            PermanentError: nobody knows yet: they are Terraform's, or k3d's.
+            PermanentError: nobody knows yet: they are Terraform's, whose outputs were not read.
         """
         found = tuple(host for host in self.hosts if host.is_server)
         if not found:
@@ -397,11 +386,10 @@ def _outputs_error(findings: list[Finding]) -> InputError:
 
 
 def _hosts_unknown(cluster: Cluster) -> PermanentError:
-    maker = "Terraform" if cluster.source.kind == "terraform" else "k3d"
     return PermanentError(
         f"finding the servers of {cluster.name}",
-        f"{maker} makes them, and its answer was not read yet",
-        "Name Terraform's outputs in source.outputs. What k3d makes is not reached by SSH.",
+        "Terraform makes them, and its outputs were not read yet",
+        "Name the file with Terraform's outputs in source.outputs.",
     )
 
 

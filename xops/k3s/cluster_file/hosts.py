@@ -119,10 +119,6 @@ def _count(value: object, data: Mapping[str, Any]) -> Iterator[ValidationIssue]:
     if not isinstance(value, list | tuple) or "source" not in data:
         return
     kind = data["source"].kind
-    if kind == "k3d":
-        if value:
-            yield (), "k3d makes the hosts: leave them out, or write source.kind given"
-        return
     roles = [_role(item) for item in value]
     if any(role not in ("server", "agent") for role in roles):
         return  # how many servers there are is unknown until that is mended

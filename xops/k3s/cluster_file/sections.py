@@ -37,6 +37,8 @@ SERVER_COUNTS = (1, 3, 5)
 
 EVEN = "must be 1, 3 or 5: etcd needs more than half, so an even number survives no more losses"
 
+NO_K3D = "K3D clusters are not supported: list hosts reached by SSH (given), or use terraform"
+
 # Keys of K3S's configuration that xOps decides itself, or that would put a secret into the file.
 _OWN_KEYS = frozenset(
     {
@@ -103,34 +105,24 @@ class K3s(Model):
         """`(1, 34)` of `v1.34.1+k3s1`."""
         return _minor(self.version)
 
-    @property
-    def image_tag(self) -> str:
-        """The release as the tag of an image, where `+` is not allowed."""
-        return self.version.replace("+", "-")
-
 
 class Source(Model):
-    """Where the hosts come from: this file, Terraform's outputs, or containers made by k3d."""
+    """Where the hosts come from: this file, or Terraform's outputs."""
 
     kind: Annotated[
-        Literal["given", "terraform", "k3d"],
+        Literal["given", "terraform"],
         Field(description="given: all in `hosts`; terraform: those of `outputs` before them."),
     ] = "given"
     outputs: Annotated[
         Path | None,
         Field(description="terraform: what `terraform output -json` of stacks/k3s_hosts printed."),
     ] = None
-    servers: Annotated[int, Field(ge=1, le=5, description="k3d: how many servers.")] = 1
-    agents: Annotated[int, Field(ge=0, le=20, description="k3d: how many agents.")] = 0
-    api_port: Annotated[
-        int, Field(ge=1, le=65535, description="k3d: the API's port on this machine.")
-    ] = 6550
 
-    @field_validator("servers")
+    @field_validator("kind", mode="before")
     @classmethod
-    def _a_quorum(cls, value: int) -> int:
-        if value not in SERVER_COUNTS:
-            raise ValueError(EVEN)
+    def _not_k3d(cls, value: object) -> object:
+        if value == "k3d":
+            raise ValueError(NO_K3D)
         return value
 
     @field_validator("outputs")
@@ -139,16 +131,8 @@ class Source(Model):
         kind = info.data.get("kind")
         if kind == "terraform" and value is None:
             raise ValueError("name the file with Terraform's outputs")
-        if kind in ("given", "k3d") and value is not None:
+        if kind == "given" and value is not None:
             raise ValueError(f"goes with kind terraform, and kind is {kind}")
-        return value
-
-    @field_validator("servers", "agents", "api_port")
-    @classmethod
-    def _with_k3d(cls, value: int, info: ValidationInfo) -> int:
-        kind = info.data.get("kind", "k3d")
-        if kind != "k3d" and value != _default(cls, info):
-            raise ValueError(f"goes with kind k3d, and kind is {kind}")
         return value
 
 

@@ -12,9 +12,9 @@ import httpx
 import yaml
 
 from xops.core.errors import PermanentError
+from xops.core.files.private_file import write_private
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
-from xops.k3s.operations.tokens import write_private
 from xops.k3s.state.collect import Connected
 from xops.k3s.state.topology import Topology
 

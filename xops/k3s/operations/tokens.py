@@ -7,12 +7,12 @@ cluster is founded with them.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from xops.core.errors import PermanentError
+from xops.core.files.private_file import write_private
 
 _BYTES = 32
 SERVER = "server-token"
@@ -89,21 +89,3 @@ def keep(folder: Path, tokens: Tokens) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name, value in ((AGENT, tokens.agent), (SERVER, tokens.server)):
         write_private(folder / name, f"{value}\n")
-
-
-def write_private(file: Path, text: str) -> None:
-    """Replace a file of mode 0600, whole or not at all, and wait until the disk has it."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    partial.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

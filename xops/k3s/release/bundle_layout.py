@@ -16,13 +16,13 @@ from typing import IO, Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from xops.core.errors import PermanentError
+from xops.core.files.validation import Model
 from xops.k3s.release.lock import (
     Architecture,
     FileName,
     Image,
     Kind,
     Meter,
-    Model,
     Sha256,
     Version,
 )

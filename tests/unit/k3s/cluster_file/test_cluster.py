@@ -17,7 +17,7 @@ from xops.core.plan.model import Action, Change, Plan
 from xops.k3s.cluster_file import cluster as inventory
 from xops.k3s.cluster_file.cluster import ApprovalPolicy, Cluster
 
-NAMES = ["edge", "laptop", "onprem"]
+NAMES = ["edge", "onprem"]
 ONPREM: dict[str, Any] = yaml.safe_load((inventory.FOLDER / "onprem.yaml").read_text())
 
 Document = dict[str, Any]
@@ -125,7 +125,6 @@ def test_the_schema_refuses_a_misspelt_key() -> None:
 # Rules: what is accepted at the edge, and what is found beyond it
 
 TERRAFORM = {"kind": "terraform", "outputs": "out.json"}
-K3D = {"source": {"kind": "k3d"}, "hosts": [], "endpoint": {}, "hardening": {"profile": "none"}}
 LABELS = "hosts.0.labels"
 SECRET = {"file": "s3.key"}
 LOGIN = {"auth": {"username": "u", "password": {"variable": "PASSWORD"}}}
@@ -143,7 +142,6 @@ LOGIN = {"auth": {"username": "u", "password": {"variable": "PASSWORD"}}}
         {"source": TERRAFORM, "hosts": [host("a", "10.0.0.1")]},
         {"source": TERRAFORM, "hosts": [], "endpoint": {"kind": "dns"}},
         {"source": TERRAFORM, "hosts": [], "snapshots.s3": {}},
-        K3D | {"source": {"kind": "k3d", "servers": 5, "agents": 2, "api_port": 6551}},
         {"endpoint": {"kind": "dns", "name": "api.example.com", "port": 443}},
         {"endpoint": GONE},
         {"endpoint": {"kind": "vip", "address": "fd00::10", "interface": "bond0.12"}},
@@ -217,14 +215,10 @@ def test_accepted(findings: Findings, values: Document) -> None:
         ({"k3s.config": {"token": "x"}}, "k3s.config.token", "xOps' own to set"),
         ({"k3s.config": {"tls-san+": ["x"]}}, "k3s.config.tls-san+", "xOps' own to set"),
         ({"k3s.config": {"etcd_arg": []}}, "k3s.config.etcd_arg", "written like-this"),
-        ({"source": {"kind": "aws"}}, "source.kind", "'given', 'terraform' or 'k3d'"),
+        ({"source": {"kind": "aws"}}, "source.kind", "'given' or 'terraform'"),
+        ({"source": {"kind": "k3d"}}, "source.kind", "K3D clusters are not supported"),
         ({"source": {"kind": "terraform"}}, "source.outputs", "name the file with Terraform's"),
         ({"source": {"outputs": "x"}}, "source.outputs", "goes with kind terraform"),
-        ({"source": {"servers": 3}}, "source.servers", "goes with kind k3d, and kind is given"),
-        (K3D | {"source": {"kind": "k3d", "servers": 2}}, "source.servers", "must be 1, 3 or 5"),
-        (K3D | {"hosts": [host("a", "10.0.0.1")]}, "hosts", "k3d makes the hosts"),
-        (K3D | {"hardening": {}}, "hardening.profile", "write profile none"),
-        (K3D | {"endpoint": {"kind": "dns", "name": "a.b"}}, "endpoint.kind", "own balancer"),
         ({"endpoint": {"kind": "dns"}}, "endpoint.name", "write the DNS name"),
         ({"endpoint": {"kind": "dns", "name": "10.0.0.9"}}, "endpoint.name", "write kind vip"),
         ({"endpoint": {"kind": "vip"}}, "endpoint.address", "write the free address"),
@@ -495,7 +489,6 @@ def test_names_that_others_use(load: Callable[..., Cluster]) -> None:
 
     assert (cluster.subject, inventory.slot(cluster.name)) == ("k3s/onprem", "k3s-onprem")
     assert cluster.k3s.minor == (1, 35)
-    assert "+" not in cluster.k3s.image_tag
 
 
 def test_the_inner_address_is_the_private_one_if_there_is_one(load: Callable[..., Cluster]) -> None:
@@ -683,15 +676,14 @@ def test_outputs_that_cannot_be_read(
         cluster.completed()
 
 
-@pytest.mark.parametrize(("name", "maker"), [("edge", "Terraform"), ("laptop", "k3d")])
-def test_hosts_that_nobody_knows_yet_are_not_none(name: str, maker: str) -> None:
-    cluster = Cluster.load(name, environ={})
+def test_hosts_that_nobody_knows_yet_are_not_none() -> None:
+    cluster = Cluster.load("edge", environ={})
 
-    with pytest.raises(PermanentError, match=f"{maker} makes them"):
+    with pytest.raises(PermanentError, match="Terraform makes them"):
         _ = cluster.servers
-    with pytest.raises(PermanentError, match=f"{maker} makes them"):
+    with pytest.raises(PermanentError, match="Terraform makes them"):
         _ = cluster.agents
-    with pytest.raises(PermanentError, match=f"{maker} makes them"):
+    with pytest.raises(PermanentError, match="Terraform makes them"):
         cluster.endpoint_address()
 
 
