@@ -171,7 +171,7 @@ def with_files(
     wanted: Desired,
 ) -> HostFacts:
     """The same host with every file that it shall have."""
-    files = list(config.files(of, host, found, formation, wanted.secrets))
+    files = list(config.files(of, host, found[host.name], formation, wanted.secrets))
     present = {file.path: file_facts(file.content, file.mode) for file in files}
     binary = wanted.binaries[host.arch]
     present[paths.BINARY] = FileFacts(binary.sha256, "755", "root:root", binary.size or 0)

@@ -26,11 +26,13 @@ from xops.cli.console import (
 from xops.core.lifecycle.steps import run_lifecycle
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.operations import kubeconfig as configs
-from xops.k3s.operations.bootstrap import K3sSteps, Status, described
+from xops.k3s.operations.bootstrap import K3sSteps
+from xops.k3s.operations.status import ClusterStatus
+from xops.k3s.operations.verify import describe_node
 from xops.k3s.release.lock import Lock
 from xops.k3s.ssh import known_hosts as pinning
 from xops.k3s.ssh.connector import SshConnector
-from xops.k3s.state.preflight import Finding, Observed, Severity
+from xops.k3s.state.preflight import Observation, PreflightFinding, Severity
 
 WOULD_CHANGE = 2
 
@@ -79,7 +81,7 @@ def preflight(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = Fal
         raise typer.Exit(1)
 
 
-def _print_findings(observed: Observed, found: Sequence[Finding]) -> None:
+def _print_findings(observed: Observation, found: Sequence[PreflightFinding]) -> None:
     for name, seen in observed.facts.items():
         fsync = f", fsync p99 {seen.fsync_p99_ms:.1f} ms" if seen.fsync_p99_ms else ""
         size = f"{seen.cpus} CPUs, {seen.memory_mib} MiB, {seen.disk_free_gib:.0f} GiB free"
@@ -138,11 +140,11 @@ def status(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False)
         raise typer.Exit(1)
 
 
-def _print_status(found: Status) -> None:
+def _print_status(found: ClusterStatus) -> None:
     quorum = {True: "[green]kept[/]", False: "[bold red]lost[/]", None: "[yellow]unknown[/]"}
     out.print(f"{found.cluster}: quorum {quorum[found.has_quorum]}")
     for node in found.nodes or ():
-        print_row(node.name, described(node))
+        print_row(node.name, describe_node(node))
     for name, error in found.failed.items():
         out.print(f"[bold red]{name}[/] {escaped(error)}")
     unmet = [control for control in found.hardening if control.met is not True]

@@ -22,9 +22,9 @@ from xops.k3s.release.images import full_name, image_list, images_in, openers
 from xops.k3s.release.lock import (
     Artifact,
     Entry,
-    Files,
     Kind,
     Lock,
+    LockedFiles,
     MismatchError,
     NotLockedError,
     WrongArchitectureError,
@@ -39,7 +39,7 @@ DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
 NAMES = st.from_regex(r"[a-z][a-z0-9._+-]{0,30}", fullmatch=True)
 VERSIONS = st.from_regex(r"v1\.[1-9][0-9]\.[0-9]\+k3s[1-9]", fullmatch=True)
 FILES = st.builds(
-    lambda names, digests, size, images: Files(
+    lambda names, digests, size, images: LockedFiles(
         binary=Artifact(name=names[0], sha256=digests[0], size=size),
         images=Artifact(name=names[1], sha256=digests[1]),
         image_list=images,
@@ -308,7 +308,7 @@ def test_a_release_that_changed_is_not_with_entry(tmp_path: Path) -> None:
     file = tmp_path / "lock.yaml"
     file.write_text(LOCK)
     locked = f"{2:064x}"
-    other = Files(
+    other = LockedFiles(
         binary=Artifact(name="k3s", sha256="f" * 64),
         images=Artifact(name="images.tar.zst", sha256="e" * 64),
     )
@@ -463,7 +463,7 @@ def test_what_a_list_gives_the_lock_takes(text: str) -> None:
     except InputError:
         return
     one = Artifact(name="k3s", sha256="0" * 64)
-    assert Files(binary=one, images=one, image_list=images).image_list == images
+    assert LockedFiles(binary=one, images=one, image_list=images).image_list == images
 
 
 def images_of(tmp_path: Path, content: bytes) -> tuple[str, ...] | None:

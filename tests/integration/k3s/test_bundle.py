@@ -32,9 +32,9 @@ from xops.k3s.release.images import openers
 from xops.k3s.release.lock import (
     ARCHITECTURES,
     Architecture,
-    Files,
     Kind,
     Lock,
+    LockedFiles,
     MismatchError,
     NotLockedError,
     Progress,
@@ -222,7 +222,7 @@ def manifest_with(
     (tmp_path / name).write_bytes(content)
     if listed is not None:
         (tmp_path / "k3s-images.txt").write_text(listed)
-    files = Files(
+    files = LockedFiles(
         binary=artifact("k3s", program("amd64", 300)),
         images=artifact(name, content),
         image_list=locked,

@@ -429,6 +429,7 @@ class Evidence(Model):
     folder: Annotated[Path | None, Field(description="Default: evidence in xOps' home.")] = None
     bucket: str | None = None
     prefix: Annotated[str, Field(description="Within the bucket.")] = "evidence"
+    region: Annotated[str, Field(description="Of the bucket.")] = "ap-southeast-2"
 
     @field_validator("bucket")
     @classmethod

@@ -74,7 +74,7 @@ depend() {{
 def files(
     cluster: Cluster,
     host: Host,
-    facts: Mapping[str, HostFacts],
+    seen: HostFacts,
     formation: Topology,
     secrets: SecretFiles = SecretFiles(),  # noqa: B008 - frozen
 ) -> Iterator[File]:
@@ -83,12 +83,11 @@ def files(
     Args:
         cluster: the inventory.
         host: whose files.
-        facts: of every host.
+        seen: the host's facts.
         formation: what the facts say about the cluster.
         secrets: what holds passwords and keys.
     """
     data = cluster.k3s.data_dir
-    seen = facts[host.name]
     yield File(paths.CONFIG, managed(config(cluster, host, seen, formation), sort_keys=True))
     yield _unit(host, seen.init)
     if secrets.registries is not None:
@@ -158,7 +157,7 @@ def _node(cluster: Cluster, host: Host) -> dict[str, Any]:
 
 def _join(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -> dict[str, Any]:
     """`cluster-init` for who founds the cluster or is alone, `server` for everybody else."""
-    if host == formation.founder or (host.is_server and len(cluster.servers) == 1):
+    if host == formation.initialising_server or (host.is_server and len(cluster.servers) == 1):
         return {"cluster-init": True}
     kept = _kept_server(cluster, host, seen)
     return {"server": kept or server_url(cluster, host, formation)}
@@ -178,7 +177,7 @@ def server_url(cluster: Cluster, host: Host, formation: Topology) -> str:
     if fixed := _fixed(cluster, host):
         return fixed.pop()
     answering = formation.source if formation.source not in (None, host) else None
-    peer = answering or formation.founder or topology.peer_of(cluster, host)
+    peer = answering or formation.initialising_server or topology.peer_of(cluster, host)
     return _url((peer or cluster.servers[0]).address_for(host))
 
 

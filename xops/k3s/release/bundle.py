@@ -110,7 +110,7 @@ def _bundled(artifact: Artifact, arch: Architecture, kind: Kind, size: int) -> B
 async def _images(
     source: Origin, lock: Lock, version: str, arch: Architecture, archive: Path
 ) -> tuple[tuple[str, ...], ListedBy]:
-    """The images of an archive, from the best witness there is."""
+    """The images of an archive, from the best recorder there is."""
     locked = lock.entry(version)[arch].image_list
     inside = await asyncio.to_thread(images_in, archive)
     if inside is not None and locked is not None and set(inside) != set(locked):

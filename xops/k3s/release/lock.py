@@ -84,7 +84,7 @@ class Artifact(Model):
     size: Annotated[int, Field(gt=0)] | None = None
 
 
-class Files(Model):
+class LockedFiles(Model):
     """What a release has for one architecture.
 
     `images` is the archive; `image_list` says what is in it, None where that is not known.
@@ -99,7 +99,7 @@ class Files(Model):
         return self.binary if kind is Kind.BINARY else self.images
 
 
-type Entry = dict[Architecture, Files]
+type Entry = dict[Architecture, LockedFiles]
 """What the lock says of one version."""
 
 
@@ -318,7 +318,7 @@ def lock_from_checksums(
             if artifact is None:
                 findings.append(Finding(f"sha256sum-{arch}.txt", "", f"has no line for {name}"))
         if binary and archive:
-            entry[arch] = Files(binary=binary, images=archive, image_list=images)
+            entry[arch] = LockedFiles(binary=binary, images=archive, image_list=images)
     if findings:
         raise InputError(
             f"reading the checksum files of K3S {version}",

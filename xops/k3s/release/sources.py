@@ -25,9 +25,9 @@ from xops.k3s.release.lock import (
     Architecture,
     Artifact,
     Entry,
-    Files,
     Kind,
     Lock,
+    LockedFiles,
     Meter,
     MismatchError,
     Progress,
@@ -374,7 +374,7 @@ async def entry_from(
     return {arch: await _sized(origin, version, row) for arch, row in entry.items()}
 
 
-async def _sized(origin: Origin, version: str, row: Files) -> Files:
+async def _sized(origin: Origin, version: str, row: LockedFiles) -> LockedFiles:
     changed = {}
     for kind in Kind:
         artifact = row.artifact(kind)

@@ -251,7 +251,7 @@ class PinnedKeys(asyncssh.SSHKnownHosts):
         return super().match(host, "", port)
 
 
-class Witness(asyncssh.SSHClient):
+class HostKeyRecorder(asyncssh.SSHClient):
     """Remembers the key that was shown and is not pinned, never accepting it; and the end.
 
     Attributes:

@@ -14,7 +14,7 @@ import asyncssh
 from xops.core.errors import DiskFullError, PermanentError, UnreachableError
 from xops.k3s.ssh import remote_programs as programs
 from xops.k3s.ssh.channel import Channel, Content, Output, talking
-from xops.k3s.ssh.route import Route, Witness
+from xops.k3s.ssh.route import HostKeyRecorder, Route
 from xops.k3s.ssh.transport_protocol import (
     BytesHandler,
     CommandTimeoutError,
@@ -46,7 +46,7 @@ class SshTransport:
     Args:
         route: the way that leads there.
         connection: to its last machine.
-        witness: the connection's, who knows how it ended.
+        recorder: the connection's, who knows how it ended.
         way: what must be left when the connection is no longer needed.
     """
 
@@ -54,11 +54,11 @@ class SshTransport:
         self,
         route: Route,
         connection: asyncssh.SSHClientConnection,
-        witness: Witness,
+        recorder: HostKeyRecorder,
         way: AsyncExitStack,
     ) -> None:
         self._route = route
-        self._witness = witness
+        self._recorder = recorder
         self._connection = connection
         self._way = way
         self._sessions = asyncio.Semaphore(_SESSIONS)
@@ -71,7 +71,7 @@ class SshTransport:
         return self._route.host
 
     @property
-    def round_trips(self) -> int:
+    def ssh_requests(self) -> int:
         """How many channels were opened so far."""
         return self._round_trips
 
@@ -273,7 +273,7 @@ class SshTransport:
                 f"sshd opens no further session: {error}",
                 f"Set MaxSessions to {_SESSIONS} or more in sshd_config on {self.host}.",
             )
-        because = self._lost_because or self._witness.lost_because or str(error or "closed")
+        because = self._lost_because or self._recorder.lost_because or str(error or "closed")
         return UnreachableError(attempted, f"the connection was lost: {because}", _AGAIN)
 
     def _refusal(self, attempted: str, said: str) -> PermanentError:

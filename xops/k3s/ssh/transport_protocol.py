@@ -69,7 +69,7 @@ class Transport(Protocol):
         ...
 
     @property
-    def round_trips(self) -> int:
+    def ssh_requests(self) -> int:
         """How many requests were made of the host so far."""
         ...
 

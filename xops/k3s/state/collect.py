@@ -15,26 +15,26 @@ from xops.k3s.ssh.transport_protocol import Connector, Transport
 from xops.k3s.state import facts as reading
 from xops.k3s.state import preflight
 from xops.k3s.state.facts import HostFacts
-from xops.k3s.state.preflight import Observed
+from xops.k3s.state.preflight import Observation
 
 FACTS_DEADLINE = 60.0
 PEERS_DEADLINE = 20.0
 
 
 @dataclass(frozen=True)
-class Connected:
+class ConnectedHosts:
     """The hosts that let us in, and why the others did not."""
 
     transports: Mapping[str, Transport]
     failed: Mapping[str, XopsError]
 
-    def round_trips(self) -> dict[str, int]:
+    def ssh_requests(self) -> dict[str, int]:
         """Requests made of each host so far."""
-        return {name: transport.round_trips for name, transport in self.transports.items()}
+        return {name: transport.ssh_requests for name, transport in self.transports.items()}
 
 
 @asynccontextmanager
-async def connected(cluster: Cluster, connector: Connector) -> AsyncIterator[Connected]:
+async def connect_hosts(cluster: Cluster, connector: Connector) -> AsyncIterator[ConnectedHosts]:
     """All hosts connected, at the same time; closed at the end."""
     tries = [connector.connect(host) for host in cluster.hosts]
     answers = dict(
@@ -46,7 +46,7 @@ async def connected(cluster: Cluster, connector: Connector) -> AsyncIterator[Con
     )
     failed, transports = _sorted_out(answers)
     try:
-        yield Connected(transports, failed)
+        yield ConnectedHosts(transports, failed)
     finally:
         await asyncio.gather(*(transport.close() for transport in transports.values()))
 
@@ -67,9 +67,9 @@ def _sorted_out[Answer](
     return failed, done
 
 
-async def observe(
-    cluster: Cluster, hosts: Connected, *, probe_disk: bool = True, peers: bool = True
-) -> Observed:
+async def collect_facts(
+    cluster: Cluster, hosts: ConnectedHosts, *, probe_disk: bool = True, peers: bool = True
+) -> Observation:
     """Facts of all hosts, then the ports of their peers, each in one request a host."""
     present = [host for host in cluster.hosts if host.name in hosts.transports]
     looks = [_look(cluster, host, hosts.transports[host.name], probe_disk) for host in present]
@@ -84,7 +84,7 @@ async def observe(
         for address in (host.internal_address, host.address)
     }
     tried = await asyncio.gather(*(_try(cluster, host, hosts, found, silent) for host in left))
-    return Observed(
+    return Observation(
         facts=found,
         offsets={name: offset for name, (_, offset) in seen.items()},
         reached=dict(zip((host.name for host in left), tried, strict=True)),
@@ -107,7 +107,7 @@ async def _look(
 async def _try(
     cluster: Cluster,
     host: Host,
-    hosts: Connected,
+    hosts: ConnectedHosts,
     found: Mapping[str, HostFacts],
     silent: AbstractSet[str],
 ) -> Mapping[tuple[str, int], str]:

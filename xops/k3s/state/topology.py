@@ -20,7 +20,7 @@ class Topology:
     Attributes:
         cluster_id: SHA-256 of its CA certificate, None if no server has one.
         members: servers that hold etcd's data, in the inventory's order.
-        founder: the server that founds the cluster, None if there is one.
+        initialising_server: the server that founds the cluster, None if there is one.
         joiners: the other servers without data.
         source: a server whose API answers, None if none does.
         nodes: what it says about the nodes, None if none answers.
@@ -28,7 +28,7 @@ class Topology:
 
     cluster_id: str | None
     members: tuple[Host, ...]
-    founder: Host | None
+    initialising_server: Host | None
     joiners: tuple[Host, ...]
     source: Host | None
     nodes: tuple[NodeFacts, ...] | None
@@ -49,11 +49,16 @@ def read(cluster: Cluster, facts: Mapping[str, HostFacts]) -> Topology:
     return Topology(
         cluster_id=next((found for found in ids if found), None),
         members=members,
-        founder=empty[0] if founds else None,
+        initialising_server=empty[0] if founds else None,
         joiners=empty[1:] if founds else empty,
         source=source,
         nodes=facts[source.name].nodes if source else None,
     )
+
+
+def is_new_agent(host: Host, seen: HostFacts) -> bool:
+    """Whether the host is an agent that has never joined."""
+    return not host.is_server and seen.cluster_id is None
 
 
 def cluster_ids(cluster: Cluster, facts: Mapping[str, HostFacts]) -> dict[str, list[str]]:

@@ -29,7 +29,9 @@ def files(of: Cluster, name: str, **more: Any) -> dict[str, File]:
     """A host's files by path."""
     seen = more.pop("seen", None) or all_bare(of)
     formation = topology.read(of, seen)
-    return {file.path: file for file in config.files(of, of.host(name), seen, formation, **more)}
+    return {
+        file.path: file for file in config.files(of, of.host(name), seen[name], formation, **more)
+    }
 
 
 def configured(of: Cluster, name: str, text: str) -> dict[str, HostFacts]:
