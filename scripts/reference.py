@@ -231,9 +231,9 @@ def _schema_tables(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _table(
-    path: str, model: Mapping[str, Any], models: Mapping[str, Any], seen: set[str]
+    path: str, model: Mapping[str, Any], models: Mapping[str, Any], seen: set[str], which: str = ""
 ) -> Iterator[str]:
-    title = f"`{path}`" if path else "Top level"
+    title = f"`{path}`{which}" if path else "Top level"
     yield f"\n## {title}\n"
     if path:
         yield f"{_plain(model.get('description', ''))}\n"
@@ -241,15 +241,32 @@ def _table(
     below = []
     for name, field in model["properties"].items():
         kind, step = _inner_model(field, models)
+        kinds = _kinds(field)
         if kind:
-            below.append((name + step, kind))
-        value = "see below" if kind else _kind(field, models)
-        default = _default(name, field, model, nested=bool(kind) and not step)
+            below.append((name + step, kind, ""))
+        below += [(name, each, f" with {_told_by(models[each])}") for each in kinds]
+        nested = bool(kinds or kind)
+        value = "see below" if nested else _kind(field, models)
+        default = _default(name, field, model, nested=nested and not step)
         yield f"| `{name}` | {value} | {default} | {_plain(field.get('description', ''))} |"
-    for name, kind in below:
+    for name, kind, which in below:
         if kind not in seen:
             seen.add(kind)
-            yield from _table(_place(path, name, kind), models[kind], models, seen)
+            yield from _table(_place(path, name, kind), models[kind], models, seen, which)
+
+
+def _kinds(field: Mapping[str, Any]) -> list[str]:
+    """The models of which a field holds one, none where it has no kinds."""
+    unions = [option["oneOf"] for option in (field, *field.get("anyOf", ())) if "oneOf" in option]
+    return [_model_name(option) for options in unions for option in options]
+
+
+def _told_by(model: Mapping[str, Any]) -> str:
+    """What tells a kind from the others: the value of one key, or else a key that it needs."""
+    for name, field in model["properties"].items():
+        if "const" in field:
+            return f"`{name}: {field['const']}`"
+    return f"`{model['required'][0]}`"
 
 
 def _inner_model(field: Mapping[str, Any], models: Mapping[str, Any]) -> tuple[str, str]:

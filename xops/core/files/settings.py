@@ -143,7 +143,7 @@ class _Document:
 
     def explain(self, error: ValidationError) -> None:
         for row in error.errors(include_url=False):
-            path = tuple(row["loc"])
+            path = _without_tags(tuple(row["loc"]), self.values)
             message = row["msg"].removeprefix("Value error, ")
             if row["type"] == "extra_forbidden":
                 message = "is not a known key"
@@ -167,6 +167,24 @@ class _Document:
     def raise_if_found(self) -> None:
         if self._findings:
             raise self.error()
+
+
+def _without_tags(path: Path_, value: Any) -> Path_:
+    """The path as the file has it: pydantic puts the tag of a union's member into it.
+
+    A tag is told by not being a key where it stands; only the last part may be a key that is
+    missing. So tags are named as no key beside them is.
+    """
+    if not path:
+        return ()
+    part, rest = path[0], path[1:]
+    if isinstance(value, dict) and part in value:
+        return (part, *_without_tags(rest, value[part]))
+    if isinstance(value, list) and isinstance(part, int):
+        return (part, *_without_tags(rest, value[part] if part < len(value) else None))
+    if rest or not isinstance(value, dict):
+        return _without_tags(rest, value)
+    return path
 
 
 def _prefixes(path: Path_) -> Iterator[Path_]:

@@ -16,8 +16,9 @@ from pydantic import (
 from pydantic_core import InitErrorDetails
 
 from xops.core.files.validation import Model, ValidationIssue, error_details, validation_error
+from xops.k3s.cluster_file.choices import Endpoint, VipEndpoint
 from xops.k3s.cluster_file.field_types import Address, IpAddress, Jump, Labels, NodeName, Taint
-from xops.k3s.cluster_file.sections import EVEN, SERVER_COUNTS, Endpoint, Networks
+from xops.k3s.cluster_file.sections import EVEN, SERVER_COUNTS, Networks
 
 
 class Site(Model):
@@ -208,9 +209,11 @@ def _too_many(hosts: Mapping[int, Host], networks: Networks) -> Iterator[Validat
 
 
 def _on_the_vip(hosts: Mapping[int, Host], endpoint: Endpoint) -> Iterator[ValidationIssue]:
+    if not isinstance(endpoint, VipEndpoint):
+        return
     for index, host in hosts.items():
         for field in ("address", "private_address"):
-            if endpoint.address and getattr(host, field) == endpoint.address:
+            if getattr(host, field) == endpoint.address:
                 yield (index, field), f"{endpoint.address} is endpoint.address, which must be free"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -13,15 +13,13 @@ from xops.core.files.secret import SecretReference
 from xops.core.files.validation import Model, ValidationIssue, raise_if_any
 from xops.k3s.cluster_file.field_types import (
     AbsolutePath,
-    Address,
     Cron,
-    IpAddress,
     Jump,
     Network,
     ip_address,
 )
 
-API_PORT = 6443
+API_PORT: Final = 6443
 """Where a K3S server answers, API and supervisor alike."""
 
 OLDEST = (1, 31)
@@ -36,8 +34,6 @@ EXEMPT_NAMESPACES = (
 SERVER_COUNTS = (1, 3, 5)
 
 EVEN = "must be 1, 3 or 5: etcd needs more than half, so an even number survives no more losses"
-
-NO_K3D = "K3D clusters are not supported: list hosts reached by SSH (given), or use terraform"
 
 # Keys of K3S's configuration that xOps decides itself, or that would put a secret into the file.
 _OWN_KEYS = frozenset(
@@ -104,85 +100,6 @@ class K3s(Model):
     def minor(self) -> tuple[int, int]:
         """`(1, 34)` of `v1.34.1+k3s1`."""
         return _minor(self.version)
-
-
-class Source(Model):
-    """Where the hosts come from: this file, or Terraform's outputs."""
-
-    kind: Annotated[
-        Literal["given", "terraform"],
-        Field(description="given: all in `hosts`; terraform: those of `outputs` before them."),
-    ] = "given"
-    outputs: Annotated[
-        Path | None,
-        Field(description="terraform: what `terraform output -json` of stacks/k3s_hosts printed."),
-    ] = None
-
-    @field_validator("kind", mode="before")
-    @classmethod
-    def _not_k3d(cls, value: object) -> object:
-        if value == "k3d":
-            raise ValueError(NO_K3D)
-        return value
-
-    @field_validator("outputs")
-    @classmethod
-    def _with_terraform(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        kind = info.data.get("kind")
-        if kind == "terraform" and value is None:
-            raise ValueError("name the file with Terraform's outputs")
-        if kind == "given" and value is not None:
-            raise ValueError(f"goes with kind terraform, and kind is {kind}")
-        return value
-
-
-class Endpoint(Model):
-    """Where clients find the API: any server, a DNS name, or an address that moves (kube-vip)."""
-
-    kind: Literal["servers", "dns", "vip"] = "servers"
-    name: Annotated[
-        Address | None,
-        Field(description="dns: the name; with Terraform's hosts their load balancer by default."),
-    ] = None
-    port: Annotated[int, Field(ge=1, le=65535, description="dns: where the balancer listens.")] = (
-        API_PORT
-    )
-    address: Annotated[
-        IpAddress | None, Field(description="vip: a free address of the servers' network.")
-    ] = None
-    interface: Annotated[
-        str | None,
-        Field(
-            pattern=r"^[\w.-]{1,15}$",
-            description="vip: the interface that gets it; default: the default route's.",
-        ),
-    ] = None
-    image: Annotated[
-        str, Field(pattern=r"^[^\s:@]+(:\d+/[^\s:@]+)?:[\w.-]+$", description="vip: kube-vip's.")
-    ] = "ghcr.io/kube-vip/kube-vip:v1.0.4"
-
-    @field_validator("name", "port", "address", "interface", "image")
-    @classmethod
-    def _fits_the_kind(cls, value: str | None, info: ValidationInfo) -> str | None:
-        owner = "dns" if info.field_name in ("name", "port") else "vip"
-        kind = info.data.get("kind", owner)
-        if kind != owner and value != _default(cls, info):
-            raise ValueError(f"goes with kind {owner}, and kind is {kind}")
-        return value
-
-    @field_validator("name")
-    @classmethod
-    def _no_address(cls, value: str | None) -> str | None:
-        if value and ip_address(value):
-            raise ValueError("is an address: for one that moves between servers write kind vip")
-        return value
-
-    @field_validator("address")
-    @classmethod
-    def _what_moves(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None and info.data.get("kind") == "vip":
-            raise ValueError("write the free address that moves between the servers")
-        return value
 
 
 class Networks(Model):
@@ -367,23 +284,6 @@ class AirGap(Model):
     bundle: Annotated[Path, Field(description="Made by xops bundle build.")]
 
 
-class Artifacts(Model):
-    """Where binaries come from when there is no bundle; by default K3S's own releases."""
-
-    folder: Annotated[Path | None, Field(description="Files named as in a release.")] = None
-    url: Annotated[
-        str | None,
-        Field(pattern=r"^https?://\S+$", description="Laid out as K3S's release downloads."),
-    ] = None
-
-    @field_validator("url")
-    @classmethod
-    def _one_place(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and info.data.get("folder") is not None:
-            raise ValueError("folder and url exclude each other")
-        return value
-
-
 class Secrets(Model):
     """Where the tokens and the kubeconfig of the cluster are kept."""
 
@@ -422,27 +322,6 @@ class Preflight(Model):
     ] = 30
 
 
-class Evidence(Model):
-    """Where records are kept: a folder here, or a bucket."""
-
-    store: Literal["folder", "bucket"] = "folder"
-    folder: Annotated[Path | None, Field(description="Default: evidence in xOps' home.")] = None
-    bucket: str | None = None
-    prefix: Annotated[str, Field(description="Within the bucket.")] = "evidence"
-    region: Annotated[str, Field(description="Of the bucket.")] = "ap-southeast-2"
-
-    @field_validator("bucket")
-    @classmethod
-    def _named(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if not value and info.data.get("store") == "bucket":
-            raise ValueError("name the bucket, or write store: folder")
-        return value
-
-
 def _minor(version: str) -> tuple[int, int]:
     major, minor, *_ = version.removeprefix("v").split(".")
     return int(major), int(minor)
-
-
-def _default(model: type[Model], info: ValidationInfo) -> object:
-    return model.model_fields[str(info.field_name)].default

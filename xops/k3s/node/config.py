@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from xops.k3s import paths
+from xops.k3s.cluster_file.choices import VipEndpoint
 from xops.k3s.cluster_file.cluster import API_PORT, Cluster, Host
 from xops.k3s.cluster_file.field_types import ip_address
 from xops.k3s.node import hardening, kube_vip, snapshots
@@ -98,7 +99,7 @@ def files(
             yield File(f"{data}/{paths.PSA}", hardening.admission_file(cluster))
             yield File(f"{data}/{paths.AUDIT}", hardening.audit_file())
     if host.is_server:
-        if cluster.endpoint.kind == "vip":
+        if isinstance(cluster.endpoint, VipEndpoint):
             yield _manifest(cluster, "kube-vip", kube_vip.manifest(cluster.endpoint))
         if secrets.snapshot_keys is not None:
             yield _manifest(cluster, "etcd-s3", secrets.snapshot_keys, secret=True)

@@ -23,6 +23,7 @@ from xops.core.lifecycle import steps, watching
 from xops.core.lifecycle.gate import Approval, who
 from xops.core.plan.model import Plan
 from xops.k3s import paths
+from xops.k3s.cluster_file.choices import BucketEvidence
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.node import registries, snapshots
 from xops.k3s.node.managed_file import SecretFiles
@@ -132,7 +133,7 @@ class K3sSteps:
 
     def _store(self) -> stores.EvidenceStore:
         kept = self.cluster.evidence
-        if kept.store == "bucket" and kept.bucket:
+        if isinstance(kept, BucketEvidence):
             client = Aws(Target.AWS, kept.region).client("s3")
             return stores.S3Store(client, kept.bucket, kept.prefix)
         return stores.FolderStore(kept.folder or settings.home() / "evidence")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from xops.k3s.cluster_file.choices import FolderArtifacts, MirrorArtifacts
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.release.bundle import Bundle
 from xops.k3s.release.lock import Architecture, Kind, Lock, Progress
@@ -24,11 +25,10 @@ def source_of(cluster: Cluster, environ: Mapping[str, str]) -> Source:
     """Where the files of the cluster's release come from, as its file says."""
     if cluster.air_gap:
         return Bundle(cluster.air_gap.bundle)
-    given = cluster.artifacts
-    if given and given.folder:
-        return Folder(given.folder)
-    if given and given.url:
-        return Release(given.url)
+    if isinstance(cluster.artifacts, FolderArtifacts):
+        return Folder(cluster.artifacts.folder)
+    if isinstance(cluster.artifacts, MirrorArtifacts):
+        return Release(cluster.artifacts.url)
     return Release.configured(environ)
 
 

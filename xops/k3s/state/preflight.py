@@ -237,7 +237,7 @@ def _peers(cluster: Cluster, host: Host, observed: Observation) -> Iterator[Pref
     answers = observed.reached.get(host.name, {})
     closed: dict[str, list[int]] = defaultdict(list)
     for (address, port), answer in sorted(answers.items()):
-        if answer in _CLOSED and address != cluster.endpoint.address:
+        if answer in _CLOSED and address != cluster.vip:
             closed[address].append(port)
     names = {other.address_for(host): other.name for other in cluster.hosts}
     for address, ports in closed.items():
@@ -322,7 +322,7 @@ def _agents_of_nobody(cluster: Cluster, observed: Observation) -> Iterator[Prefl
 
 
 def _vip_free(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
-    address = cluster.endpoint.address
+    address = cluster.vip
     if address is None or topology.read(cluster, observed.facts).members:
         return
     for host in cluster.servers:
@@ -358,8 +358,8 @@ def ports_to_try(cluster: Cluster, host: Host) -> dict[str, tuple[int, ...]]:
             wanted[other.address_for(host)] = SERVER_PORTS if host.is_server else (API_PORT,)
         elif host.is_server and other.site == host.site:
             wanted[other.internal_address] = AGENT_PORTS
-    if host.is_server and cluster.endpoint.address:
-        wanted[cluster.endpoint.address] = (API_PORT,)
+    if host.is_server and cluster.vip:
+        wanted[cluster.vip] = (API_PORT,)
     return wanted
 
 

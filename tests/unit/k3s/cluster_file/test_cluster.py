@@ -122,6 +122,28 @@ def test_the_schema_refuses_a_misspelt_key() -> None:
     assert "'host' was unexpected" in error.message
 
 
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"source": {"kind": "given", "outputs": "out.json"}},
+        {"source": {"outputs": "out.json"}},
+        {"source": {"kind": "terraform"}},
+        {"source": {"kind": "k3d"}},
+        {"endpoint": {"name": "api.example.com"}},
+        {"endpoint": {"kind": "vip"}},
+        {"endpoint": {"kind": "dns", "address": "10.0.0.9"}},
+        {"artifacts": {"folder": "f", "url": "https://a"}},
+        {"evidence": {"store": "bucket"}},
+        {"evidence": {"store": "folder", "bucket": "b"}},
+    ],
+    ids=str,
+)
+def test_the_schema_knows_which_keys_go_with_a_kind(section: Document) -> None:
+    validator = jsonschema.Draft202012Validator(json.loads(inventory.schema()))
+
+    assert not validator.is_valid(ONPREM | section)
+
+
 # Rules: what is accepted at the edge, and what is found beyond it
 
 TERRAFORM = {"kind": "terraform", "outputs": "out.json"}
@@ -144,6 +166,11 @@ LOGIN = {"auth": {"username": "u", "password": {"variable": "PASSWORD"}}}
         {"source": TERRAFORM, "hosts": [], "snapshots.s3": {}},
         {"endpoint": {"kind": "dns", "name": "api.example.com", "port": 443}},
         {"endpoint": GONE},
+        {"endpoint": {}},
+        {"endpoint": {"kind": "servers", "port": 6443, "name": None}},
+        {"source": {}},
+        {"artifacts": {}},
+        {"evidence": {"folder": "records", "bucket": None}},
         {"endpoint": {"kind": "vip", "address": "fd00::10", "interface": "bond0.12"}},
         {"networks": {"cluster": "10.44.0.0/20", "service": "10.45.0.0/24"}},
         {"networks.backend": "none"},
@@ -216,14 +243,19 @@ def test_accepted(findings: Findings, values: Document) -> None:
         ({"k3s.config": {"tls-san+": ["x"]}}, "k3s.config.tls-san+", "xOps' own to set"),
         ({"k3s.config": {"etcd_arg": []}}, "k3s.config.etcd_arg", "written like-this"),
         ({"source": {"kind": "aws"}}, "source.kind", "'given' or 'terraform'"),
-        ({"source": {"kind": "k3d"}}, "source.kind", "K3D clusters are not supported"),
-        ({"source": {"kind": "terraform"}}, "source.outputs", "name the file with Terraform's"),
+        (
+            {"source": {"kind": "k3d", "servers": 3, "api_port": 6550}},
+            "source.kind",
+            "K3D clusters are not supported",
+        ),
+        ({"evidence": {"bucket": "b"}}, "evidence.bucket", "goes with store bucket"),
+        ({"source": {"kind": "terraform"}}, "source.outputs", "Field required"),
         ({"source": {"outputs": "x"}}, "source.outputs", "goes with kind terraform"),
         ({"endpoint": {"kind": "dns"}}, "endpoint.name", "write the DNS name"),
         ({"endpoint": {"kind": "dns", "name": "10.0.0.9"}}, "endpoint.name", "write kind vip"),
-        ({"endpoint": {"kind": "vip"}}, "endpoint.address", "write the free address"),
+        ({"endpoint": {"kind": "vip"}}, "endpoint.address", "Field required"),
         ({"endpoint": {"name": "a.b"}}, "endpoint.name", "goes with kind dns"),
-        ({"endpoint": {"port": 443}}, "endpoint.port", "goes with kind dns"),
+        ({"endpoint": {"port": 443}}, "endpoint.port", "should be 6443"),
         ({"endpoint": {"interface": "eth0"}}, "endpoint.interface", "goes with kind vip"),
         ({"endpoint.address": "vip.example.com"}, "endpoint.address", "is no IP address"),
         ({"endpoint.address": "127.0.0.1"}, "endpoint.address", "no address that other hosts"),
@@ -296,7 +328,7 @@ def test_accepted(findings: Findings, values: Document) -> None:
         ({"ssh.password": "x"}, "ssh.password", "is not a known key"),
         ({"preflight": {"clock_skew_seconds": 0}}, "preflight.clock_skew_seconds", "greater than"),
         ({"approval.required_for": ["create"]}, "approval.required_for", "cannot be left out"),
-        ({"evidence": {"store": "bucket"}}, "evidence.bucket", "name the bucket"),
+        ({"evidence": {"store": "bucket"}}, "evidence.bucket", "Field required"),
         ({"sites": {"North": {}}}, "sites.North.[key]", "should match pattern"),
         ({"hosts": GONE}, "hosts", "has 0 servers; must be 1, 3 or 5"),
         ({"hosts.2": host("x", "10.0.0.13")}, "hosts", "has 2 servers; must be 1, 3 or 5"),
