@@ -18,8 +18,7 @@ from xops import cli
 from xops.core.files import settings
 from xops.ecs import environment
 from xops.ecs.environment import PROTECTED, Environment
-from xops.k3s.cluster_file import cluster as inventory
-from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.cluster_file.cluster import VARIABLE_PREFIX, Cluster
 from xops.k3s.state.diagnosis import PATTERNS, Pattern
 from xops.triggers import policy
 from xops.triggers.facts import Facts
@@ -172,7 +171,7 @@ def _cluster_file() -> Iterator[str]:
     yield "Editors find the schema beside it (`schema.json`). A wrong file gives all its errors at"
     yield "once, each with path and line. Paths are relative to the file's folder, `~` is the"
     yield "person's. No secret stands in the file, only where it is read from.\n"
-    yield from _layers(inventory.VARIABLE_PREFIX, "SSH__PORT=2222", "ssh.port")
+    yield from _layers(VARIABLE_PREFIX, "SSH__PORT=2222", "ssh.port")
     yield from _schema_tables(Cluster.model_json_schema())
     yield from _rules(_CLUSTER_RULES)
 

@@ -106,6 +106,6 @@ def lock(
     file: Annotated[Path, typer.Option("--lock", help="The lock file.")] = artifacts.FILE,
 ) -> None:
     """Write a release's hashes, from its own checksum files, into the lock file, for review."""
-    entry = asyncio.run(sources.entry_from(_origin(folder), version))
-    changed = artifacts.record(file, version, entry)
+    entry = asyncio.run(sources.read_entry(_origin(folder), version))
+    changed = artifacts.write_entry(file, version, entry)
     out.print(f"{file}: {version} {'is written: review it' if changed else 'is there already'}")

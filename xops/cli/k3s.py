@@ -165,9 +165,9 @@ def trust(
     connector = SshConnector(found.ssh, cluster=cluster)
     names = host or [each.name for each in found.hosts]
     for name in names:
-        lines = asyncio.run(pinning.unpinned(found, connector, found.host(name)))
+        lines = asyncio.run(pinning.scan_unpinned(found, connector, found.host(name)))
         for line in lines:
-            out.print(f"{name}: {pinning.readable(line)}")
+            out.print(f"{name}: {pinning.describe_key(line)}")
         if lines and (yes or typer.confirm(f"Pin {'it' if len(lines) == 1 else 'them'}?")):
             pinning.pin(found.ssh.known_hosts, lines)
             out.print(f"pinned in {found.ssh.known_hosts}")

@@ -630,7 +630,7 @@ def counted(lab: MakeLab, servers: int, agents: int) -> Iterator[dict[str, int]]
         yield here.world.ssh_requests()
 
 
-def test_round_trips_of_a_host_do_not_depend_on_how_many_there_are(lab: MakeLab) -> None:
+def test_requests_of_a_host_do_not_depend_on_how_many_there_are(lab: MakeLab) -> None:
     for few, one, many in zip(
         counted(lab, 3, 0), counted(lab, 3, 1), counted(lab, 3, 5), strict=True
     ):

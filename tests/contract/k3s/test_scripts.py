@@ -163,7 +163,7 @@ def test_this_machine_is_read(bench: Bench) -> None:
 
 def test_a_host_s_own_script_is_read(bench: Bench) -> None:
     """With the values that an apply gives it, too."""
-    text = facts.script(cluster(1).servers[0], str(bench.folder / "data"))
+    text = facts.facts_script(cluster(1).servers[0], str(bench.folder / "data"))
     ran = subprocess.run([*bench.shell, "-c", text], capture_output=True, text=True, timeout=60)
 
     assert facts.parse("here", ran.stdout).hostname == socket.gethostname()

@@ -30,10 +30,10 @@ from xops.k3s.release.lock import (
     WrongArchitectureError,
     check_architecture,
     lock_from_checksums,
-    record,
     with_entry,
+    write_entry,
 )
-from xops.k3s.release.sources import Folder, MissingFileError, Release, entry_from, fetch
+from xops.k3s.release.sources import Folder, MissingFileError, Release, fetch, read_entry
 
 DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
 NAMES = st.from_regex(r"[a-z][a-z0-9._+-]{0,30}", fullmatch=True)
@@ -298,8 +298,8 @@ def test_recording_twice_changes_nothing(tmp_path: Path) -> None:
     file.write_text("versions: {}\n")
     entry = release().lock.versions[VERSION]
 
-    assert record(file, VERSION, entry)
-    assert not record(file, VERSION, entry)
+    assert write_entry(file, VERSION, entry)
+    assert not write_entry(file, VERSION, entry)
     assert Lock.load(file) == release().lock
     assert [path.name for path in tmp_path.iterdir()] == ["lock.yaml"]
 
@@ -313,7 +313,7 @@ def test_a_release_that_changed_is_not_with_entry(tmp_path: Path) -> None:
         images=Artifact(name="images.tar.zst", sha256="e" * 64),
     )
     with pytest.raises(MismatchError, match=f"k3s: {locked}, now {'f' * 64}") as caught:
-        record(file, VERSION, {"amd64": other})
+        write_entry(file, VERSION, {"amd64": other})
 
     assert "images.tar" not in str(caught.value)
     assert file.read_text() == LOCK
@@ -323,12 +323,12 @@ def test_a_folder_with_a_release_makes_its_own_entry(tmp_path: Path) -> None:
     folder = Folder(release().write(tmp_path))
     wanted = release().lock.versions[VERSION]
 
-    made = asyncio.run(entry_from(folder, VERSION))
+    made = asyncio.run(read_entry(folder, VERSION))
     assert made == {
         arch: row.model_copy(update={"image_list": IMAGES}) for arch, row in wanted.items()
     }
     (tmp_path / "k3s-images.txt").unlink()
-    assert asyncio.run(entry_from(folder, VERSION)) == wanted
+    assert asyncio.run(read_entry(folder, VERSION)) == wanted
 
 
 # --- a folder as a source

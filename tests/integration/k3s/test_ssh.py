@@ -41,7 +41,7 @@ def test_a_script_runs_as_root_and_its_exit_code_is_an_answer(sshd: Sshd, on: An
     async def use(transport: SshTransport) -> None:
         ran = await transport.run("id -u; echo problem >&2; exit 7", deadline=20)
         assert (ran.exit_code, ran.stdout, ran.stderr) == (7, "0\n", "problem\n")
-        assert 0 < ran.seconds < 20
+        assert 0 < ran.duration_seconds < 20
         assert transport.host == "web1"
         assert transport.ssh_requests == 1
 

@@ -81,9 +81,9 @@ def kind_check(
             return value
         given = {key: usual} | {name: inner for name, inner in value.items() if inner is not None}
         kind = given[key]
-        if kind not in models:
+        if not isinstance(kind, str) or kind not in models:
             known = " or ".join(map(repr, models))
-            raise_if_any([((key,), gone.get(kind, f"should be {known} (found {kind!r})"))])
+            raise_if_any([((key,), gone.get(str(kind), f"should be {known} (found {kind!r})"))])
         owners = {
             name: [other for other, model in models.items() if name in model.model_fields]
             for name in given

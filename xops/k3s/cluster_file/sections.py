@@ -103,7 +103,7 @@ class K3s(Model):
 
 
 class Networks(Model):
-    """The cluster's inner networks and how packets cross from node to node."""
+    """The cluster's internal networks and how packets cross from node to node."""
 
     cluster: Annotated[Network, Field(description="Pods; every node takes a /24 of it.")] = (
         "10.42.0.0/16"
@@ -279,7 +279,7 @@ class Hardening(Model):
 
 
 class AirGap(Model):
-    """A cluster whose hosts have no way out: all of it comes from one bundle."""
+    """A cluster whose hosts have no internet access: all of it comes from one bundle."""
 
     bundle: Annotated[Path, Field(description="Made by xops bundle build.")]
 

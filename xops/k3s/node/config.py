@@ -82,7 +82,7 @@ def files(
     """All files of one host but its tokens, the binary and the images.
 
     Args:
-        cluster: the inventory.
+        cluster: of the host.
         host: whose files.
         seen: the host's facts.
         formation: what the facts say about the cluster.
@@ -141,12 +141,12 @@ def config(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -
 
 def _node(cluster: Cluster, host: Host) -> dict[str, Any]:
     # K3S takes addresses only; of a name it would say that it is none, and not start.
-    inner = host.internal_address
+    internal = host.internal_address
     external = host.address if host.private_address and ip_address(host.address) else None
     return {
         "data-dir": cluster.k3s.data_dir,
         "node-name": host.name,
-        "node-ip": inner if ip_address(inner) else None,
+        "node-ip": internal if ip_address(internal) else None,
         "node-external-ip": external if cluster.spans_sites else None,
         "node-label": [f"{key}={value}" for key, value in sorted(cluster.labels(host).items())],
         "node-taint": list(cluster.taints(host)),
@@ -157,7 +157,7 @@ def _node(cluster: Cluster, host: Host) -> dict[str, Any]:
 
 
 def _join(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -> dict[str, Any]:
-    """`cluster-init` for who founds the cluster or is alone, `server` for everybody else."""
+    """`cluster-init` for the server that initialises the cluster or is alone, else `server`."""
     if host == formation.initialising_server or (host.is_server and len(cluster.servers) == 1):
         return {"cluster-init": True}
     kept = _kept_server(cluster, host, seen)
@@ -202,7 +202,7 @@ def _server(cluster: Cluster) -> dict[str, Any]:
         "cluster-dns": networks.cluster_dns,
         "cluster-domain": networks.domain,
         "flannel-backend": networks.backend,
-        # Between sites nodes find each other by their outer addresses only.
+        # Between sites nodes find each other by their external addresses only.
         "flannel-external-ip": _crosses_sites(cluster) or None,
         "disable": sorted(cluster.k3s.disable),
         "tls-san": list(cluster.tls_sans),

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field, replace
 from xops.core.errors import PermanentError, TemporaryError, XopsError
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster, Host
-from xops.k3s.operations import plan as planning
 from xops.k3s.operations import tokens
 from xops.k3s.operations.executor import HostExecutor, marks
-from xops.k3s.operations.plan import HostPlan, K3sPlan, ServiceStep
+from xops.k3s.operations.plan import HostPlan, K3sPlan, ServiceStep, images_path
 from xops.k3s.operations.recover import Recovery
 from xops.k3s.operations.tokens import Tokens
 from xops.k3s.release.lock import Artifact
@@ -99,7 +98,7 @@ class Installation:
         }
         await self.executor.run_script(host, "prepare", values, "making K3S's folders")
         if part.images:
-            path = planning.images_path(self.cluster, part.images)
+            path = images_path(self.cluster, part.images)
             upload = Upload(self.files.images[host.arch], path, 0o644)
             await self.executor.upload_reported(host, upload, part.images.name)
         if part.binary:

@@ -27,10 +27,10 @@ from xops.k3s.cluster_file.choices import BucketEvidence
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.node import registries, snapshots
 from xops.k3s.node.managed_file import SecretFiles
-from xops.k3s.operations import kubeconfig, plan, tokens
+from xops.k3s.operations import kubeconfig, tokens
 from xops.k3s.operations.apply import READY_SECONDS, Installation
 from xops.k3s.operations.executor import HostExecutor, report_transfers
-from xops.k3s.operations.plan import Desired, K3sPlan, ServiceStep
+from xops.k3s.operations.plan import Desired, K3sPlan, ServiceStep, plan_cluster
 from xops.k3s.operations.status import ClusterStatus, read_status
 from xops.k3s.operations.verify import (
     ClusterVerification,
@@ -86,7 +86,7 @@ class K3sSteps:
         preflight.refuse(self.cluster, found)
         for finding in found:
             self.watcher.note(str(finding))
-        return plan.plan_cluster(self.cluster, observed.facts, self._read_desired())
+        return plan_cluster(self.cluster, observed.facts, self._read_desired())
 
     def policy(self, plan: Plan) -> Approval | None:
         """Approved by the cluster's file, where it does not name these changes."""
@@ -188,7 +188,7 @@ class K3sSteps:
     async def _plan_now(self, hosts: ConnectedHosts) -> K3sPlan:
         observed = await collect_facts(self.cluster, hosts, probe_disk=False, peers=False)
         _raise_first(observed.failed)
-        return plan.plan_cluster(self.cluster, observed.facts, self._read_desired())
+        return plan_cluster(self.cluster, observed.facts, self._read_desired())
 
     def _read_desired(self) -> Desired:
         """What the hosts shall have; passwords and tokens are read now."""

@@ -62,7 +62,9 @@ class Recovery:
             NotReadyError: always.
         """
         steps = [mark for mark in marks(ran) if "=" not in mark]
-        reached = f"got as far as: {', '.join(steps)}" if steps else "its service never got active"
+        reached = (
+            f"got as far as: {', '.join(steps)}" if steps else "its service never became active"
+        )
         if ran.exit_code == _CRASH_LOOP:
             reached += "; its service is in a crash loop"
         log = await self._read_log(part.host)

@@ -172,7 +172,7 @@ class Lock(Model):
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[None]:
+def translate_write_errors(target: Path) -> Iterator[None]:
     """Say what to do when a file cannot be written.
 
     Raises:
@@ -223,12 +223,12 @@ def sha256_of(path: Path, on_progress: Progress | None = None) -> str:
     return digest.hexdigest()
 
 
-async def same(path: Path, artifact: Artifact) -> bool:
+async def matches(path: Path, artifact: Artifact) -> bool:
     """Whether the file exists and has the bytes of `artifact`."""
     return path.is_file() and await _difference(path, artifact) is None
 
 
-async def compare(
+async def check_bytes(
     path: Path, artifact: Artifact, on_progress: Progress | None = None, origin: str = ""
 ) -> None:
     """Hold a file against the lock; `origin` says where it is from, if not from `path`.
@@ -345,7 +345,7 @@ def _artifact(names: Sequence[str], sums: Mapping[str, str]) -> Artifact | None:
     return Artifact(name=found, sha256=sums[found]) if found else None
 
 
-def record(file: Path, version: str, entry: Entry) -> bool:
+def write_entry(file: Path, version: str, entry: Entry) -> bool:
     """Write what the lock says of a version into its file; False if it said so already.
 
     Raises:
@@ -358,7 +358,7 @@ def record(file: Path, version: str, entry: Entry) -> bool:
     _refuse_other_bytes(version, _hashes(before), _hashes(entry))
     text = with_entry(file.read_text(encoding="utf-8"), version, entry)
     partial = file.with_name(f".{file.name}.part")
-    with writing(file):
+    with translate_write_errors(file):
         partial.write_text(text, encoding="utf-8")
         partial.replace(file)
     return True

@@ -1,7 +1,7 @@
 """SSH to the hosts: one connection a host, over which everything goes, on asyncssh.
 
-This connects; `ssh_route` finds the way, `ssh_transport` is what then can be done, `ssh_programs`
-is what that runs on the host.
+This connects; `route` finds the way, `transport` is what then can be done, `remote_programs` is
+what that runs on the host.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from xops.k3s.ssh.route import (
     Routes,
     fingerprint,
     host_key_error,
-    line,
+    known_hosts_line,
 )
 from xops.k3s.ssh.transport import SshTransport, close
 from xops.k3s.ssh.transport_protocol import AuthenticationError, HostKeyError
@@ -95,7 +95,7 @@ class SshConnector:
         """One host, connected and let in.
 
         Raises:
-            UnreachableError, HostKeyError, AuthenticationError: with the way out.
+            UnreachableError, HostKeyError, AuthenticationError: with a remedy.
             InputError: the SSH configuration or the file of pinned keys cannot be read.
         """
         route = Routes(self._ssh).to(host)
@@ -127,7 +127,7 @@ class SshConnector:
                     reached = bastion
                     break
             keys = await self._keys(reached, tunnel)
-        return [line(reached.last, key) for key in keys]
+        return [known_hosts_line(reached.last, key) for key in keys]
 
     async def _enter(
         self, way: AsyncExitStack, bastion: Route, tunnel: Connection | None
@@ -213,7 +213,7 @@ def _not_connected(
     if isinstance(error, asyncssh.PermissionDenied) or "authentication failures" in str(error):
         return AuthenticationError(
             attempted,
-            f"it does not let {hop.user} in; offered: {hop.keys}",
+            f"authentication as {hop.user} failed; offered: {hop.keys}",
             f"Put the public key into {hop.user}'s ~/.ssh/authorized_keys there (ssh-copy-id -p"
             f" {hop.port} {hop.user}@{hop.address}), or set user and identity_file, of the host or"
             " below ssh.",

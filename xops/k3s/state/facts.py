@@ -131,8 +131,8 @@ class HostFacts:
         return self.nodes is not None
 
 
-def script(host: Host, data_dir: str, *, probe_disk: bool = True) -> str:
-    """What a host is asked, as one POSIX script: one round trip."""
+def facts_script(host: Host, data_dir: str, *, probe_disk: bool = True) -> str:
+    """What a host is asked, as one POSIX script, in one request."""
     service = paths.service(host)
     watched = " ".join(
         [

@@ -1,6 +1,6 @@
 """What must be true of the hosts before anything is changed: rules over the facts of all. Pure.
 
-Every finding of every host is given at once, each with the command that mends it.
+Every finding of every host is given at once, each with the command that fixes it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class PreflightFinding:
-    """One thing wrong with one host (or with the hosts together), and how to mend it."""
+    """One thing wrong with one host (or with the hosts together), and how to fix it."""
 
     host: str
     check: str
@@ -53,7 +53,7 @@ class PreflightFinding:
 
 
 class PreflightError(PermanentError):
-    """Something about the hosts must be mended first; nothing was changed."""
+    """Something about the hosts must be fixed first; nothing was changed."""
 
     def __init__(self, subject: str, findings: list[PreflightFinding]) -> None:
         self.findings = findings
@@ -61,7 +61,7 @@ class PreflightError(PermanentError):
         super().__init__(
             f"preflight of {subject}",
             f"{len(findings)} finding{'s' if len(findings) > 1 else ''}{listed}",
-            "Mend each and run it again; nothing was changed.",
+            "Fix each and run it again; nothing was changed.",
         )
 
     def to_json(self) -> dict[str, object]:
@@ -87,7 +87,7 @@ class Observation:
 
 
 def findings(cluster: Cluster, observed: Observation) -> list[PreflightFinding]:
-    """Everything that is wrong, errors first, in the inventory's order."""
+    """Everything that is wrong, errors first, in the file's order."""
     found = [finding for host in cluster.hosts for finding in _of_host(cluster, host, observed)]
     rules = (_clocks, _unique, _one_cluster, _members_gone)
     found += [finding for rule in rules for finding in rule(cluster, observed)]
@@ -149,7 +149,9 @@ def _size(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFi
 def _storage(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
     limit, p99 = cluster.preflight.fsync_p99_ms, seen.fsync_p99_ms
     if host.is_server and p99 is not None and p99 > limit:
-        found = f"99 of 100 writes take up to {p99:.1f} ms to reach the disk, etcd bears {limit:g}"
+        found = (
+            f"99 of 100 writes take up to {p99:.1f} ms to reach the disk; the limit is {limit:g} ms"
+        )
         remedy = "Put the data on an SSD (k3s.data_dir), or make the host an agent."
         yield PreflightFinding(host.name, "fsync", found, remedy)
 
@@ -160,7 +162,9 @@ def _kernel(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Preflight
             "Add `cgroup_memory=1 cgroup_enable=memory` to the kernel's command line (on a"
             " Raspberry Pi: /boot/firmware/cmdline.txt) and reboot."
         )
-        yield PreflightFinding(host.name, "cgroup", "the kernel does not count memory", remedy)
+        yield PreflightFinding(
+            host.name, "cgroup", "the memory cgroup controller is disabled", remedy
+        )
     if seen.missing_modules:
         names = " ".join(sorted(seen.missing_modules))
         remedy = (
@@ -186,9 +190,9 @@ def _addresses(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Prefli
         yield PreflightFinding(
             host.name, "route", "has no default route; K3S would not start", remedy
         )
-    inner = host.internal_address
-    if ip_address(inner) and inner not in seen.addresses:
-        found = f"{inner} is not among its addresses: {', '.join(sorted(seen.addresses))}"
+    internal = host.internal_address
+    if ip_address(internal) and internal not in seen.addresses:
+        found = f"{internal} is not among its addresses: {', '.join(sorted(seen.addresses))}"
         yield PreflightFinding(host.name, "address", found, "Set private_address to one of them.")
 
 

@@ -14,11 +14,17 @@ import yaml
 from tests.absent import GONE
 from xops.core.errors import InputError, PermanentError
 from xops.core.plan.model import Action, Change, Plan
-from xops.k3s.cluster_file import cluster as inventory
-from xops.k3s.cluster_file.cluster import ApprovalPolicy, Cluster
+from xops.k3s.cluster_file.cluster import (
+    FOLDER,
+    ApprovalPolicy,
+    Cluster,
+    names,
+    schema,
+    slot,
+)
 
 NAMES = ["edge", "onprem"]
-ONPREM: dict[str, Any] = yaml.safe_load((inventory.FOLDER / "onprem.yaml").read_text())
+ONPREM: dict[str, Any] = yaml.safe_load((FOLDER / "onprem.yaml").read_text())
 
 Document = dict[str, Any]
 Findings = Callable[..., dict[str, str]]
@@ -89,33 +95,33 @@ def test_every_cluster_of_the_project_loads(name: str) -> None:
 
 
 def test_the_clusters_are_those_with_a_file_and_no_lock() -> None:
-    assert set(NAMES) <= set(inventory.names())
-    assert all("." not in name for name in inventory.names())
+    assert set(NAMES) <= set(names())
+    assert all("." not in name for name in names())
 
 
 # The schema for editors
 
 
 def test_the_schema_that_editors_read_is_the_model_s() -> None:
-    committed = (inventory.FOLDER / "schema.json").read_text()
+    committed = (FOLDER / "schema.json").read_text()
 
-    assert committed == inventory.schema(), (
+    assert committed == schema(), (
         "regenerate it: python -m xops.k3s.cluster_file.cluster > deployments/clusters/schema.json"
     )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_cluster_fits_the_schema_and_names_it(name: str) -> None:
-    text = (inventory.FOLDER / f"{name}.yaml").read_text()
+    text = (FOLDER / f"{name}.yaml").read_text()
     assert text.startswith("# yaml-language-server: $schema=./schema.json\n")
 
-    validator = jsonschema.Draft202012Validator(json.loads(inventory.schema()))
+    validator = jsonschema.Draft202012Validator(json.loads(schema()))
 
     assert [error.message for error in validator.iter_errors(yaml.safe_load(text))] == []
 
 
 def test_the_schema_refuses_a_misspelt_key() -> None:
-    validator = jsonschema.Draft202012Validator(json.loads(inventory.schema()))
+    validator = jsonschema.Draft202012Validator(json.loads(schema()))
 
     [error] = validator.iter_errors(ONPREM | {"host": []})
 
@@ -139,7 +145,7 @@ def test_the_schema_refuses_a_misspelt_key() -> None:
     ids=str,
 )
 def test_the_schema_knows_which_keys_go_with_a_kind(section: Document) -> None:
-    validator = jsonschema.Draft202012Validator(json.loads(inventory.schema()))
+    validator = jsonschema.Draft202012Validator(json.loads(schema()))
 
     assert not validator.is_valid(ONPREM | section)
 
@@ -242,6 +248,7 @@ def test_accepted(findings: Findings, values: Document) -> None:
         ({"k3s.config": {"token": "x"}}, "k3s.config.token", "xOps' own to set"),
         ({"k3s.config": {"tls-san+": ["x"]}}, "k3s.config.tls-san+", "xOps' own to set"),
         ({"k3s.config": {"etcd_arg": []}}, "k3s.config.etcd_arg", "written like-this"),
+        ({"source": {"kind": ["given"]}}, "source.kind", "'given' or 'terraform'"),
         ({"source": {"kind": "aws"}}, "source.kind", "'given' or 'terraform'"),
         (
             {"source": {"kind": "k3d", "servers": 3, "api_port": 6550}},
@@ -519,7 +526,7 @@ def test_hosts_by_role(load: Callable[..., Cluster]) -> None:
 def test_names_that_others_use(load: Callable[..., Cluster]) -> None:
     cluster = load()
 
-    assert (cluster.subject, inventory.slot(cluster.name)) == ("k3s/onprem", "k3s-onprem")
+    assert (cluster.subject, slot(cluster.name)) == ("k3s/onprem", "k3s-onprem")
     assert cluster.k3s.minor == (1, 35)
 
 
@@ -656,7 +663,7 @@ def test_outputs_may_be_wrapped_as_terraform_prints_them(tmp_path: Path) -> None
     }
     file = tmp_path / "edge.outputs.json"
     file.write_text(json.dumps(wrapped))
-    (tmp_path / "edge.yaml").write_text((inventory.FOLDER / "edge.yaml").read_text())
+    (tmp_path / "edge.yaml").write_text((FOLDER / "edge.yaml").read_text())
     loaded = Cluster.load(tmp_path / "edge.yaml", environ={})
 
     assert loaded.completed().hosts == loaded.with_outputs(OUTPUTS).hosts
@@ -672,7 +679,8 @@ def test_an_endpoint_of_the_file_s_own_is_kept(load: Callable[..., Cluster]) -> 
     values = {"source": TERRAFORM, "endpoint": {"kind": "dns", "name": "api.example.com"}}
     outputs = OUTPUTS | {"networks": {}}
 
-    assert load(values | {"hosts": []}).with_outputs(outputs).endpoint.name == "api.example.com"
+    made = load(values | {"hosts": []}).with_outputs(outputs)
+    assert made.endpoint_address() == "api.example.com"
 
 
 @pytest.mark.parametrize(

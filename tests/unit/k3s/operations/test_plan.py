@@ -24,8 +24,7 @@ from xops.core.plan.model import Action
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.node.managed_file import SecretFiles
-from xops.k3s.operations import plan as planning
-from xops.k3s.operations.plan import Desired, HostPlan, K3sPlan, Membership
+from xops.k3s.operations.plan import Desired, HostPlan, K3sPlan, Membership, plan_cluster
 from xops.k3s.release.lock import Kind
 from xops.k3s.state.facts import FileFacts, HostFacts
 
@@ -39,7 +38,7 @@ WHOLE_CIS = installed(CIS)
 def planned(
     seen: Mapping[str, HostFacts], of: Cluster = OF, wanted: Desired | None = None
 ) -> K3sPlan:
-    return planning.plan_cluster(of, seen, wanted or desired())
+    return plan_cluster(of, seen, wanted or desired())
 
 
 def part(seen: Mapping[str, HostFacts], name: str, wanted: Desired | None = None) -> HostPlan:
