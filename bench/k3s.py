@@ -92,8 +92,8 @@ def _ours(engine: Engine, image: str, folder: Path, program: Path, by_hand: floa
             say(f"{host}: {step} {seconds} s")
         no_op = Row("xops k3s apply, no-op", "target 10 s")
         no_op.ours = [_timed(cluster, "apply") for _ in range(ROUNDS)]
-        trips = cluster.json("apply")["verification"]["round_trips"]
-        say(f"round trips of a look at the cluster: {dict(trips)}")
+        requests = cluster.json("apply")["verification"]["ssh_requests"]
+        say(f"SSH requests of a look at the cluster: {dict(requests)}")
     return [apply, no_op, preflight]
 
 

@@ -14,8 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows import lifecycle_tasks
 from flows.lifecycle_tasks import is_temporary
 from flows.progress import K3sWatcher
-from xops.k3s.cluster_file import cluster as inventory
-from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.cluster_file.cluster import Cluster, slot
 from xops.k3s.operations.bootstrap import K3sSteps
 from xops.k3s.release.lock import Lock
 from xops.k3s.ssh.connector import SshConnector
@@ -64,4 +63,4 @@ def bootstrap_k3s(
     watcher = K3sWatcher(cluster.subject)
     connector = SshConnector(cluster.ssh, cluster=cluster.name)
     steps = K3sSteps(cluster, connector, watcher, Lock.configured(os.environ))
-    return lifecycle_tasks.run_lifecycle(steps, inventory.slot(cluster.name), watcher, apply=apply)
+    return lifecycle_tasks.run_lifecycle(steps, slot(cluster.name), watcher, apply=apply)

@@ -45,7 +45,7 @@ _RULES = (
 )
 
 _CLUSTER_RULES = (
-    "There are 1, 3 or 5 servers, together with those of Terraform. k3d makes its own.",
+    "There are 1, 3 or 5 servers, together with those of Terraform.",
     "Names, addresses (with their port) and private addresses belong to one host each; the nodes"
     " must know each host by an address of its own.",
     "`endpoint.address` is nobody's, and no host lies within `networks.cluster` or"
@@ -58,7 +58,7 @@ _CLUSTER_RULES = (
     "`snapshots.s3`: keys come in a pair and go through `config_secret`, the Secret that K3S makes"
     " of a manifest on the servers (mode 0600). A bucket must be named unless Terraform makes it.",
     "A file with a secret is readable by its owner only; one that others may read is refused.",
-    "`hardening.exempt_namespaces` contains `kube-system`. With k3d the profile is `none`.",
+    "`hardening.exempt_namespaces` contains `kube-system`.",
     "`approval.required_for` contains `destroy`.",
 )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.k3s_release import VERSION, artifact, packed, program
 from xops.k3s.release.bundle import build, verify
 from xops.k3s.release.bundle_layout import DamagedBundleError
-from xops.k3s.release.lock import Files, Lock
+from xops.k3s.release.lock import Lock, LockedFiles
 from xops.k3s.release.sources import Folder
 
 PROGRAM = program("amd64", 300)
@@ -18,7 +18,7 @@ def small_bundle(folder: Path) -> Path:
     files = {"k3s": PROGRAM, "images.tar": IMAGES}
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    locked = Files(binary=artifact("k3s", PROGRAM), images=artifact("images.tar", IMAGES))
+    locked = LockedFiles(binary=artifact("k3s", PROGRAM), images=artifact("images.tar", IMAGES))
     lock = Lock(versions={VERSION: {"amd64": locked}})
     path = folder / "b.tar"
     asyncio.run(build(VERSION, ["amd64"], Folder(folder), lock, path))

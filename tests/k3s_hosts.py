@@ -11,8 +11,7 @@ from tests.k3s_release import VERSION, release
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.node import config
-from xops.k3s.operations import plan as planning
-from xops.k3s.operations.plan import Desired
+from xops.k3s.operations.plan import Desired, images_path
 from xops.k3s.operations.tokens import Tokens
 from xops.k3s.release.lock import ARCHITECTURES, Artifact, Kind
 from xops.k3s.state import facts, topology
@@ -146,7 +145,7 @@ def formed(
 def joined(of: Cluster, host: Host, nodes: tuple[NodeFacts, ...], wanted: Desired) -> HostFacts:
     """A host that is a node, its files aside."""
     images = {
-        planning.images_path(of, artifact): artifact.size or 0
+        images_path(of, artifact): artifact.size or 0
         for arch, artifact in wanted.images.items()
         if arch == host.arch
     }
@@ -171,7 +170,7 @@ def with_files(
     wanted: Desired,
 ) -> HostFacts:
     """The same host with every file that it shall have."""
-    files = list(config.files(of, host, found, formation, wanted.secrets))
+    files = list(config.files(of, host, found[host.name], formation, wanted.secrets))
     present = {file.path: file_facts(file.content, file.mode) for file in files}
     binary = wanted.binaries[host.arch]
     present[paths.BINARY] = FileFacts(binary.sha256, "755", "root:root", binary.size or 0)

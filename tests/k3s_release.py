@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xops.k3s.release.lock import Architecture, Artifact, Files, Lock
+from xops.k3s.release.lock import Architecture, Artifact, Lock, LockedFiles
 
 VERSION = "v1.36.4+k3s1"
 IMAGES = (
@@ -88,7 +88,7 @@ class FakeRelease:
 def release(version: str = VERSION, images: Sequence[str] = IMAGES) -> FakeRelease:
     """A release for both architectures, archives compressed with gzip."""
     files: dict[str, bytes] = {"k3s-images.txt": "\n".join(IMAGES).encode() + b"\n"}
-    entry: dict[Architecture, Files] = {}
+    entry: dict[Architecture, LockedFiles] = {}
     names: list[tuple[Architecture, str]] = [("amd64", "k3s"), ("arm64", "k3s-arm64")]
     for arch, name in names:
         packed_name = f"k3s-airgap-images-{arch}.tar.gz"
@@ -99,7 +99,7 @@ def release(version: str = VERSION, images: Sequence[str] = IMAGES) -> FakeRelea
         files[f"sha256sum-{arch}.txt"] = "".join(
             f"{digest}  {file}\n" for file, digest in sums.items()
         ).encode()
-        entry[arch] = Files(
+        entry[arch] = LockedFiles(
             binary=artifact(name, files[name]), images=artifact(packed_name, files[packed_name])
         )
     return FakeRelease(files, Lock(versions={version: entry}))

@@ -140,7 +140,7 @@ def test_a_second_run_writes_and_restarts_nothing(cluster: TestCluster) -> None:
     assert outcome["status"] == "unchanged"
     assert touched(cluster) == before
     # Facts, and the kubeconfig of one of them.
-    trips = outcome["verification"]["round_trips"]
+    trips = outcome["verification"]["ssh_requests"]
     assert sorted(trips.values()) == [1, 1, 1, 2]
 
 

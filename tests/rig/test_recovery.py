@@ -85,7 +85,7 @@ def test_a_host_that_never_comes_up_is_named_and_taken_back(cluster: TestCluster
     done = cluster.run("apply", *approval(cluster))
     assert done.returncode == 1, done.stdout + done.stderr
     assert "waiting for K3S on server-3" in done.stderr
-    assert "server-3 was taken back to before it joined" in done.stderr
+    assert "server-3 was rolled back to before it joined" in done.stderr
     assert cluster.json("status")["quorum"] is True
     assert not three.shell("ls /var/lib/rancher/k3s/server 2>/dev/null || true").strip()
 

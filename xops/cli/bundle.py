@@ -132,8 +132,8 @@ def lock(
 
     target = file or locks.FILE
     locks.Lock.load(target)  # a wrong file must be known before anything is downloaded
-    entry = asyncio.run(sources.entry_from(_origin(folder), version))
-    changed = locks.record(target, version, entry)
+    entry = asyncio.run(sources.read_entry(_origin(folder), version))
+    changed = locks.write_entry(target, version, entry)
     if as_json:
         print_json({"file": str(target), "version": version, "changed": changed})
     else:

@@ -25,12 +25,13 @@ from xops.cli.console import (
     question,
 )
 from xops.cli.inputs import readable_file, writable_file_in_new_folder
-from xops.core.errors import ExitCode, PermanentError
+from xops.core.errors import ExitCode
 
 if TYPE_CHECKING:
     from xops.core.lifecycle.steps import Outcome
-    from xops.k3s.operations.bootstrap import K3sSteps, Status
-    from xops.k3s.state.preflight import Finding, Observed
+    from xops.k3s.operations.bootstrap import K3sSteps
+    from xops.k3s.operations.status import ClusterStatus
+    from xops.k3s.state.preflight import Observation, PreflightFinding
 
 app = typer.Typer()
 
@@ -63,12 +64,6 @@ def _open_cluster(name: str, lock: Path | None, watcher: K3sTerminalWatcher) -> 
     from xops.k3s.ssh.connector import SshConnector
 
     cluster = Cluster.load(name).completed()
-    if cluster.source.kind == "k3d":
-        raise PermanentError(
-            f"reaching the hosts of {cluster.name}",
-            "its hosts are containers that k3d makes, nothing is reached by SSH",
-            "Use `k3d` itself on it; `xops k3s` needs a cluster of source given or terraform.",
-        )
     connector = SshConnector(cluster.ssh, cluster=name)
     return K3sSteps(
         cluster, connector, watcher, Lock.load(lock) if lock else Lock.configured(os.environ)
@@ -95,7 +90,7 @@ def preflight(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = Fal
         raise typer.Exit(ExitCode.FINDINGS)
 
 
-def _print_findings(observed: Observed, found: Sequence[Finding]) -> None:
+def _print_findings(observed: Observation, found: Sequence[PreflightFinding]) -> None:
     from xops.k3s.state.preflight import Severity
 
     for name, seen in observed.facts.items():
@@ -173,13 +168,13 @@ def status(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False)
         raise typer.Exit(ExitCode.FINDINGS)
 
 
-def _print_status(found: Status) -> None:
-    from xops.k3s.operations.bootstrap import described
+def _print_status(found: ClusterStatus) -> None:
+    from xops.k3s.operations.verify import describe_node
 
     quorum = {True: "[green]kept[/]", False: "[bold red]lost[/]", None: "[yellow]unknown[/]"}
     out.print(f"{found.cluster}: quorum {quorum[found.has_quorum]}")
     for node in found.nodes or ():
-        print_row(node.name, described(node))
+        print_row(node.name, describe_node(node))
     for name, error in found.failed.items():
         out.print(f"[bold red]{name}[/] {escaped(error)}")
     unmet = [control for control in found.hardening if control.met is not True]
@@ -211,8 +206,8 @@ def trust(
     said = err if as_json else out
     rows = []
     for name in host or [each.name for each in found.hosts]:
-        lines = asyncio.run(known_hosts.unpinned(found, connector, found.host(name)))
-        keys = [known_hosts.readable(line) for line in lines]
+        lines = asyncio.run(known_hosts.scan_unpinned(found, connector, found.host(name)))
+        keys = [known_hosts.describe_key(line) for line in lines]
         for key in keys:
             said.print(f"{name}: {key}")
         pinned = bool(lines) and (yes or (not as_json and _is_pinning_confirmed(len(lines))))

@@ -11,16 +11,11 @@ REGISTRIES = f"{FOLDER}/registries.yaml"
 TOKEN = f"{FOLDER}/token"
 AGENT_TOKEN = f"{FOLDER}/agent-token"
 KUBECONFIG = f"{FOLDER}/k3s.yaml"
-NODE_PASSWORD = "/etc/rancher/node/password"  # noqa: S105 - a path
 SYSCTL = "/etc/sysctl.d/90-xops-k3s.conf"
 LOCK = "/run/xops-k3s.lock"
 UNREAD = "/run/xops-k3s.unread"
 """Is there from before files are written until K3S was told to read them; a boot reads them too."""
 
-SERVER_CA = "server/tls/server-ca.crt"
-AGENT_CA = "agent/server-ca.crt"
-ETCD = "server/db/etcd"
-FULL_TOKEN = "server/token"  # noqa: S105 - a path
 PSA = "server/psa.yaml"
 AUDIT = "server/audit.yaml"
 AUDIT_LOG = "server/logs/audit.log"

@@ -119,7 +119,7 @@ def _at(service: Service) -> str:
 
 
 def _optional() -> Iterator[Check]:
-    uses = {"git": "cloning and updating xOps", "docker": "LocalStack and K3D"}
+    uses = {"git": "cloning and updating xOps", "docker": "LocalStack"}
     for program, use in uses.items():
         path = shutil.which(program)
         if path:

@@ -1,8 +1,8 @@
 """Hosts that exist in memory only, behind the Protocol through which xOps reaches real ones.
 
-They keep K3S's contract where an apply touches it: a server founds or joins as its config.yaml
-says, joins one at a time and with the right token, an earlier life of it must be forgotten first.
-All that is asked of them is noted, in the order in which it came, over all hosts.
+They keep K3S's contract where an apply touches it: a server initialises the cluster or joins it as
+its config.yaml says, joins one at a time and with the right token, an earlier life of it must be
+forgotten first. All that is asked of them is noted, in the order in which it came, over all hosts.
 """
 
 import asyncio
@@ -35,7 +35,8 @@ CLUSTER_ID = hashlib.sha256(CA).hexdigest()
 TEXTS = {
     name: resources.files(scripts).joinpath(f"{name}.sh").read_text()
     for name in (
-        "diagnose", "facts", "forget", "gate", "nodes_ready", "peers", "prepare", "start", "undo",
+        "diagnose", "facts", "forget", "nodes_ready", "peers", "prepare", "roll_back", "start",
+        "wait_ready",
     )
 }  # fmt: skip
 KNOWN = {text.partition("\n")[0]: name for name, text in TEXTS.items()}
@@ -106,7 +107,7 @@ class World:
     machines: dict[str, Machine] = field(default_factory=dict)
     nodes: dict[str, bool] = field(default_factory=dict)
     """Ready or not, by name."""
-    founded: int = 0
+    initialised: int = 0
     events: list[Event] = field(default_factory=list)
     scripts: list[str] = field(default_factory=list)
     uploads: list[tuple[str, Upload]] = field(default_factory=list)
@@ -133,11 +134,11 @@ class World:
             raise Killed
         self.events.append(event)
 
-    def round_trips(self) -> dict[str, int]:
+    def ssh_requests(self) -> dict[str, int]:
         """Requests by host, over all connections."""
         found = dict.fromkeys(self.machines, 0)
         for transport in self.transports:
-            found[transport.host] += transport.round_trips
+            found[transport.host] += transport.ssh_requests
         return found
 
     def forget_events(self) -> None:
@@ -173,7 +174,7 @@ class InMemory:
     def __init__(self, world: World, machine: Machine) -> None:
         self._world = world
         self._machine = machine
-        self.round_trips = 0
+        self.ssh_requests = 0
 
     @property
     def host(self) -> str:
@@ -187,7 +188,7 @@ class InMemory:
         deadline: float,
         on_line: LineHandler | None = None,
     ) -> Ran:
-        self.round_trips += 1
+        self.ssh_requests += 1
         first = script.partition("\n")[0]
         name = KNOWN.get(first, first.removeprefix("# "))
         values = _values(script, name)
@@ -208,7 +209,7 @@ class InMemory:
         return Ran(code, "\n".join(lines) + "\n", "", 0.0)
 
     async def put(self, upload: Upload, on_progress: BytesHandler | None = None) -> bool:
-        self.round_trips += 1
+        self.ssh_requests += 1
         self._world.note(Event(self.host, "put", upload.path))
         self._world.uploads.append((self.host, upload))
         await asyncio.sleep(0)
@@ -359,12 +360,12 @@ def _come_up(world: World, machine: Machine) -> None:
 
 
 def _server(world: World, machine: Machine) -> str:
-    """Found or join as the configuration says; what the log says where it fails."""
+    """Initialise or join as the configuration says; what the log says where it fails."""
     config, name = machine.text, machine.host.name
     if machine.has_etcd:
         return ""
     if config.get("cluster-init"):
-        world.founded += 1
+        world.initialised += 1
         machine.has_etcd = True
         return ""
     token = machine.files[paths.TOKEN][0].decode().strip()
@@ -387,7 +388,7 @@ def _agent(world: World, machine: Machine) -> str:
     return ""
 
 
-def _gate(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+def _wait_ready(world: World, machine: Machine, values: dict[str, str]) -> Answer:
     if machine.active != "active":
         yield 21
         return
@@ -413,7 +414,7 @@ def _forget(world: World, machine: Machine, values: dict[str, str]) -> Answer:
     yield from ()
 
 
-def _undo(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+def _roll_back(world: World, machine: Machine, values: dict[str, str]) -> Answer:
     folder, data = values["FOLDER"], values["DATA"]
     gone = {f"{folder}/{name}" for name in ("config.yaml", "token", "agent-token", "k3s.yaml")}
     gone |= {values["UNIT"], values["UNREAD"]}
@@ -449,12 +450,12 @@ _ANSWERS = {
     "diagnose": _diagnose,
     "facts": _facts,
     "forget": _forget,
-    "gate": _gate,
+    "wait_ready": _wait_ready,
     "nodes_ready": _nodes_ready,
     "peers": _peers,
     "prepare": _prepare,
     "start": _start,
-    "undo": _undo,
+    "roll_back": _roll_back,
     "token for agents": _agent_token,
     "tokens of the cluster": _kept_tokens,
     "kubeconfig": _kubeconfig,

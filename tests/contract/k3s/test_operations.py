@@ -1,4 +1,4 @@
-"""An apply on hosts in memory: the order that keeps quorum, what is undone, what is left alone."""
+"""An apply on hosts in memory: the order that keeps quorum, what is rolled back, what is left."""
 
 import asyncio
 import base64
@@ -26,9 +26,11 @@ from xops.core.plan.model import Plan
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.operations import tokens
-from xops.k3s.operations.apply import NotReadyError, QuorumError
-from xops.k3s.operations.bootstrap import K3sSteps, NotSteadyError, Outcome
+from xops.k3s.operations.apply import QuorumError
+from xops.k3s.operations.bootstrap import K3sOutcome, K3sSteps
+from xops.k3s.operations.recover import NotReadyError
 from xops.k3s.operations.tokens import Tokens
+from xops.k3s.operations.verify import UnsteadyClusterError
 from xops.k3s.release import bundle
 from xops.k3s.release.lock import ARCHITECTURES
 from xops.k3s.release.sources import Folder
@@ -69,7 +71,7 @@ class Lab:
     def steps(self) -> K3sSteps:
         return K3sSteps(self.cluster, self.world, self.watched, release().lock)
 
-    def apply(self) -> Outcome:
+    def apply(self) -> K3sOutcome:
         """From facts to record, approved by whoever is asked."""
         return run_lifecycle(self.steps, _yes, self.watched, apply=True, sleep=lambda _: None)
 
@@ -171,29 +173,29 @@ def test_bare_hosts_become_a_cluster_and_stay_as_they_are(
     assert first.status is OutcomeStatus.APPLIED
     assert first.verification is not None
     assert {node.name for node in first.verification.nodes} == set(here.world.machines)
-    assert here.world.founded == 1
+    assert here.world.initialised == 1
     assert set(here.restarts.values()) == {0}
 
     here.world.forget_events()
     before = {name: dict(machine.files) for name, machine in here.world.machines.items()}
     second = here.apply()
     assert second.status is OutcomeStatus.UNCHANGED
-    assert here.world.seen("put", "prepare", "start", "gate", "undo", "forget") == []
+    assert here.world.seen("put", "prepare", "start", "wait_ready", "roll_back", "forget") == []
     assert {name: machine.files for name, machine in here.world.machines.items()} == before
     assert set(here.restarts.values()) == {0}
 
 
-def test_servers_come_one_at_a_time_each_through_its_gate(lab: MakeLab) -> None:
+def test_servers_come_one_at_a_time_each_waited_for(lab: MakeLab) -> None:
     here = lab(3, 2)
     here.apply()
 
-    assert here.world.seen("start", "gate")[:6] == [
+    assert here.world.seen("start", "wait_ready")[:6] == [
         "server-1: start start",
-        "server-1: gate server-1",
+        "server-1: wait_ready server-1",
         "server-2: start start",
-        "server-2: gate server-2",
+        "server-2: wait_ready server-2",
         "server-3: start start",
-        "server-3: gate server-3",
+        "server-3: wait_ready server-3",
     ]
     assert here.world.most_joining == 1
 
@@ -202,12 +204,12 @@ def test_agents_come_together_after_all_servers(lab: MakeLab) -> None:
     here = lab(3, 2)
     here.apply()
 
-    assert here.world.seen("start", "gate", "nodes_ready", "token for agents")[6:11] == [
+    assert here.world.seen("start", "wait_ready", "nodes_ready", "token for agents")[6:11] == [
         "server-1: token for agents",
         "agent-1: start start",
         "agent-2: start start",
-        "agent-1: gate agent-1",
-        "agent-2: gate agent-2",
+        "agent-1: wait_ready agent-1",
+        "agent-2: wait_ready agent-2",
     ]
     assert len(here.world.seen("nodes_ready")) == 1
 
@@ -259,7 +261,7 @@ def test_a_server_without_its_disk_is_forgotten_then_joins(lab: MakeLab, lost: s
         f"{source}: forget {lost}",
         f"{lost}: start start",
     ]
-    assert here.world.founded == 1
+    assert here.world.initialised == 1
     assert sorted(here.world.voters) == ["server-1", "server-2", "server-3"]
     assert {name: count for name, count in here.restarts.items() if name != lost and count} == {}
 
@@ -287,13 +289,13 @@ def test_members_that_are_down_come_up_together(lab: MakeLab) -> None:
     here.world.forget_events()
     here.apply()
 
-    assert here.world.seen("start", "gate") == [
+    assert here.world.seen("start", "wait_ready") == [
         "server-1: start start",
         "server-2: start start",
-        "server-1: gate server-1",
-        "server-2: gate server-2",
+        "server-1: wait_ready server-1",
+        "server-2: wait_ready server-2",
     ]
-    assert here.world.founded == 1
+    assert here.world.initialised == 1
 
 
 def test_a_lost_node_and_a_stopped_one_are_both_mended(lab: MakeLab) -> None:
@@ -317,7 +319,7 @@ def test_without_quorum_a_lost_disk_is_mended_by_running_it_twice(lab: MakeLab) 
     here.apply()
 
     assert sorted(here.world.voters) == ["server-1", "server-2", "server-3"]
-    assert here.world.founded == 1
+    assert here.world.initialised == 1
 
 
 def test_one_server_becomes_three(lab: MakeLab) -> None:
@@ -330,7 +332,7 @@ def test_one_server_becomes_three(lab: MakeLab) -> None:
     here.apply()
 
     assert sorted(here.world.voters) == ["server-1", "server-2", "server-3"]
-    assert (here.world.founded, here.world.most_joining) == (1, 1)
+    assert (here.world.initialised, here.world.most_joining) == (1, 1)
 
 
 # Restarts
@@ -343,10 +345,10 @@ def test_a_changed_configuration_restarts_one_server_at_a_time(lab: MakeLab) -> 
     here.change(k3s={"version": VERSION, "disable": ("traefik",)})
     here.apply()
 
-    assert here.world.seen("start", "gate") == [
+    assert here.world.seen("start", "wait_ready") == [
         line
         for name in ("server-1", "server-2", "server-3")
-        for line in (f"{name}: start restart", f"{name}: gate {name}")
+        for line in (f"{name}: start restart", f"{name}: wait_ready {name}")
     ]
     assert here.restarts == {"server-1": 1, "server-2": 1, "server-3": 1, "agent-1": 0}
 
@@ -397,7 +399,7 @@ def test_a_service_that_hangs_with_old_files_is_restarted(lab: MakeLab) -> None:
 
 
 @pytest.mark.parametrize("name", ["server-1", "server-2", "agent-1"])
-def test_a_host_that_never_came_up_is_taken_back_and_the_cause_named(
+def test_a_host_that_never_came_up_was_rolled_back_and_the_cause_named(
     lab: MakeLab, name: str
 ) -> None:
     here = lab(3, 1)
@@ -408,7 +410,7 @@ def test_a_host_that_never_came_up_is_taken_back_and_the_cause_named(
     error = caught.value
     assert error.attempted == f"waiting for K3S on {name}"
     assert "critical configuration" in error.found.lower()
-    assert f"{name} was taken back to before it joined" in error.remedy
+    assert f"{name} was rolled back to before it joined" in error.remedy
     machine = here.machine(name)
     assert (machine.active, machine.has_etcd) == (None, False)
     assert paths.CONFIG not in machine.files
@@ -418,7 +420,7 @@ def test_a_host_that_never_came_up_is_taken_back_and_the_cause_named(
 
     machine.breaks = None
     here.apply()
-    assert here.world.founded == 1
+    assert here.world.initialised == 1
     assert set(here.world.nodes) == set(here.world.machines)
 
 
@@ -442,7 +444,7 @@ def test_a_member_that_fails_later_is_left_as_it_is(lab: MakeLab, name: str) -> 
         here.apply()
 
     assert "It stays as it is." in caught.value.remedy
-    assert here.world.seen("undo", "forget") == []
+    assert here.world.seen("roll_back", "forget") == []
     assert paths.CONFIG in here.machine(name).files
     assert name in here.world.nodes
 
@@ -458,7 +460,7 @@ def test_a_member_whose_new_configuration_breaks_it_stops_the_roll_out(lab: Make
 
     assert here.world.seen("start") == ["server-1: start restart"]
     assert here.world.has_quorum
-    assert here.world.seen("undo") == []
+    assert here.world.seen("roll_back") == []
 
 
 def test_agents_that_are_running_but_no_nodes_are_all_named(lab: MakeLab) -> None:
@@ -478,7 +480,7 @@ def test_agents_that_are_running_but_no_nodes_are_all_named(lab: MakeLab) -> Non
 def test_what_something_else_undoes_at_once_is_said(lab: MakeLab) -> None:
     here = lab(1, registries={"mirrors": {"docker.io": {}}})
     here.machine("server-1").forgets_file = paths.REGISTRIES
-    with pytest.raises((NotSteadyError, NotReadyError), match=r"server-1"):
+    with pytest.raises((UnsteadyClusterError, NotReadyError), match=r"server-1"):
         here.apply()
 
 
@@ -531,7 +533,7 @@ def test_hosts_of_two_clusters_are_refused(lab: MakeLab) -> None:
 
     with pytest.raises(PreflightError, match="belong to a cluster of which no server here has"):
         here.apply()
-    assert here.world.founded == 1
+    assert here.world.initialised == 1
 
 
 def test_a_second_apply_at_the_same_time_is_refused(lab: MakeLab) -> None:
@@ -625,10 +627,10 @@ def counted(lab: MakeLab, servers: int, agents: int) -> Iterator[dict[str, int]]
     for _ in range(2):
         here.world.forget_events()
         here.apply()
-        yield here.world.round_trips()
+        yield here.world.ssh_requests()
 
 
-def test_round_trips_of_a_host_do_not_depend_on_how_many_there_are(lab: MakeLab) -> None:
+def test_requests_of_a_host_do_not_depend_on_how_many_there_are(lab: MakeLab) -> None:
     for few, one, many in zip(
         counted(lab, 3, 0), counted(lab, 3, 1), counted(lab, 3, 5), strict=True
     ):
@@ -674,7 +676,7 @@ def unread(here: Lab, files: Sequence[str]) -> list[str]:
 
 def moments(events: Sequence[Event], *hosts: str) -> list[int]:
     """After which request to kill: each that changed something on one of these hosts."""
-    changing = ("put", "prepare", "start", "gate", "forget", "undo", "token for agents")
+    changing = ("put", "prepare", "start", "wait_ready", "forget", "roll_back", "token for agents")
     return [
         number
         for number, event in enumerate(events, start=1)
@@ -708,7 +710,7 @@ def test_killed_after_any_change_it_is_finished_by_running_it_again(
         here = lab(servers, agents)
         killed_then_finished(here, request)
         assert state(here) == state(whole), request
-        assert (here.world.founded, here.world.most_joining) == (1, whole.world.most_joining)
+        assert (here.world.initialised, here.world.most_joining) == (1, whole.world.most_joining)
 
 
 def test_killed_after_any_change_what_was_written_is_read_all_the_same(lab: MakeLab) -> None:

@@ -163,7 +163,7 @@ def test_this_machine_is_read(bench: Bench) -> None:
 
 def test_a_host_s_own_script_is_read(bench: Bench) -> None:
     """With the values that an apply gives it, too."""
-    text = facts.script(cluster(1).servers[0], str(bench.folder / "data"))
+    text = facts.facts_script(cluster(1).servers[0], str(bench.folder / "data"))
     ran = subprocess.run([*bench.shell, "-c", text], capture_output=True, text=True, timeout=60)
 
     assert facts.parse("here", ran.stdout).hostname == socket.gethostname()
@@ -216,28 +216,30 @@ def test_a_host_that_does_not_say_its_name_is_read_all_the_same(bench: Bench) ->
     assert seen.os == "unknown"
 
 
-# gate.sh
+# wait_ready.sh
 
 NODE = "server-1 Ready={ready} EtcdIsVoter={voter} {{node-role.kubernetes.io/control-plane:true}}\n"
 UP = NODE.format(ready="True", voter="True")
 
 
 @dataclass(frozen=True)
-class Gate:
+class Waited:
     code: int
     lines: list[str]
 
 
-type RunGate = Callable[..., Gate]
+type RunWait = Callable[..., Waited]
 
 
 @pytest.fixture
-def gate(bench: Bench) -> RunGate:
-    """Runs the gate of server-1 on the bench, a server whose CA is known."""
+def wait_ready(bench: Bench) -> RunWait:
+    """Runs the readiness wait of server-1 on the bench, a server whose CA is known."""
     (bench.folder / "server/tls").mkdir(parents=True)
     (bench.folder / "server/tls/server-ca.crt").write_text("a certificate")
 
-    def run(role: str = "server", members: int = 1, limit: int = 20, systemd: bool = True) -> Gate:
+    def run(
+        role: str = "server", members: int = 1, limit: int = 20, systemd: bool = True
+    ) -> Waited:
         values = {
             "SERVICE": "k3s",
             "BINARY": str(bench.programs / "k3s"),
@@ -247,31 +249,31 @@ def gate(bench: Bench) -> RunGate:
             "LIMIT": str(limit),
             "DATA": str(bench.folder),
         }
-        ran = bench.run("gate", values, systemd=systemd)
-        return Gate(ran.returncode, ran.stdout.splitlines())
+        ran = bench.run("wait_ready", values, systemd=systemd)
+        return Waited(ran.returncode, ran.stdout.splitlines())
 
     return run
 
 
-def test_a_server_passes_its_gate_step_by_step(bench: Bench, gate: RunGate) -> None:
+def test_a_server_is_ready_step_by_step(bench: Bench, wait_ready: RunWait) -> None:
     waiting = [NODE.format(ready="False", voter="True"), NODE.format(ready="True", voter="False")]
     bench.answer("systemctl", "is-active", "activating\n", "active\n")
     bench.answer("k3s", "/readyz", "", "ok")
     bench.answer("k3s", "get nodes", "", *waiting, UP)
 
-    found = gate()
+    found = wait_ready()
     identity = hashlib.sha256(b"a certificate").hexdigest()
-    assert found == Gate(0, ["@@active", "@@readyz", "@@node", f"@@cluster={identity}"])
+    assert found == Waited(0, ["@@active", "@@readyz", "@@node", f"@@cluster={identity}"])
     assert len([call for call in bench.calls("k3s") if "get nodes" in call]) == 4
 
 
-def test_it_waits_for_all_members(bench: Bench, gate: RunGate) -> None:
+def test_it_waits_for_all_members(bench: Bench, wait_ready: RunWait) -> None:
     other = UP.replace("server-1", "server-2")
     bench.answer("systemctl", "is-active", "active\n")
     bench.answer("k3s", "/readyz", "ok")
     bench.answer("k3s", "get nodes", UP, UP + other)
 
-    assert gate(members=2).code == 0
+    assert wait_ready(members=2).code == 0
     assert len([call for call in bench.calls("k3s") if "get nodes" in call]) == 2
 
 
@@ -286,40 +288,42 @@ def test_it_waits_for_all_members(bench: Bench, gate: RunGate) -> None:
     ],
 )
 def test_a_node_that_is_not_as_it_should_be_is_no_success(
-    bench: Bench, gate: RunGate, nodes: str
+    bench: Bench, wait_ready: RunWait, nodes: str
 ) -> None:
     bench.answer("systemctl", "is-active", "active\n")
     bench.answer("k3s", "/readyz", "ok")
     bench.answer("k3s", "get nodes", nodes)
 
-    assert gate(limit=0) == Gate(21, ["@@active", "@@readyz"])
+    assert wait_ready(limit=0) == Waited(21, ["@@active", "@@readyz"])
 
 
-def test_an_api_that_never_answers_is_given_up(bench: Bench, gate: RunGate) -> None:
+def test_an_api_that_never_answers_is_given_up(bench: Bench, wait_ready: RunWait) -> None:
     bench.answer("systemctl", "is-active", "active\n")
     bench.answer("k3s", "/readyz", "", code=1)
 
-    assert gate(limit=0) == Gate(21, ["@@active"])
+    assert wait_ready(limit=0) == Waited(21, ["@@active"])
 
 
-def test_a_service_that_ends_again_and_again_is_not_waited_for(bench: Bench, gate: RunGate) -> None:
+def test_a_service_that_ends_again_and_again_is_not_waited_for(
+    bench: Bench, wait_ready: RunWait
+) -> None:
     bench.answer("systemctl", "NRestarts", *(f"NRestarts={count}\n" for count in (7, 8, 9, 11)))
     bench.answer("systemctl", "is-active", "activating\n")
 
-    assert gate(limit=60) == Gate(20, [])
+    assert wait_ready(limit=60) == Waited(20, [])
 
 
 @pytest.mark.parametrize("systemd", [True, False])
 def test_an_agent_is_through_when_its_service_is_active(
-    bench: Bench, gate: RunGate, systemd: bool
+    bench: Bench, wait_ready: RunWait, systemd: bool
 ) -> None:
     bench.answer("systemctl", "is-active", "active\n")
 
-    assert gate("agent", systemd=systemd) == Gate(0, ["@@active"])
+    assert wait_ready("agent", systemd=systemd) == Waited(0, ["@@active"])
     assert bench.calls("rc-service") == ([] if systemd else ["k3s status"])
 
 
-# start.sh, prepare.sh, undo.sh
+# start.sh, prepare.sh, roll_back.sh
 
 
 def start(bench: Bench, systemd: bool = True, **values: str) -> subprocess.CompletedProcess[str]:
@@ -405,7 +409,7 @@ def test_an_agent_gets_no_server_s_folders(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("systemd", [True, False])
-def test_undone_is_all_but_what_was_brought(bench: Bench, systemd: bool) -> None:
+def test_rolled_back_is_all_but_what_was_brought(bench: Bench, systemd: bool) -> None:
     data, folder = bench.folder / "data", bench.folder / "etc"
     kept = [data / "agent/images/images.tar", folder / "registries.yaml"]
     gone = [
@@ -425,7 +429,7 @@ def test_undone_is_all_but_what_was_brought(bench: Bench, systemd: bool) -> None
         "UNREAD": str(bench.folder / "unread"),
     }
     for _ in range(2):
-        assert bench.run("undo", values, systemd=systemd).returncode == 0
+        assert bench.run("roll_back", values, systemd=systemd).returncode == 0
 
     assert [file for file in gone if file.exists()] == []
     assert all(file.exists() for file in kept)

@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import hashlib
 import json
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -21,24 +22,24 @@ from xops.k3s.release.images import full_name, image_list, images_in, openers
 from xops.k3s.release.lock import (
     Artifact,
     Entry,
-    Files,
     Kind,
     Lock,
+    LockedFiles,
     MismatchError,
     NotLockedError,
     WrongArchitectureError,
     check_architecture,
     lock_from_checksums,
-    record,
-    recorded,
+    with_entry,
+    write_entry,
 )
-from xops.k3s.release.sources import Folder, MissingFileError, Release, entry_from, fetch
+from xops.k3s.release.sources import Folder, MissingFileError, Release, fetch, read_entry
 
 DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
 NAMES = st.from_regex(r"[a-z][a-z0-9._+-]{0,30}", fullmatch=True)
 VERSIONS = st.from_regex(r"v1\.[1-9][0-9]\.[0-9]\+k3s[1-9]", fullmatch=True)
 FILES = st.builds(
-    lambda names, digests, size, images: Files(
+    lambda names, digests, size, images: LockedFiles(
         binary=Artifact(name=names[0], sha256=digests[0], size=size),
         images=Artifact(name=names[1], sha256=digests[1]),
         image_list=images,
@@ -220,7 +221,7 @@ versions:
 
 def test_an_entry_is_replaced_and_all_else_stays() -> None:
     entry = release().lock.versions[VERSION]
-    text = recorded(LOCK, "v1.35.8+k3s1", entry)
+    text = with_entry(LOCK, "v1.35.8+k3s1", entry)
 
     assert Lock.model_validate(yaml.safe_load(text)).versions["v1.35.8+k3s1"] == entry
     head, _, tail = LOCK.partition("  v1.35.8+k3s1:  # beside\n")
@@ -233,10 +234,47 @@ def test_an_entry_is_replaced_and_all_else_stays() -> None:
 )
 def test_a_new_entry_comes_last(before: str) -> None:
     entry = release().lock.versions[VERSION]
-    versions = Lock.model_validate(yaml.safe_load(recorded(before, "v1.37.0+k3s1", entry))).versions
+    versions = Lock.model_validate(
+        yaml.safe_load(with_entry(before, "v1.37.0+k3s1", entry))
+    ).versions
 
     assert versions["v1.37.0+k3s1"] == entry
     assert list(versions) == [*yaml.safe_load(before)["versions"], "v1.37.0+k3s1"]
+
+
+@pytest.mark.parametrize("version", ["v1.35.8+k3s1", "v1.36.4+k3s1", "v1.37.0+k3s1"])
+@pytest.mark.parametrize("images", [None, IMAGES])
+def test_the_committed_lock_keeps_its_comments(
+    version: str, images: tuple[str, ...] | None
+) -> None:
+    """What stands above an entry is about that entry, before and after."""
+    before = artifacts.FILE.read_text()
+    entry = {
+        arch: row.model_copy(update={"image_list": images})
+        for arch, row in release().lock.versions[VERSION].items()
+    }
+    after = with_entry(before, version, entry)
+
+    def about(text: str) -> list[str]:
+        return [line for line in text.splitlines() if re.match(r" *#|  v", line)]
+
+    new = [] if version in before else [f"  {version}:"]
+    assert about(after) == [*about(before), *new]
+    assert with_entry(after, version, entry) == after
+
+
+def test_a_comment_behind_the_last_entry_stays_behind_it() -> None:
+    before = "versions:\n  v1.35.8+k3s1:\n    amd64:\n      binary: {name: a, sha256: b}\n# Last.\n"
+    entry = release().lock.versions[VERSION]
+
+    assert with_entry(before, "v1.37.0+k3s1", entry).endswith("\n# Last.\n")
+
+
+def test_the_digests_of_what_was_locked_before_stay() -> None:
+    """A bundle that was built by the release before carries this one."""
+    digest = "6d10674c15937f5dcf67fde93429a83dcedf470925f5a227555b4b0c93b78bc2"
+
+    assert release().lock.digest(VERSION) == digest
 
 
 @settings(max_examples=25)
@@ -244,7 +282,7 @@ def test_a_new_entry_comes_last(before: str) -> None:
 def test_writing_entries_is_reading_them(entries: dict[str, Entry], data: st.DataObject) -> None:
     text = "versions: {}\n"
     for version in data.draw(st.permutations(list(entries) * 2)):
-        text = recorded(text, version, entries[version])
+        text = with_entry(text, version, entries[version])
 
     assert Lock.model_validate(yaml.safe_load(text)).versions == entries
 
@@ -252,7 +290,7 @@ def test_writing_entries_is_reading_them(entries: dict[str, Entry], data: st.Dat
 def test_a_lock_in_braces_is_left_alone() -> None:
     flow = f"versions: {{{VERSION}: {{}}}}\n"
     with pytest.raises(InputError, match="braces"):
-        recorded(flow, "v1.37.0+k3s1", release().lock.versions[VERSION])
+        with_entry(flow, "v1.37.0+k3s1", release().lock.versions[VERSION])
 
 
 def test_recording_twice_changes_nothing(tmp_path: Path) -> None:
@@ -260,22 +298,22 @@ def test_recording_twice_changes_nothing(tmp_path: Path) -> None:
     file.write_text("versions: {}\n")
     entry = release().lock.versions[VERSION]
 
-    assert record(file, VERSION, entry)
-    assert not record(file, VERSION, entry)
+    assert write_entry(file, VERSION, entry)
+    assert not write_entry(file, VERSION, entry)
     assert Lock.load(file) == release().lock
     assert [path.name for path in tmp_path.iterdir()] == ["lock.yaml"]
 
 
-def test_a_release_that_changed_is_not_recorded(tmp_path: Path) -> None:
+def test_a_release_that_changed_is_not_with_entry(tmp_path: Path) -> None:
     file = tmp_path / "lock.yaml"
     file.write_text(LOCK)
     locked = f"{2:064x}"
-    other = Files(
+    other = LockedFiles(
         binary=Artifact(name="k3s", sha256="f" * 64),
         images=Artifact(name="images.tar.zst", sha256="e" * 64),
     )
     with pytest.raises(MismatchError, match=f"k3s: {locked}, now {'f' * 64}") as caught:
-        record(file, VERSION, {"amd64": other})
+        write_entry(file, VERSION, {"amd64": other})
 
     assert "images.tar" not in str(caught.value)
     assert file.read_text() == LOCK
@@ -285,12 +323,12 @@ def test_a_folder_with_a_release_makes_its_own_entry(tmp_path: Path) -> None:
     folder = Folder(release().write(tmp_path))
     wanted = release().lock.versions[VERSION]
 
-    made = asyncio.run(entry_from(folder, VERSION))
+    made = asyncio.run(read_entry(folder, VERSION))
     assert made == {
         arch: row.model_copy(update={"image_list": IMAGES}) for arch, row in wanted.items()
     }
     (tmp_path / "k3s-images.txt").unlink()
-    assert asyncio.run(entry_from(folder, VERSION)) == wanted
+    assert asyncio.run(read_entry(folder, VERSION)) == wanted
 
 
 # --- a folder as a source
@@ -425,7 +463,7 @@ def test_what_a_list_gives_the_lock_takes(text: str) -> None:
     except InputError:
         return
     one = Artifact(name="k3s", sha256="0" * 64)
-    assert Files(binary=one, images=one, image_list=images).image_list == images
+    assert LockedFiles(binary=one, images=one, image_list=images).image_list == images
 
 
 def images_of(tmp_path: Path, content: bytes) -> tuple[str, ...] | None:

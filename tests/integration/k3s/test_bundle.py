@@ -27,14 +27,14 @@ from tests.k3s_release import (
 )
 from xops.core.errors import InputError, PermanentError
 from xops.k3s.release.bundle import Bundle, build, verify
-from xops.k3s.release.bundle_layout import DamagedBundleError, Manifest, manifest_of
+from xops.k3s.release.bundle_layout import DamagedBundleError, Manifest, digest_of, manifest_of
 from xops.k3s.release.images import openers
 from xops.k3s.release.lock import (
     ARCHITECTURES,
     Architecture,
-    Files,
     Kind,
     Lock,
+    LockedFiles,
     MismatchError,
     NotLockedError,
     Progress,
@@ -109,6 +109,13 @@ def test_a_bundle_holds_the_release(built: Build) -> None:
         (name, hashlib.sha256(files[name]).hexdigest(), len(files[name]))
         for name in (row.name for row in manifest.files)
     }
+
+
+def test_the_digest_of_a_bundle_from_the_release_before_stays(built: Build) -> None:
+    manifest = manifest_of(built())
+    values = manifest.model_dump(mode="json") | {"tool": "xops 0.1.0"}
+
+    assert digest_of(values) == "f02aede55cfe0a8f52de48a9f0399d1a67f2f74d35ef19211a8eb6ce22efe502"
 
 
 def test_any_tar_can_read_it_and_the_manifest_comes_first(built: Build) -> None:
@@ -215,7 +222,7 @@ def manifest_with(
     (tmp_path / name).write_bytes(content)
     if listed is not None:
         (tmp_path / "k3s-images.txt").write_text(listed)
-    files = Files(
+    files = LockedFiles(
         binary=artifact("k3s", program("amd64", 300)),
         images=artifact(name, content),
         image_list=locked,

@@ -17,7 +17,7 @@ from tests.k3s_release import IMAGES, VERSION, program, release
 from xops.core.errors import InputError, PermanentError, TemporaryError
 from xops.k3s.release.bundle import Bundle, build, verify
 from xops.k3s.release.lock import ARCHITECTURES, Kind, Lock, MismatchError
-from xops.k3s.release.sources import MissingFileError, Release, entry_from, fetch
+from xops.k3s.release.sources import MissingFileError, Release, fetch, read_entry
 
 
 @dataclass
@@ -331,10 +331,10 @@ def test_a_redirect_is_followed(server: Server, take: Take) -> None:
     assert take(address=f"{moved}/").read_bytes() == program("arm64")
 
 
-def test_a_circle_is_left(server: Server, take: Take) -> None:
+def test_redirects_in_a_loop_are_left(server: Server, take: Take) -> None:
     server.statuses = [302] * 30
     server.headers = {"Location": f"{server.address}/{VERSION.replace('+', '%2B')}/k3s-arm64"}
-    with pytest.raises(PermanentError, match="in a circle"):
+    with pytest.raises(PermanentError, match="too many redirects"):
         take()
 
 
@@ -369,7 +369,7 @@ def test_a_folder_that_cannot_be_written_is_named(server: Server, tmp_path: Path
 
 
 def test_a_release_makes_its_own_entry(server: Server) -> None:
-    made = asyncio.run(entry_from(Release(server.address), VERSION))
+    made = asyncio.run(read_entry(Release(server.address), VERSION))
 
     wanted = release().lock.versions[VERSION]
     assert made == {
@@ -382,7 +382,7 @@ def test_a_release_makes_its_own_entry(server: Server) -> None:
 def test_what_a_release_does_not_say_stays_unknown(server: Server) -> None:
     server.lengths = False
     del server.files["k3s-images.txt"]
-    made = asyncio.run(entry_from(Release(server.address), VERSION))
+    made = asyncio.run(read_entry(Release(server.address), VERSION))
 
     assert made["amd64"].image_list is None
     assert made["amd64"].binary.size is None
@@ -390,15 +390,15 @@ def test_what_a_release_does_not_say_stays_unknown(server: Server) -> None:
 
 def test_a_version_that_was_never_released_is_not_locked(server: Server) -> None:
     with pytest.raises(MissingFileError, match=r"v1\.30\.99%2Bk3s1/sha256sum-amd64\.txt"):
-        asyncio.run(entry_from(Release(server.address), "v1.30.99+k3s1"))
+        asyncio.run(read_entry(Release(server.address), "v1.30.99+k3s1"))
     with pytest.raises(InputError):
-        asyncio.run(entry_from(Release(server.address), "../../etc"))
+        asyncio.run(read_entry(Release(server.address), "../../etc"))
 
 
 def test_from_a_release_to_a_closed_network(server: Server, tmp_path: Path) -> None:
     """Lock, build, carry over, verify, take: the way of an air-gapped installation."""
     online = Release(server.address, tmp_path / "online")
-    lock = Lock(versions={VERSION: asyncio.run(entry_from(online, VERSION))})
+    lock = Lock(versions={VERSION: asyncio.run(read_entry(online, VERSION))})
     output = tmp_path / "bundle.tar"
     server.cut = [50] * 3
     for _ in server.cut.copy():

@@ -41,9 +41,9 @@ def test_a_script_runs_as_root_and_its_exit_code_is_an_answer(sshd: Sshd, on: An
     async def use(transport: SshTransport) -> None:
         ran = await transport.run("id -u; echo problem >&2; exit 7", deadline=20)
         assert (ran.exit_code, ran.stdout, ran.stderr) == (7, "0\n", "problem\n")
-        assert 0 < ran.seconds < 20
+        assert 0 < ran.duration_seconds < 20
         assert transport.host == "web1"
-        assert transport.round_trips == 1
+        assert transport.ssh_requests == 1
 
     on(sshd, use)
 
@@ -122,7 +122,7 @@ def test_many_scripts_share_one_connection(make_sshd: MakeSshd, on: Any) -> None
     async def use(transport: SshTransport) -> None:
         runs = [transport.run(f"sleep 0.1; echo {n}", deadline=30) for n in range(12)]
         assert [ran.stdout for ran in await asyncio.gather(*runs)] == [f"{n}\n" for n in range(12)]
-        assert transport.round_trips == 12
+        assert transport.ssh_requests == 12
 
     on(server, use)
     assert server.log.count("Accepted publickey") == 1
@@ -266,7 +266,7 @@ def test_a_lock_is_held_by_one(sshd: Sshd, on: Any, tmp_path: Path) -> None:
 
     async def use(transport: SshTransport) -> None:
         async with transport.lock(path, "anna on laptop,\nrun 7"):
-            assert transport.round_trips == 1
+            assert transport.ssh_requests == 1
             other = SshConnector(settings(tmp_path, sshd))
             async with connected(other, host(sshd)) as second:
                 with pytest.raises(LockedError) as caught:

@@ -32,10 +32,10 @@ def test_a_file_is_brought_once(sshd: Sshd, on: Any, tmp_path: Path) -> None:
             0,
         )
         assert target.group() == "daemon"
-        assert transport.round_trips == 1
+        assert transport.ssh_requests == 1
         assert await transport.put(upload) is False
         assert target.stat() == before
-        assert transport.round_trips == 2
+        assert transport.ssh_requests == 2
         assert list(target.parent.iterdir()) == [target]
 
     on(sshd, use)

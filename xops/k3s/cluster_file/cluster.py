@@ -28,15 +28,24 @@ from xops.core.errors import Finding, InputError, PermanentError
 from xops.core.files import settings
 from xops.core.files.validation import Model, ValidationIssue, raise_if_any
 from xops.core.lifecycle.approval_policy import ApprovalPolicy
+from xops.k3s.cluster_file.choices import (
+    Artifacts,
+    DnsEndpoint,
+    Endpoint,
+    Evidence,
+    FolderEvidence,
+    GivenSource,
+    HostSource,
+    ServersEndpoint,
+    TerraformSource,
+    VipEndpoint,
+)
 from xops.k3s.cluster_file.field_types import NodeName
 from xops.k3s.cluster_file.hosts import Host, Site, read_hosts
 from xops.k3s.cluster_file.sections import (
     API_PORT,
     S3,
     AirGap,
-    Artifacts,
-    Endpoint,
-    Evidence,
     Hardening,
     K3s,
     Mirror,
@@ -46,14 +55,13 @@ from xops.k3s.cluster_file.sections import (
     RegistryConfig,
     Secrets,
     Snapshots,
-    Source,
     Ssh,
 )
 
 __all__ = [
     "API_PORT", "S3", "AirGap", "ApprovalPolicy", "Artifacts", "Cluster", "Endpoint", "Evidence",
-    "Hardening", "Host", "K3s", "Mirror", "Networks", "Preflight", "Registries", "RegistryConfig",
-    "Secrets", "Site", "Snapshots", "Source", "Ssh", "names", "schema", "slot",
+    "Hardening", "Host", "HostSource", "K3s", "Mirror", "Networks", "Preflight", "Registries",
+    "RegistryConfig", "Secrets", "Site", "Snapshots", "Ssh", "names", "schema", "slot",
 ]  # fmt: skip
 
 FOLDER = settings.ROOT / "deployments" / "clusters"
@@ -68,21 +76,21 @@ class Cluster(Model):
     api_version: Annotated[Literal["xops/v1"], Field(alias="apiVersion")]
     name: Annotated[str, Field(pattern=_NAME, description="The file's name without .yaml.")]
     k3s: K3s
-    source: Source = Source()
+    source: HostSource = GivenSource()
     networks: Networks = Networks()
-    endpoint: Endpoint = Endpoint()
+    endpoint: Endpoint = ServersEndpoint()
     registries: Registries = Registries()
     snapshots: Snapshots = Snapshots()
     hardening: Hardening = Hardening()
     air_gap: AirGap | None = None
     artifacts: Annotated[
-        Artifacts | None, Field(description="Only without air_gap; default: K3S's releases.")
+        Artifacts, Field(description="Only without air_gap; default: K3S's releases.")
     ] = None
     secrets: Secrets = Secrets()
     ssh: Ssh = Ssh()
     preflight: Preflight = Preflight()
     approval: ApprovalPolicy = ApprovalPolicy()
-    evidence: Evidence = Evidence()
+    evidence: Evidence = FolderEvidence()
     sites: Annotated[dict[NodeName, Site], Field(description="By name; hosts name theirs.")] = {}
     hosts: tuple[Host, ...] = ()
 
@@ -91,11 +99,10 @@ class Cluster(Model):
     def _endpoint_fits(cls, value: Endpoint, info: ValidationInfo) -> Endpoint:
         source, networks = info.data.get("source"), info.data.get("networks")
         problems: list[ValidationIssue] = []
-        if value.kind == "dns" and not value.name and source and source.kind != "terraform":
+        if isinstance(value, DnsEndpoint) and not value.name and isinstance(source, GivenSource):
             problems.append((("name",), "write the DNS name that leads to the servers"))
-        if value.kind != "servers" and source and source.kind == "k3d":
-            problems.append((("kind",), "k3d brings its own balancer: leave endpoint out"))
-        if value.address and networks and (key := networks.holding(value.address)):
+        address = value.address if isinstance(value, VipEndpoint) else None
+        if address and networks and (key := networks.holding(address)):
             problems.append((("address",), f"lies within networks.{key}"))
         raise_if_any(problems)
         return value
@@ -104,22 +111,13 @@ class Cluster(Model):
     @classmethod
     def _bucket_known(cls, value: Snapshots, info: ValidationInfo) -> Snapshots:
         source = info.data.get("source")
-        if value.s3 and not value.s3.bucket and source and source.kind != "terraform":
+        if value.s3 and not value.s3.bucket and isinstance(source, GivenSource):
             raise_if_any([(("s3", "bucket"), "name the bucket")])
-        return value
-
-    @field_validator("hardening")
-    @classmethod
-    def _not_in_containers(cls, value: Hardening, info: ValidationInfo) -> Hardening:
-        source = info.data.get("source")
-        if value.profile == "cis" and source and source.kind == "k3d":
-            text = "k3d's nodes are containers on this machine's kernel: write profile none"
-            raise_if_any([(("profile",), text)])
         return value
 
     @field_validator("artifacts")
     @classmethod
-    def _not_with_a_bundle(cls, value: Artifacts | None, info: ValidationInfo) -> Artifacts | None:
+    def _not_with_a_bundle(cls, value: Artifacts, info: ValidationInfo) -> Artifacts:
         if value and info.data.get("air_gap"):
             raise ValueError("with air_gap all comes from the bundle: leave one of the two out")
         return value
@@ -141,7 +139,7 @@ class Cluster(Model):
         """The hosts with control plane and etcd, in the file's order.
 
         Raises:
-            PermanentError: nobody knows yet: they are Terraform's, or k3d's.
+            PermanentError: nobody knows yet: they are Terraform's, whose outputs were not read.
         """
         found = tuple(host for host in self.hosts if host.is_server)
         if not found:
@@ -182,9 +180,15 @@ class Cluster(Model):
 
         Names of the person's SSH configuration are among them, which does no harm.
         """
-        endpoint = [self.endpoint.name or self.endpoint.address]
+        name = self.endpoint.name if isinstance(self.endpoint, DnsEndpoint) else None
+        endpoint = [name or self.vip]
         servers = [text for host in self.servers for text in (host.address, host.private_address)]
         return tuple(dict.fromkeys(text for text in [*endpoint, *servers] if text))
+
+    @property
+    def vip(self) -> str | None:
+        """The address that moves between the servers, None where none does."""
+        return self.endpoint.address if isinstance(self.endpoint, VipEndpoint) else None
 
     def endpoint_address(self) -> str:
         """Where clients outside find the API: the DNS name, the VIP, or the first server.
@@ -192,12 +196,13 @@ class Cluster(Model):
         Raises:
             PermanentError: it is Terraform's, whose outputs were not read.
         """
-        if self.endpoint.kind == "servers":
+        if isinstance(self.endpoint, ServersEndpoint):
             return self.servers[0].address
-        known = self.endpoint.name or self.endpoint.address
-        if not known:
+        if isinstance(self.endpoint, VipEndpoint):
+            return self.endpoint.address
+        if not self.endpoint.name:
             raise _hosts_unknown(self)
-        return known
+        return self.endpoint.name
 
     def endpoint_url(self) -> str:
         """The API's address as kubeconfig has it."""
@@ -236,9 +241,9 @@ class Cluster(Model):
         Raises:
             InputError: the outputs cannot be read, or do not fit this file.
         """
-        file = self.source.outputs
-        if file is None:
+        if not isinstance(self.source, TerraformSource):
             return self
+        file = self.source.outputs
         try:
             outputs = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -386,7 +391,7 @@ def _differing_networks(cluster: Cluster, made_for: Mapping[str, Any]) -> list[F
 def _findings(error: ValidationError) -> list[Finding]:
     rows = error.errors(include_url=False)
     texts = [row["msg"].removeprefix("Value error, ") for row in rows]
-    paths = [".".join(map(str, row["loc"])) for row in rows]
+    paths = [".".join(map(str, row["loc"])) for row in rows]  # of hosts, which have no kinds
     places = zip(paths, texts, strict=True)
     return [Finding("Terraform's outputs", path, text) for path, text in places]
 
@@ -397,11 +402,10 @@ def _outputs_error(findings: list[Finding]) -> InputError:
 
 
 def _hosts_unknown(cluster: Cluster) -> PermanentError:
-    maker = "Terraform" if cluster.source.kind == "terraform" else "k3d"
     return PermanentError(
         f"finding the servers of {cluster.name}",
-        f"{maker} makes them, and its answer was not read yet",
-        "Name Terraform's outputs in source.outputs. What k3d makes is not reached by SSH.",
+        "Terraform makes them, and its outputs were not read yet",
+        "Name the file with Terraform's outputs in source.outputs.",
     )
 
 

@@ -16,8 +16,9 @@ from pydantic import (
 from pydantic_core import InitErrorDetails
 
 from xops.core.files.validation import Model, ValidationIssue, error_details, validation_error
+from xops.k3s.cluster_file.choices import Endpoint, VipEndpoint
 from xops.k3s.cluster_file.field_types import Address, IpAddress, Jump, Labels, NodeName, Taint
-from xops.k3s.cluster_file.sections import EVEN, SERVER_COUNTS, Endpoint, Networks
+from xops.k3s.cluster_file.sections import EVEN, SERVER_COUNTS, Networks
 
 
 class Site(Model):
@@ -69,7 +70,7 @@ class Host(Model):
         return self.private_address or self.address
 
     def address_for(self, other: Host) -> str:
-        """What `other` reaches it by: between sites, only its outer address."""
+        """What `other` reaches it by: between sites, only its external address."""
         return self.internal_address if self.site == other.site else self.address
 
 
@@ -119,13 +120,9 @@ def _count(value: object, data: Mapping[str, Any]) -> Iterator[ValidationIssue]:
     if not isinstance(value, list | tuple) or "source" not in data:
         return
     kind = data["source"].kind
-    if kind == "k3d":
-        if value:
-            yield (), "k3d makes the hosts: leave them out, or write source.kind given"
-        return
     roles = [_role(item) for item in value]
     if any(role not in ("server", "agent") for role in roles):
-        return  # how many servers there are is unknown until that is mended
+        return  # how many servers there are is unknown until that is fixed
     servers = roles.count("server")
     if servers not in SERVER_COUNTS and (servers or kind == "given"):
         yield (), f"has {servers} servers; {EVEN}"
@@ -148,7 +145,7 @@ def _host_problems(hosts: Mapping[int, Host], data: Mapping[str, Any]) -> Iterat
 
 
 def _repeated(hosts: Mapping[int, Host]) -> Iterator[ValidationIssue]:
-    """Names, ways in and inner addresses belong to one host each."""
+    """Names, SSH addresses and internal addresses belong to one host each."""
     seen: dict[tuple[str, object], str] = {}
     for index, host in hosts.items():
         keys: list[tuple[str, object, str]] = [
@@ -162,17 +159,17 @@ def _repeated(hosts: Mapping[int, Host]) -> Iterator[ValidationIssue]:
                 yield (index, field), f"{shown} is {other}'s already"
             else:
                 seen[field, key] = f"hosts.{index} ({host.name})"
-    yield from _inner_addresses(hosts)
+    yield from _internal_addresses(hosts)
 
 
-def _inner_addresses(hosts: Mapping[int, Host]) -> Iterator[ValidationIssue]:
+def _internal_addresses(hosts: Mapping[int, Host]) -> Iterator[ValidationIssue]:
     """Hosts behind one address (a router's ports) need addresses of their own behind it."""
     first: dict[str, Host] = {}
     for index, host in hosts.items():
         other = first.setdefault(host.internal_address, host)
         same_way_in = (other.address, other.port) == (host.address, host.port)
-        same_inner = other.private_address and other.private_address == host.private_address
-        if other is not host and not same_way_in and not same_inner:
+        same_internal = other.private_address and other.private_address == host.private_address
+        if other is not host and not same_way_in and not same_internal:
             message = (
                 f"the nodes would know {host.name} and {other.name} by the same address,"
                 f" {host.internal_address}: give each its own"
@@ -212,9 +209,11 @@ def _too_many(hosts: Mapping[int, Host], networks: Networks) -> Iterator[Validat
 
 
 def _on_the_vip(hosts: Mapping[int, Host], endpoint: Endpoint) -> Iterator[ValidationIssue]:
+    if not isinstance(endpoint, VipEndpoint):
+        return
     for index, host in hosts.items():
         for field in ("address", "private_address"):
-            if endpoint.address and getattr(host, field) == endpoint.address:
+            if getattr(host, field) == endpoint.address:
                 yield (index, field), f"{endpoint.address} is endpoint.address, which must be free"
 
 

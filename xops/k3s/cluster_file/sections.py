@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -13,15 +13,13 @@ from xops.core.files.secret import SecretReference
 from xops.core.files.validation import Model, ValidationIssue, raise_if_any
 from xops.k3s.cluster_file.field_types import (
     AbsolutePath,
-    Address,
     Cron,
-    IpAddress,
     Jump,
     Network,
     ip_address,
 )
 
-API_PORT = 6443
+API_PORT: Final = 6443
 """Where a K3S server answers, API and supervisor alike."""
 
 OLDEST = (1, 31)
@@ -103,106 +101,9 @@ class K3s(Model):
         """`(1, 34)` of `v1.34.1+k3s1`."""
         return _minor(self.version)
 
-    @property
-    def image_tag(self) -> str:
-        """The release as the tag of an image, where `+` is not allowed."""
-        return self.version.replace("+", "-")
-
-
-class Source(Model):
-    """Where the hosts come from: this file, Terraform's outputs, or containers made by k3d."""
-
-    kind: Annotated[
-        Literal["given", "terraform", "k3d"],
-        Field(description="given: all in `hosts`; terraform: those of `outputs` before them."),
-    ] = "given"
-    outputs: Annotated[
-        Path | None,
-        Field(description="terraform: what `terraform output -json` of stacks/k3s_hosts printed."),
-    ] = None
-    servers: Annotated[int, Field(ge=1, le=5, description="k3d: how many servers.")] = 1
-    agents: Annotated[int, Field(ge=0, le=20, description="k3d: how many agents.")] = 0
-    api_port: Annotated[
-        int, Field(ge=1, le=65535, description="k3d: the API's port on this machine.")
-    ] = 6550
-
-    @field_validator("servers")
-    @classmethod
-    def _a_quorum(cls, value: int) -> int:
-        if value not in SERVER_COUNTS:
-            raise ValueError(EVEN)
-        return value
-
-    @field_validator("outputs")
-    @classmethod
-    def _with_terraform(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        kind = info.data.get("kind")
-        if kind == "terraform" and value is None:
-            raise ValueError("name the file with Terraform's outputs")
-        if kind in ("given", "k3d") and value is not None:
-            raise ValueError(f"goes with kind terraform, and kind is {kind}")
-        return value
-
-    @field_validator("servers", "agents", "api_port")
-    @classmethod
-    def _with_k3d(cls, value: int, info: ValidationInfo) -> int:
-        kind = info.data.get("kind", "k3d")
-        if kind != "k3d" and value != _default(cls, info):
-            raise ValueError(f"goes with kind k3d, and kind is {kind}")
-        return value
-
-
-class Endpoint(Model):
-    """Where clients find the API: any server, a DNS name, or an address that moves (kube-vip)."""
-
-    kind: Literal["servers", "dns", "vip"] = "servers"
-    name: Annotated[
-        Address | None,
-        Field(description="dns: the name; with Terraform's hosts their load balancer by default."),
-    ] = None
-    port: Annotated[int, Field(ge=1, le=65535, description="dns: where the balancer listens.")] = (
-        API_PORT
-    )
-    address: Annotated[
-        IpAddress | None, Field(description="vip: a free address of the servers' network.")
-    ] = None
-    interface: Annotated[
-        str | None,
-        Field(
-            pattern=r"^[\w.-]{1,15}$",
-            description="vip: the interface that gets it; default: the default route's.",
-        ),
-    ] = None
-    image: Annotated[
-        str, Field(pattern=r"^[^\s:@]+(:\d+/[^\s:@]+)?:[\w.-]+$", description="vip: kube-vip's.")
-    ] = "ghcr.io/kube-vip/kube-vip:v1.0.4"
-
-    @field_validator("name", "port", "address", "interface", "image")
-    @classmethod
-    def _fits_the_kind(cls, value: str | None, info: ValidationInfo) -> str | None:
-        owner = "dns" if info.field_name in ("name", "port") else "vip"
-        kind = info.data.get("kind", owner)
-        if kind != owner and value != _default(cls, info):
-            raise ValueError(f"goes with kind {owner}, and kind is {kind}")
-        return value
-
-    @field_validator("name")
-    @classmethod
-    def _no_address(cls, value: str | None) -> str | None:
-        if value and ip_address(value):
-            raise ValueError("is an address: for one that moves between servers write kind vip")
-        return value
-
-    @field_validator("address")
-    @classmethod
-    def _what_moves(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None and info.data.get("kind") == "vip":
-            raise ValueError("write the free address that moves between the servers")
-        return value
-
 
 class Networks(Model):
-    """The cluster's inner networks and how packets cross from node to node."""
+    """The cluster's internal networks and how packets cross from node to node."""
 
     cluster: Annotated[Network, Field(description="Pods; every node takes a /24 of it.")] = (
         "10.42.0.0/16"
@@ -378,26 +279,9 @@ class Hardening(Model):
 
 
 class AirGap(Model):
-    """A cluster whose hosts have no way out: all of it comes from one bundle."""
+    """A cluster whose hosts have no internet access: all of it comes from one bundle."""
 
     bundle: Annotated[Path, Field(description="Made by xops bundle build.")]
-
-
-class Artifacts(Model):
-    """Where binaries come from when there is no bundle; by default K3S's own releases."""
-
-    folder: Annotated[Path | None, Field(description="Files named as in a release.")] = None
-    url: Annotated[
-        str | None,
-        Field(pattern=r"^https?://\S+$", description="Laid out as K3S's release downloads."),
-    ] = None
-
-    @field_validator("url")
-    @classmethod
-    def _one_place(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and info.data.get("folder") is not None:
-            raise ValueError("folder and url exclude each other")
-        return value
 
 
 class Secrets(Model):
@@ -438,26 +322,6 @@ class Preflight(Model):
     ] = 30
 
 
-class Evidence(Model):
-    """Where records are kept: a folder here, or a bucket."""
-
-    store: Literal["folder", "bucket"] = "folder"
-    folder: Annotated[Path | None, Field(description="Default: evidence in xOps' home.")] = None
-    bucket: str | None = None
-    prefix: Annotated[str, Field(description="Within the bucket.")] = "evidence"
-
-    @field_validator("bucket")
-    @classmethod
-    def _named(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if not value and info.data.get("store") == "bucket":
-            raise ValueError("name the bucket, or write store: folder")
-        return value
-
-
 def _minor(version: str) -> tuple[int, int]:
     major, minor, *_ = version.removeprefix("v").split(".")
     return int(major), int(minor)
-
-
-def _default(model: type[Model], info: ValidationInfo) -> object:
-    return model.model_fields[str(info.field_name)].default

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from xops.k3s import paths
+from xops.k3s.cluster_file.choices import VipEndpoint
 from xops.k3s.cluster_file.cluster import API_PORT, Cluster, Host
 from xops.k3s.cluster_file.field_types import ip_address
 from xops.k3s.node import hardening, kube_vip, snapshots
@@ -74,21 +75,20 @@ depend() {{
 def files(
     cluster: Cluster,
     host: Host,
-    facts: Mapping[str, HostFacts],
+    seen: HostFacts,
     formation: Topology,
     secrets: SecretFiles = SecretFiles(),  # noqa: B008 - frozen
 ) -> Iterator[File]:
     """All files of one host but its tokens, the binary and the images.
 
     Args:
-        cluster: the inventory.
+        cluster: of the host.
         host: whose files.
-        facts: of every host.
+        seen: the host's facts.
         formation: what the facts say about the cluster.
         secrets: what holds passwords and keys.
     """
     data = cluster.k3s.data_dir
-    seen = facts[host.name]
     yield File(paths.CONFIG, managed(config(cluster, host, seen, formation), sort_keys=True))
     yield _unit(host, seen.init)
     if secrets.registries is not None:
@@ -99,7 +99,7 @@ def files(
             yield File(f"{data}/{paths.PSA}", hardening.admission_file(cluster))
             yield File(f"{data}/{paths.AUDIT}", hardening.audit_file())
     if host.is_server:
-        if cluster.endpoint.kind == "vip":
+        if isinstance(cluster.endpoint, VipEndpoint):
             yield _manifest(cluster, "kube-vip", kube_vip.manifest(cluster.endpoint))
         if secrets.snapshot_keys is not None:
             yield _manifest(cluster, "etcd-s3", secrets.snapshot_keys, secret=True)
@@ -141,12 +141,12 @@ def config(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -
 
 def _node(cluster: Cluster, host: Host) -> dict[str, Any]:
     # K3S takes addresses only; of a name it would say that it is none, and not start.
-    inner = host.internal_address
+    internal = host.internal_address
     external = host.address if host.private_address and ip_address(host.address) else None
     return {
         "data-dir": cluster.k3s.data_dir,
         "node-name": host.name,
-        "node-ip": inner if ip_address(inner) else None,
+        "node-ip": internal if ip_address(internal) else None,
         "node-external-ip": external if cluster.spans_sites else None,
         "node-label": [f"{key}={value}" for key, value in sorted(cluster.labels(host).items())],
         "node-taint": list(cluster.taints(host)),
@@ -157,8 +157,8 @@ def _node(cluster: Cluster, host: Host) -> dict[str, Any]:
 
 
 def _join(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -> dict[str, Any]:
-    """`cluster-init` for who founds the cluster or is alone, `server` for everybody else."""
-    if host == formation.founder or (host.is_server and len(cluster.servers) == 1):
+    """`cluster-init` for the server that initialises the cluster or is alone, else `server`."""
+    if host == formation.initialising_server or (host.is_server and len(cluster.servers) == 1):
         return {"cluster-init": True}
     kept = _kept_server(cluster, host, seen)
     return {"server": kept or server_url(cluster, host, formation)}
@@ -178,7 +178,7 @@ def server_url(cluster: Cluster, host: Host, formation: Topology) -> str:
     if fixed := _fixed(cluster, host):
         return fixed.pop()
     answering = formation.source if formation.source not in (None, host) else None
-    peer = answering or formation.founder or topology.peer_of(cluster, host)
+    peer = answering or formation.initialising_server or topology.peer_of(cluster, host)
     return _url((peer or cluster.servers[0]).address_for(host))
 
 
@@ -202,7 +202,7 @@ def _server(cluster: Cluster) -> dict[str, Any]:
         "cluster-dns": networks.cluster_dns,
         "cluster-domain": networks.domain,
         "flannel-backend": networks.backend,
-        # Between sites nodes find each other by their outer addresses only.
+        # Between sites nodes find each other by their external addresses only.
         "flannel-external-ip": _crosses_sites(cluster) or None,
         "disable": sorted(cluster.k3s.disable),
         "tls-san": list(cluster.tls_sans),

@@ -10,14 +10,15 @@ from typing import Any
 
 import yaml
 
-from xops.k3s.cluster_file.sections import API_PORT, Endpoint
+from xops.k3s.cluster_file.choices import VipEndpoint
+from xops.k3s.cluster_file.sections import API_PORT
 
 _NAME = "kube-vip"
 _LABELS = {"app.kubernetes.io/name": _NAME}
 _META = {"name": _NAME, "namespace": "kube-system"}
 
 
-def manifest(endpoint: Endpoint) -> str:
+def manifest(endpoint: VipEndpoint) -> str:
     """The account, its rights and the DaemonSet on the servers, as one file."""
     parts = [_account(), _role(), _binding(), _daemon_set(endpoint)]
     return yaml.safe_dump_all(parts, sort_keys=False)
@@ -54,7 +55,7 @@ def _binding() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _daemon_set(endpoint: Endpoint) -> dict[str, Any]:
+def _daemon_set(endpoint: VipEndpoint) -> dict[str, Any]:
     environment = {
         "address": endpoint.address or "",
         "port": str(API_PORT),

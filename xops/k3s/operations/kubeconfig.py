@@ -12,10 +12,10 @@ import httpx
 import yaml
 
 from xops.core.errors import Finding, InputError, PermanentError
+from xops.core.files.private_file import write_private
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
-from xops.k3s.operations.tokens import write_private
-from xops.k3s.state.collect import Connected
+from xops.k3s.state.collect import ConnectedHosts
 from xops.k3s.state.topology import Topology
 
 NAME = "kubeconfig"
@@ -38,7 +38,7 @@ class Answer:
         return self.status == "answered"
 
 
-async def keep(cluster: Cluster, hosts: Connected, formation: Topology) -> Path:
+async def keep(cluster: Cluster, hosts: ConnectedHosts, formation: Topology) -> Path:
     """Fetch the kubeconfig of a server and keep it for the cluster's address; where it is kept.
 
     Raises:

@@ -1,22 +1,34 @@
 """The cluster's tokens: made once, kept on this machine in files of their owner alone.
 
 Nothing else remembers them but the servers themselves, so they are written to the disk before a
-cluster is founded with them.
+cluster is initialised with them. All that is known about token files is here: which of a host's
+differ, what they hold, and the short-lived token that lets agents in.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from xops.core.errors import PermanentError
+from xops.core.files.private_file import write_private
+from xops.core.process import redact
+from xops.k3s import paths
+from xops.k3s.cluster_file.cluster import Cluster, Host
+from xops.k3s.ssh.transport_protocol import Transport, Upload
+from xops.k3s.state import topology
+from xops.k3s.state.facts import HostFacts
 
-_BYTES = 32
 SERVER = "server-token"
 AGENT = "agent-token"
+AGENT_TOKEN_TTL = "1h"  # noqa: S105 - a duration
+
+_BYTES = 32
+_DEADLINE = 30.0
+_CREATE_DEADLINE = 120.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,6 +61,9 @@ def secret_of(token: str) -> str:
     text = token.strip()
     is_full = text.startswith("K10") and "::" in text
     return text.split("::", 1)[1].split(":", 1)[-1] if is_full else text
+
+
+# Kept on this machine
 
 
 def load(folder: Path) -> Tokens | None:
@@ -91,19 +106,87 @@ def keep(folder: Path, tokens: Tokens) -> None:
         write_private(folder / name, f"{value}\n")
 
 
-def write_private(file: Path, text: str) -> None:
-    """Replace a file of mode 0600, whole or not at all, and wait until the disk has it."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    partial.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+async def load_or_create_tokens(
+    cluster: Cluster, members: Sequence[Host], transports: Mapping[str, Transport]
+) -> Tokens:
+    """Those kept here; else those of the members; else new ones, kept before they are used.
+
+    Raises:
+        PermanentError: those kept here cannot be used, or a member's cannot be read.
+    """
+    folder = cluster.secrets_folder
+    if kept := load(folder):
+        return kept
+    if members:
+        found = await _adopt_tokens(cluster, members[0], transports[members[0].name])
+    else:
+        found = create()
+    keep(folder, found)
+    return found
+
+
+async def _adopt_tokens(cluster: Cluster, member: Host, transport: Transport) -> Tokens:
+    """The tokens of a cluster that was initialised from another machine."""
+    script = f"# tokens of the cluster\ncat {paths.TOKEN} && cat {paths.AGENT_TOKEN}"
+    ran = await transport.run(script, deadline=_DEADLINE)
+    lines = ran.stdout.split()
+    if ran.exit_code or len(lines) != 2:
+        raise PermanentError(
+            f"taking over the tokens of {cluster.name} from {member.name}",
+            f"{paths.TOKEN} and {paths.AGENT_TOKEN} do not hold one each",
+            f"Put them into {cluster.secrets_folder} as server-token and agent-token.",
+        )
+    return Tokens(secret_of(lines[0]), secret_of(lines[1]))
+
+
+# On the hosts
+
+
+def differing_files(
+    host: Host, seen: HostFacts, cluster_id: str | None, tokens: Tokens | None
+) -> Iterator[str]:
+    """Token files that are missing or differ. An agent that has joined needs its token no more.
+
+    One that has not may hold a token from an earlier apply, which is over after an hour.
+    """
+    wanted = [paths.TOKEN, paths.AGENT_TOKEN] if host.is_server else [paths.TOKEN]
+    for path in wanted:
+        found = seen.files.get(path)
+        if found is None or found.mode != "600" or topology.is_new_agent(host, seen):
+            yield path
+        elif host.is_server and tokens is not None:
+            is_join_token = path == paths.TOKEN
+            right = tokens.server_hashes(cluster_id) if is_join_token else tokens.agent_hashes()
+            if found.sha256 not in right:
+                yield path
+
+
+def server_uploads(
+    files: Iterable[str], tokens: Tokens, cluster_id: str | None
+) -> Iterator[Upload]:
+    """Those of a server's token files, with what they hold."""
+    contents = {paths.AGENT_TOKEN: tokens.agent, paths.TOKEN: tokens.of_server(cluster_id)}
+    return (token_upload(path, contents[path]) for path in files)
+
+
+def token_upload(path: str, token: str) -> Upload:
+    """A token's file, which root alone reads."""
+    return Upload(f"{token}\n".encode(), path, 0o600)
+
+
+async def create_agent_token(server: Transport, tokens: Tokens) -> str:
+    """A token that lets agents in for an hour, so that none of them keeps one that lasts.
+
+    Raises:
+        PermanentError: the server made none.
+    """
+    script = f"# token for agents\n{paths.BINARY} token create --ttl {AGENT_TOKEN_TTL}"
+    ran = await server.run(script, deadline=_CREATE_DEADLINE)
+    lines = ran.stdout.split()
+    if ran.exit_code or not lines:
+        raise PermanentError(
+            f"making a token for agents on {server.host}",
+            redact(ran.stderr.strip() or "K3S printed none", [tokens.server]),
+            "Look at the server: `k3s token list`.",
+        )
+    return lines[-1]

@@ -35,11 +35,11 @@ from xops.k3s.release.bundle_layout import (
     layout,
     length,
     manifest_of,
-    opened,
+    open_bundle,
     padded,
     read_manifest,
 )
-from xops.k3s.release.bundle_verification import Inspection, strangers
+from xops.k3s.release.bundle_verification import Inspection, files_not_in_lock
 from xops.k3s.release.images import image_list, images_in
 from xops.k3s.release.lock import (
     Architecture,
@@ -49,10 +49,10 @@ from xops.k3s.release.lock import (
     Meter,
     MismatchError,
     Progress,
-    same,
-    writing,
+    matches,
+    translate_write_errors,
 )
-from xops.k3s.release.sources import IMAGE_LIST, MissingFileError, Origin, alone, fetch
+from xops.k3s.release.sources import IMAGE_LIST, MissingFileError, Origin, fetch, hold_file_lock
 
 _NO_ARCHITECTURE = Finding("architectures", "", "none is named")
 
@@ -110,7 +110,7 @@ def _bundled(artifact: Artifact, arch: Architecture, kind: Kind, size: int) -> B
 async def _images(
     source: Origin, lock: Lock, version: str, arch: Architecture, archive: Path
 ) -> tuple[tuple[str, ...], ListedBy]:
-    """The images of an archive, from the best witness there is."""
+    """The images of an archive, from the best recorder there is."""
     locked = lock.entry(version)[arch].image_list
     inside = await asyncio.to_thread(images_in, archive)
     if inside is not None and locked is not None and set(inside) != set(locked):
@@ -154,7 +154,7 @@ def _write(
     output: Path, manifest: Manifest, paths: Mapping[str, Path], on_progress: Progress | None
 ) -> None:
     meter = Meter(output.name, manifest.size, on_progress)
-    with writing(output):
+    with translate_write_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
         try:
@@ -198,10 +198,10 @@ def verify(path: Path, lock: Lock | None = None, on_progress: Progress | None = 
     Raises:
         DamagedBundleError: with all defects at once.
     """
-    with opened(path) as file:
+    with open_bundle(path) as file:
         manifest = read_manifest(path, file)
         meter = Meter(path.name, manifest.size, on_progress)
-        defects = [*Inspection(file, manifest, meter).defects(), *strangers(manifest, lock)]
+        defects = [*Inspection(file, manifest, meter).defects(), *files_not_in_lock(manifest, lock)]
     if defects:
         raise DamagedBundleError(path, defects)
     return manifest
@@ -234,9 +234,9 @@ class Bundle:
         manifest = await asyncio.to_thread(manifest_of, self.path)
         place = self._place(manifest, version, artifact)
         target = self.cache / manifest.digest / artifact.name
-        with writing(target):
-            async with alone(target):
-                if not await same(target, artifact):
+        with translate_write_errors(target):
+            async with hold_file_lock(target):
+                if not await matches(target, artifact):
                     await asyncio.to_thread(self._unpack, place, target, on_progress)
         return target
 
@@ -270,7 +270,7 @@ class Bundle:
     def _unpack(self, place: Place, target: Path, on_progress: Progress | None) -> None:
         partial = target.with_name(f"{target.name}.part")
         meter = Meter(target.name, place.file.size, on_progress)
-        with opened(self.path) as bundle, partial.open("wb") as file:
+        with open_bundle(self.path) as bundle, partial.open("wb") as file:
             bundle.seek(place.offset)
             found = copy(bundle, file, place.file.size, meter)
         if found != place.file.sha256:

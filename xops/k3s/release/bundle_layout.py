@@ -16,13 +16,13 @@ from typing import IO, Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from xops.core.errors import PermanentError
+from xops.core.files.validation import Model
 from xops.k3s.release.lock import (
     Architecture,
     FileName,
     Image,
     Kind,
     Meter,
-    Model,
     Sha256,
     Version,
 )
@@ -189,11 +189,11 @@ def manifest_of(path: Path) -> Manifest:
     Raises:
         DamagedBundleError: it is no bundle, of an unknown format, or its manifest was changed.
     """
-    with opened(path) as file:
+    with open_bundle(path) as file:
         return read_manifest(path, file)
 
 
-def opened(path: Path) -> IO[bytes]:
+def open_bundle(path: Path) -> IO[bytes]:
     """The bundle, to be read.
 
     Raises:
@@ -225,7 +225,7 @@ def read_manifest(path: Path, file: IO[bytes]) -> Manifest:
     try:
         manifest = Manifest.model_validate(_values(content[: member.size]))
     except ValidationError as error:
-        raise DamagedBundleError(path, list(_told(error))) from None
+        raise DamagedBundleError(path, list(_describe_errors(error))) from None
     except _UnusableManifestError as error:
         raise DamagedBundleError(path, [f"{MANIFEST}: {error}"]) from None
     if header + content != first_member(manifest):
@@ -254,7 +254,7 @@ def first_member(manifest: Manifest) -> bytes:
     return _header(MANIFEST, len(text), 0o644) + text.ljust(padded(len(text)), b"\0")
 
 
-def _told(error: ValidationError) -> Iterator[str]:
+def _describe_errors(error: ValidationError) -> Iterator[str]:
     for row in error.errors(include_url=False):
         where = ".".join(str(part) for part in (MANIFEST, *row["loc"]))
         yield f"{where}: {row['msg'].removeprefix('Value error, ')}"

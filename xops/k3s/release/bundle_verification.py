@@ -20,7 +20,7 @@ from xops.k3s.release.lock import Lock, Meter
 _READ = 1 << 20
 
 
-def strangers(manifest: Manifest, lock: Lock | None) -> Iterator[str]:
+def files_not_in_lock(manifest: Manifest, lock: Lock | None) -> Iterator[str]:
     """Files of a bundle that are not those of the lock."""
     if lock is None:
         return

@@ -13,19 +13,24 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
-import json
+import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import SingleQuotedScalarString
+from ruamel.yaml.tokens import CommentToken
 
 from xops.core.errors import Finding, InputError, PermanentError
-from xops.core.files import settings
+from xops.core.files import canonical_json, settings
+from xops.core.files.validation import Model
 
 FILE = settings.ROOT / "deployments" / "clusters" / "k3s.lock.yaml"
 
@@ -65,12 +70,6 @@ class Kind(StrEnum):
     IMAGES = "images"
 
 
-class Model(BaseModel):
-    """A value that is read from a file: no unknown keys, no changes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Version = Annotated[str, Field(pattern=f"^{_VERSION}$")]
@@ -85,7 +84,7 @@ class Artifact(Model):
     size: Annotated[int, Field(gt=0)] | None = None
 
 
-class Files(Model):
+class LockedFiles(Model):
     """What a release has for one architecture.
 
     `images` is the archive; `image_list` says what is in it, None where that is not known.
@@ -100,7 +99,7 @@ class Files(Model):
         return self.binary if kind is Kind.BINARY else self.images
 
 
-type Entry = dict[Architecture, Files]
+type Entry = dict[Architecture, LockedFiles]
 """What the lock says of one version."""
 
 
@@ -169,12 +168,11 @@ class Lock(Model):
     def digest(self, version: str) -> str:
         """SHA-256 of what is locked of a version, in its canonical form: names, hashes, lists."""
         entry = {arch: row.model_dump(mode="json") for arch, row in self.entry(version).items()}
-        text = json.dumps(entry, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return canonical_json.digest_of(entry)
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[None]:
+def translate_write_errors(target: Path) -> Iterator[None]:
     """Say what to do when a file cannot be written.
 
     Raises:
@@ -225,12 +223,12 @@ def sha256_of(path: Path, on_progress: Progress | None = None) -> str:
     return digest.hexdigest()
 
 
-async def same(path: Path, artifact: Artifact) -> bool:
+async def matches(path: Path, artifact: Artifact) -> bool:
     """Whether the file exists and has the bytes of `artifact`."""
     return path.is_file() and await _difference(path, artifact) is None
 
 
-async def compare(
+async def check_bytes(
     path: Path, artifact: Artifact, on_progress: Progress | None = None, origin: str = ""
 ) -> None:
     """Hold a file against the lock; `origin` says where it is from, if not from `path`.
@@ -320,7 +318,7 @@ def lock_from_checksums(
             if artifact is None:
                 findings.append(Finding(f"sha256sum-{arch}.txt", "", f"has no line for {name}"))
         if binary and archive:
-            entry[arch] = Files(binary=binary, images=archive, image_list=images)
+            entry[arch] = LockedFiles(binary=binary, images=archive, image_list=images)
     if findings:
         raise InputError(
             f"reading the checksum files of K3S {version}",
@@ -347,7 +345,7 @@ def _artifact(names: Sequence[str], sums: Mapping[str, str]) -> Artifact | None:
     return Artifact(name=found, sha256=sums[found]) if found else None
 
 
-def record(file: Path, version: str, entry: Entry) -> bool:
+def write_entry(file: Path, version: str, entry: Entry) -> bool:
     """Write what the lock says of a version into its file; False if it said so already.
 
     Raises:
@@ -358,9 +356,9 @@ def record(file: Path, version: str, entry: Entry) -> bool:
     if before == entry:
         return False
     _refuse_other_bytes(version, _hashes(before), _hashes(entry))
-    text = recorded(file.read_text(encoding="utf-8"), version, entry)
+    text = with_entry(file.read_text(encoding="utf-8"), version, entry)
     partial = file.with_name(f".{file.name}.part")
-    with writing(file):
+    with translate_write_errors(file):
         partial.write_text(text, encoding="utf-8")
         partial.replace(file)
     return True
@@ -386,60 +384,64 @@ def _refuse_other_bytes(version: str, before: Mapping[str, str], now: Mapping[st
         )
 
 
-def recorded(text: str, version: str, entry: Entry) -> str:
-    """The lock's text with this entry. Other entries and all comments stay as they are.
+def with_entry(text: str, version: str, entry: Entry) -> str:
+    """The lock's text with this entry. Other entries and their comments stay as they are.
 
     Raises:
         InputError: `versions` is written in braces, and there are entries in it.
     """
-    lines = text.splitlines()
-    key, versions = _versions(_joined(lines))
-    if key is None or versions is None:
-        return _joined([*lines, "versions:", *_rendered(version, entry, "  ")])
-    begin, end, indent = key.start_mark.line, versions.end_mark.line + 1, "  "
-    if versions.value and versions.flow_style:
-        finding = Finding("lock", "versions", "is written in braces", begin + 1)
+    editor = YAML()
+    editor.preserve_quotes, editor.width = True, 4096
+    document = editor.load(text)
+    if not document.get("versions"):
+        document["versions"] = CommentedMap()
+    versions: CommentedMap = document["versions"]
+    if versions.fa.flow_style():
+        finding = Finding("lock", "versions", "is written in braces", versions.lc.line + 1)
         raise InputError(f"adding K3S {version} to the lock", [finding])
-    if not versions.value:
-        lines[begin:end] = ["versions:"]
-        begin = end = begin + 1
-    else:
-        begin, end = _lines_of(versions, version, lines)
-        indent = " " * versions.value[0][0].start_mark.column
-    return _joined([*lines[:begin], *_rendered(version, entry, indent), *lines[end:]])
+    before = version if version in versions else next(reversed(versions), None)
+    following = _take_following_comment(versions[before]) if before else None
+    versions[version] = _editable(
+        {arch: row.model_dump(mode="json", exclude_none=True) for arch, row in entry.items()}
+    )
+    if following:
+        collection, key, slot = _last_value(versions[version])
+        collection.ca.items[key] = [following if at == slot else None for at in range(4)]
+    edited = io.StringIO()
+    editor.dump(document, edited)
+    return edited.getvalue()
 
 
-def _versions(text: str) -> tuple[yaml.Node | None, yaml.MappingNode | None]:
-    root = yaml.compose(text, yaml.SafeLoader)
-    for key, value in root.value if isinstance(root, yaml.MappingNode) else []:
-        if key.value == "versions" and isinstance(value, yaml.MappingNode):
-            return key, value
-    return None, None
+def _editable(value: Any) -> Any:
+    """A JSON value as the editor takes it, so that YAML 1.1 and 1.2 read the same from it."""
+    if isinstance(value, dict):
+        return CommentedMap({key: _editable(inner) for key, inner in value.items()})
+    if isinstance(value, list):
+        return CommentedSeq(map(_editable, value))
+    if isinstance(value, str) and yaml.safe_load(value) != value:  # a hash of digits alone
+        return SingleQuotedScalarString(value)
+    return value
 
 
-def _lines_of(versions: yaml.MappingNode, version: str, lines: Sequence[str]) -> tuple[int, int]:
-    """The lines of an entry, from and up to; where there is none, the place of a new one."""
-    begins = [(key.value, key.start_mark.line) for key, _ in versions.value]
-    ends = [line for _, line in begins[1:]] + [versions.end_mark.line]
-    for (name, begin), end in zip(begins, ends, strict=True):
-        if name == version:
-            return begin, _without_comments(lines, end)
-    end = _without_comments(lines, versions.end_mark.line)
-    return end, end
+def _take_following_comment(entry: CommentedMap) -> CommentToken | None:
+    """Remove the lines of comment that stand behind an entry: they are about the next one.
+
+    ruamel.yaml keeps them with the entry's last value, behind that value's own comment.
+    """
+    collection, key, slot = _last_value(entry)
+    token: CommentToken | None = collection.ca.items.pop(key, [None] * 4)[slot]
+    _, newline, lines = token.value.partition("\n") if token else ("", "", "")
+    if token is None or not lines.strip():
+        return None
+    token.value = newline + lines
+    return token
 
 
-def _without_comments(lines: Sequence[str], end: int) -> int:
-    """Comments before the next entry are about that one."""
-    while not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#"):
-        end -= 1
-    return end
-
-
-def _rendered(version: str, entry: Entry, indent: str) -> list[str]:
-    rows = {arch: row.model_dump(mode="json", exclude_none=True) for arch, row in entry.items()}
-    text = yaml.safe_dump({version: rows}, sort_keys=False, width=1000)
-    return [indent + line for line in text.splitlines()]
-
-
-def _joined(lines: Sequence[str]) -> str:
-    return "\n".join(lines) + "\n"
+def _last_value(node: CommentedMap | CommentedSeq) -> tuple[Any, Any, int]:
+    """The innermost collection that ends a node, its last key, and the slot of its comment."""
+    is_list = isinstance(node, CommentedSeq)
+    key = len(node) - 1 if is_list else next(reversed(node))
+    inner = node[key]
+    if isinstance(inner, CommentedMap | CommentedSeq) and inner and not inner.fa.flow_style():
+        return _last_value(inner)
+    return node, key, 0 if is_list else 2

@@ -25,18 +25,18 @@ from xops.k3s.release.lock import (
     Architecture,
     Artifact,
     Entry,
-    Files,
     Kind,
     Lock,
+    LockedFiles,
     Meter,
     MismatchError,
     Progress,
     check_architecture,
+    check_bytes,
     check_version,
-    compare,
     lock_from_checksums,
-    same,
-    writing,
+    matches,
+    translate_write_errors,
 )
 
 RELEASES = "https://github.com/k3s-io/k3s/releases/download"
@@ -102,7 +102,7 @@ async def fetch(
     Raises:
         NotLockedError, MismatchError, MissingFileError, WrongArchitectureError: no file is
             handed out.
-        TemporaryError: the source could not be reached; what has come is kept and gone on from.
+        TemporaryError: the source could not be reached; what was received is kept, and resumed.
     """
     artifact = lock.artifact(version, arch, kind)
     path = await source.file(version, artifact, on_progress)
@@ -122,7 +122,7 @@ class Folder:
     ) -> Path:
         """As `Source.file`; the file stays where it is."""
         path = self._existing(version, artifact.name)
-        await compare(path, artifact, on_progress)
+        await check_bytes(path, artifact, on_progress)
         return path
 
     async def text(self, version: str, name: str) -> str:
@@ -173,25 +173,33 @@ class Release:
     async def file(
         self, version: str, artifact: Artifact, on_progress: Progress | None = None
     ) -> Path:
-        """As `Source.file`; a download that broke off is gone on with."""
+        """As `Source.file`; an interrupted download is resumed."""
         target = self.cache / version / artifact.name
-        with writing(target):
-            async with alone(target):
-                if not await same(target, artifact):
+        with translate_write_errors(target):
+            async with hold_file_lock(target):
+                if not await matches(target, artifact):
                     await self._download(version, artifact, target, on_progress)
         return target
 
     async def text(self, version: str, name: str) -> str:
         """As `Origin.text`."""
         url = self._url(version, name)
-        async with _answered(url), _client() as client, client.stream("GET", url) as response:
+        async with (
+            _translate_http_errors(url),
+            _client() as client,
+            client.stream("GET", url) as response,
+        ):
             _refuse(response, url)
             return (await response.aread()).decode("utf-8", "replace")
 
     async def size(self, version: str, name: str) -> int | None:
         """As `Origin.size`."""
         url = self._url(version, name)
-        async with _answered(url), _client() as client, client.stream("HEAD", url) as response:
+        async with (
+            _translate_http_errors(url),
+            _client() as client,
+            client.stream("HEAD", url) as response,
+        ):
             _refuse(response, url)
             return _content_length(response)
 
@@ -205,12 +213,12 @@ class Release:
         url, partial = self._url(version, artifact.name), target.with_name(f"{target.name}.part")
         kept = _size(partial)
         await _transfer(url, partial, artifact, on_progress)
-        if kept and not await same(partial, artifact):
+        if kept and not await matches(partial, artifact):
             # What was kept may be of another file: the whole of it, once.
             partial.unlink()
             await _transfer(url, partial, artifact, on_progress)
         try:
-            await compare(partial, artifact, origin=url)
+            await check_bytes(partial, artifact, origin=url)
         except MismatchError:
             partial.unlink()
             raise
@@ -228,7 +236,7 @@ async def _transfer(
         kept = 0
     asked = {"Range": f"bytes={kept}-"} if kept else {}
     async with (
-        _answered(url, partial),
+        _translate_http_errors(url, partial),
         _client() as client,
         client.stream("GET", url, headers=asked) as response,
     ):
@@ -275,13 +283,13 @@ def _client() -> httpx.AsyncClient:
 
 
 @asynccontextmanager
-async def _answered(url: str, partial: Path | None = None) -> AsyncIterator[None]:
+async def _translate_http_errors(url: str, partial: Path | None = None) -> AsyncIterator[None]:
     """Turn what goes wrong on the way into an error that says what to do."""
     try:
         yield
     except httpx.TooManyRedirects as error:
         raise PermanentError(
-            f"fetching {url}", "the server sends in a circle", "Look at the address in a browser."
+            f"fetching {url}", "too many redirects", "Look at the address in a browser."
         ) from error
     except httpx.TransportError as error:
         found = str(error) or type(error).__name__
@@ -335,16 +343,16 @@ def _size(path: Path) -> int:
 
 
 @asynccontextmanager
-async def alone(target: Path) -> AsyncIterator[None]:
+async def hold_file_lock(target: Path) -> AsyncIterator[None]:
     """Make `target` while no other task or process on this machine makes it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_name(f".{target.name}.lock").open("w") as lock:
-        while not _taken(lock):
+        while not _try_lock(lock):
             await asyncio.sleep(0.2)
         yield
 
 
-def _taken(lock: IO[Any]) -> bool:
+def _try_lock(lock: IO[Any]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -352,7 +360,7 @@ def _taken(lock: IO[Any]) -> bool:
     return True
 
 
-async def entry_from(
+async def read_entry(
     origin: Origin, version: str, archs: Sequence[Architecture] = ARCHITECTURES
 ) -> Entry:
     """What the lock shall say of a version, from the release's own checksum files.
@@ -371,10 +379,10 @@ async def entry_from(
     except MissingFileError:
         images = None
     entry = lock_from_checksums(version, texts, images)
-    return {arch: await _sized(origin, version, row) for arch, row in entry.items()}
+    return {arch: await _with_sizes(origin, version, row) for arch, row in entry.items()}
 
 
-async def _sized(origin: Origin, version: str, row: Files) -> Files:
+async def _with_sizes(origin: Origin, version: str, row: LockedFiles) -> LockedFiles:
     changed = {}
     for kind in Kind:
         artifact = row.artifact(kind)

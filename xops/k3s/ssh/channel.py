@@ -32,7 +32,7 @@ Lost = Callable[[Exception | None], UnreachableError]
 
 
 @contextmanager
-def talking(lost: Lost) -> Iterator[None]:
+def translate_ssh_errors(lost: Lost) -> Iterator[None]:
     """What asyncssh and the network raise, as a lost connection."""
     try:
         yield
@@ -60,15 +60,15 @@ class Channel:
         self._attempted = attempted
         self._lost = lost
 
-    async def answer(self) -> tuple[str, str]:
+    async def read_answer(self) -> tuple[str, str]:
         """The next answer: its first word, and the rest. Both are empty if there is none."""
-        while not self.began and (text := await self.line()):
+        while not self.began and (text := await self.read_line()):
             self.began = text.endswith(BEGIN)
             self.before += "" if self.began else f"{text}\n"
-        verb, _, rest = (await self.line()).partition(" ")
+        verb, _, rest = (await self.read_line()).partition(" ")
         return verb, rest
 
-    async def line(self) -> str:
+    async def read_line(self) -> str:
         """The next line of its output, without its end; empty if there is none."""
         async with self._patience():
             read = await self._process.stdout.readline()
@@ -94,9 +94,9 @@ class Channel:
         with suppress(TimeoutError, UnreachableError):
             async with asyncio.timeout(_LEAVE_SECONDS):
                 self.end_input()
-                await self.ended()
+                await self.wait_ended()
 
-    async def ended(self) -> int:
+    async def wait_ended(self) -> int:
         """Wait for its end: the exit code, 128 and more if a signal ended it."""
         await self._process.wait_closed()
         code = self._process.returncode
@@ -114,7 +114,7 @@ class Channel:
 
     async def _pieces(self, reader: asyncssh.SSHReader[bytes]) -> AsyncIterator[bytes]:
         while True:
-            with talking(self._lost):
+            with translate_ssh_errors(self._lost):
                 piece = await reader.read(_CHUNK)
             if not piece:
                 return
@@ -124,7 +124,7 @@ class Channel:
     async def _patience(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(STALL_SECONDS):
-                with talking(self._lost):
+                with translate_ssh_errors(self._lost):
                     yield
         except TimeoutError:
             raise CommandTimeoutError(
@@ -228,7 +228,7 @@ class Content:
         """
         if isinstance(source, bytes):
             return cls(source, attempted, len(source), hashlib.sha256(source).hexdigest())
-        with _reading(source, attempted):
+        with _translate_read_errors(source, attempted):
             status = await asyncio.to_thread(source.stat)
             about = (source, status.st_size, status.st_mtime_ns)
             return cls(source, attempted, status.st_size, await asyncio.to_thread(_sha256, *about))
@@ -252,7 +252,7 @@ class Content:
             on_progress(done, self.size)
 
     async def _pieces(self, offset: int) -> AsyncGenerator[bytes]:
-        with _reading(self.source, self.attempted), self._opened() as file:
+        with _translate_read_errors(self.source, self.attempted), self._open() as file:
             file.seek(offset)
             while offset < self.size:
                 piece = await asyncio.to_thread(file.read, min(_CHUNK, self.size - offset))
@@ -261,13 +261,13 @@ class Content:
                 offset += len(piece)
                 yield piece
 
-    def _opened(self) -> io.BufferedReader | io.BytesIO:
+    def _open(self) -> io.BufferedReader | io.BytesIO:
         source = self.source
         return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
 @contextmanager
-def _reading(source: Path | bytes, attempted: str) -> Iterator[None]:
+def _translate_read_errors(source: Path | bytes, attempted: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

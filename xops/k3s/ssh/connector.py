@@ -1,7 +1,7 @@
 """SSH to the hosts: one connection a host, over which everything goes, on asyncssh.
 
-This connects; `ssh_route` finds the way, `ssh_transport` is what then can be done, `ssh_programs`
-is what that runs on the host.
+This connects; `route` finds the way, `transport` is what then can be done, `remote_programs` is
+what that runs on the host.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import asyncssh
 from xops.core.errors import PermanentError, UnreachableError
 from xops.k3s.cluster_file.cluster import Host, Ssh
 from xops.k3s.ssh.route import (
+    HostKeyRecorder,
     PinnedKeys,
     Route,
     Routes,
-    Witness,
     fingerprint,
     host_key_error,
-    line,
+    known_hosts_line,
 )
 from xops.k3s.ssh.transport import SshTransport, close
 from xops.k3s.ssh.transport_protocol import AuthenticationError, HostKeyError
@@ -95,7 +95,7 @@ class SshConnector:
         """One host, connected and let in.
 
         Raises:
-            UnreachableError, HostKeyError, AuthenticationError: with the way out.
+            UnreachableError, HostKeyError, AuthenticationError: with a remedy.
             InputError: the SSH configuration or the file of pinned keys cannot be read.
         """
         route = Routes(self._ssh).to(host)
@@ -103,10 +103,10 @@ class SshConnector:
             tunnel = None
             for bastion in route.bastions():
                 tunnel = await self._enter(way, bastion, tunnel)
-            witness = Witness()
-            connection = await self._open(route, tunnel, witness)
+            recorder = HostKeyRecorder()
+            connection = await self._open(route, tunnel, recorder)
             leave = way.pop_all()
-        return SshTransport(route, connection, witness, leave)
+        return SshTransport(route, connection, recorder, leave)
 
     async def scan(self, host: Host) -> list[str]:
         """The keys that a host shows, unverified, as lines for the file of pinned keys.
@@ -127,7 +127,7 @@ class SshConnector:
                     reached = bastion
                     break
             keys = await self._keys(reached, tunnel)
-        return [line(reached.last, key) for key in keys]
+        return [known_hosts_line(reached.last, key) for key in keys]
 
     async def _enter(
         self, way: AsyncExitStack, bastion: Route, tunnel: Connection | None
@@ -137,7 +137,9 @@ class SshConnector:
         async with self._entering[key]:
             shared = self._shared.get(key)
             if shared is None or shared.connection.is_closed():
-                shared = self._shared[key] = _Shared(await self._open(bastion, tunnel, Witness()))
+                shared = self._shared[key] = _Shared(
+                    await self._open(bastion, tunnel, HostKeyRecorder())
+                )
             shared.users += 1
         way.push_async_callback(self._leave, key, shared)
         return shared.connection
@@ -149,7 +151,9 @@ class SshConnector:
                 del self._shared[key]
             await close(shared.connection)
 
-    async def _open(self, route: Route, tunnel: Connection | None, witness: Witness) -> Connection:
+    async def _open(
+        self, route: Route, tunnel: Connection | None, recorder: HostKeyRecorder
+    ) -> Connection:
         """Connect to the last machine of `route`."""
         keys = PinnedKeys(self._ssh.known_hosts, route.last)
         try:
@@ -160,12 +164,12 @@ class SshConnector:
                 tunnel=tunnel,
                 known_hosts=keys,
                 server_host_key_algs=keys.algorithms,
-                client_factory=lambda: witness,
+                client_factory=lambda: recorder,
                 connect_timeout=self._ssh.connect_timeout,
             )
         except asyncssh.HostKeyNotVerifiable as error:
             trust = f"xops k3s trust {self._cluster} {route.host}"
-            raise host_key_error(route, keys, witness.shown, str(error), trust) from error
+            raise host_key_error(route, keys, recorder.shown, str(error), trust) from error
         except asyncssh.KeyExchangeFailed as error:
             raise _no_common_algorithm(route, error) from error
         except (asyncssh.Error, OSError) as error:
@@ -209,7 +213,7 @@ def _not_connected(
     if isinstance(error, asyncssh.PermissionDenied) or "authentication failures" in str(error):
         return AuthenticationError(
             attempted,
-            f"it does not let {hop.user} in; offered: {hop.keys}",
+            f"authentication as {hop.user} failed; offered: {hop.keys}",
             f"Put the public key into {hop.user}'s ~/.ssh/authorized_keys there (ssh-copy-id -p"
             f" {hop.port} {hop.user}@{hop.address}), or set user and identity_file, of the host or"
             " below ssh.",

@@ -17,14 +17,14 @@ class Scanner(Protocol):
         ...
 
 
-async def unpinned(cluster: Cluster, scanner: Scanner, host: Host) -> list[str]:
+async def scan_unpinned(cluster: Cluster, scanner: Scanner, host: Host) -> list[str]:
     """The keys that a host shows and the file of pinned keys does not have."""
     file = cluster.ssh.known_hosts
     known = set(file.read_text(encoding="utf-8").splitlines()) if file.exists() else set()
     return [line for line in await scanner.scan(host) if line not in known]
 
 
-def readable(line: str) -> str:
+def describe_key(line: str) -> str:
     """A key as a person compares it: type and fingerprint."""
     return fingerprint(line)
 

@@ -107,7 +107,7 @@ class Routes:
         """The machines on the way to `host`, itself last.
 
         Raises:
-            InputError: the SSH configuration cannot be read, or leads in a circle.
+            InputError: the SSH configuration cannot be read, or its jumps form a loop.
             AuthenticationError: a private key cannot be read.
         """
         login = _Login(host.user or self.ssh.user, host.identity_file or self.ssh.identity_file)
@@ -123,7 +123,7 @@ class Routes:
         if not hops:
             return ()
         if depth > _MOST_JUMPS:
-            finding = Finding(str(self.ssh.config), "ProxyJump", f"{jumps} leads in a circle")
+            finding = Finding(str(self.ssh.config), "ProxyJump", f"{jumps}: the jumps form a loop")
             raise InputError("finding the way to a host", [finding])
         return (*self._through(hops[0].jumps, _Login(), depth + 1), *hops)
 
@@ -251,7 +251,7 @@ class PinnedKeys(asyncssh.SSHKnownHosts):
         return super().match(host, "", port)
 
 
-class Witness(asyncssh.SSHClient):
+class HostKeyRecorder(asyncssh.SSHClient):
     """Remembers the key that was shown and is not pinned, never accepting it; and the end.
 
     Attributes:
@@ -274,7 +274,7 @@ class Witness(asyncssh.SSHClient):
         return False
 
 
-def line(hop: Hop, key: asyncssh.SSHKey) -> str:
+def known_hosts_line(hop: Hop, key: asyncssh.SSHKey) -> str:
     """A key as a line of a file of pinned keys."""
     # The comment that a key may carry is not part of it.
     algorithm, encoded = key.export_public_key("openssh").decode().split()[:2]

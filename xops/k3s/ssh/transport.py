@@ -12,9 +12,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import asyncssh
 
 from xops.core.errors import DiskFullError, PermanentError, UnreachableError
-from xops.k3s.ssh import remote_programs as programs
-from xops.k3s.ssh.channel import Channel, Content, Output, talking
-from xops.k3s.ssh.route import Route, Witness
+from xops.k3s.ssh import remote_programs
+from xops.k3s.ssh.channel import Channel, Content, Output, translate_ssh_errors
+from xops.k3s.ssh.route import HostKeyRecorder, Route
 from xops.k3s.ssh.transport_protocol import (
     BytesHandler,
     CommandTimeoutError,
@@ -46,7 +46,7 @@ class SshTransport:
     Args:
         route: the way that leads there.
         connection: to its last machine.
-        witness: the connection's, who knows how it ended.
+        recorder: the connection's, who knows how it ended.
         way: what must be left when the connection is no longer needed.
     """
 
@@ -54,15 +54,15 @@ class SshTransport:
         self,
         route: Route,
         connection: asyncssh.SSHClientConnection,
-        witness: Witness,
+        recorder: HostKeyRecorder,
         way: AsyncExitStack,
     ) -> None:
         self._route = route
-        self._witness = witness
+        self._recorder = recorder
         self._connection = connection
         self._way = way
         self._sessions = asyncio.Semaphore(_SESSIONS)
-        self._round_trips = 0
+        self._ssh_requests = 0
         self._lost_because: str | None = None
 
     @property
@@ -71,9 +71,9 @@ class SshTransport:
         return self._route.host
 
     @property
-    def round_trips(self) -> int:
+    def ssh_requests(self) -> int:
         """How many channels were opened so far."""
-        return self._round_trips
+        return self._ssh_requests
 
     async def run(
         self,
@@ -100,19 +100,19 @@ class SshTransport:
             CommandTimeoutError: the script was ended: SIGTERM, and SIGKILL after 5 s.
             SudoError, AuthenticationError: it was not started.
         """
-        attempted = f"running {programs.title(script)!r} on {self.host}"
-        seconds = str(math.ceil(deadline) + programs.RUN_GRACE_SECONDS)
+        attempted = f"running {remote_programs.title(script)!r} on {self.host}"
+        seconds = str(math.ceil(deadline) + remote_programs.RUN_GRACE_SECONDS)
         out, err = Output(on_line), Output(on_line)
         async with self._sessions:
             started = time.monotonic()
             try:
                 async with (
                     asyncio.timeout(deadline),
-                    self._opened(attempted, programs.RUN, seconds, script) as channel,
+                    self._open_channel(attempted, remote_programs.RUN, seconds, script) as channel,
                 ):
                     await channel.send(base64.b64encode(stdin) + b"\n")
                     await asyncio.gather(out.fill(channel.stdout()), err.fill(channel.stderr()))
-                    code = await channel.ended()
+                    code = await channel.wait_ended()
             except TimeoutError:
                 raise _too_slow(attempted, deadline, err.last or out.last) from None
         if not err.began:
@@ -157,13 +157,13 @@ class SshTransport:
         """As `put`; None if what arrived differs from what was to be sent."""
         arguments = (
             upload.path, str(content.size), content.sha256, f"{upload.mode:o}", upload.owner,
-            programs.partial(upload.path, content.sha256),
+            remote_programs.partial(upload.path, content.sha256),
         )  # fmt: skip
-        async with self._opened(attempted, programs.PUT, *arguments) as channel:
-            verb, detail = await channel.answer()
+        async with self._open_channel(attempted, remote_programs.PUT, *arguments) as channel:
+            verb, detail = await channel.read_answer()
             if verb == "need":
                 await content.pour(channel, int(detail), on_progress)
-                verb, detail = await channel.answer()
+                verb, detail = await channel.read_answer()
             if verb not in _PUT_ENDS:
                 raise await self._not_put(channel, upload.path, attempted, verb, detail)
         return _PUT_ENDS[verb]
@@ -180,7 +180,7 @@ class SshTransport:
                 f"Free space on {self.host} (df -h {path.rpartition('/')[0] or '/'}), then run it"
                 " again. Nothing of the file was left there.",
             )
-        return await self._unfinished(channel, attempted)
+        return await self._explain_end(channel, attempted)
 
     @asynccontextmanager
     async def lock(self, path: str, holder: str) -> AsyncIterator[None]:
@@ -199,16 +199,16 @@ class SshTransport:
             UnreachableError: there is no answer, or the lock was lost in the meantime.
         """
         attempted = f"locking {self.host}"
-        arguments = (path, " ".join(holder.split()), str(programs.LOCK_GRACE_SECONDS))
+        arguments = (path, " ".join(holder.split()), str(remote_programs.LOCK_GRACE_SECONDS))
         async with (
             self._sessions,
-            self._opened(attempted, programs.LOCK, *arguments) as channel,
+            self._open_channel(attempted, remote_programs.LOCK, *arguments) as channel,
         ):
-            verb, _ = await channel.answer()
+            verb, _ = await channel.read_answer()
             if verb == "taken":
-                raise _locked(attempted, await channel.line(), await channel.line())
+                raise _locked(attempted, await channel.read_line(), await channel.read_line())
             if verb != "held":
-                raise await self._unfinished(channel, attempted)
+                raise await self._explain_end(channel, attempted)
             keeper = asyncio.create_task(self._keep(channel, path))
             try:
                 yield
@@ -229,24 +229,24 @@ class SshTransport:
         with suppress(UnreachableError, CommandTimeoutError):
             while await channel.send(b"beat\n"):
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(programs.BEAT_SECONDS):
-                        await channel.ended()
+                    async with asyncio.timeout(remote_programs.BEAT_SECONDS):
+                        await channel.wait_ended()
                     break
         self._lost_because = f"the lock {path} was lost"
         self._connection.abort()
 
     @asynccontextmanager
-    async def _opened(
+    async def _open_channel(
         self, attempted: str, program: str, *arguments: str
     ) -> AsyncIterator[Channel]:
         """A channel on which a program runs as root; it is closed afterwards."""
-        command = programs.command(self._route.last.user, program, *arguments)
+        command = remote_programs.command(self._route.last.user, program, *arguments)
 
         def lost(error: Exception | None) -> UnreachableError:
             return self._unreachable(attempted, error)
 
-        self._round_trips += 1
-        with talking(lost):
+        self._ssh_requests += 1
+        with translate_ssh_errors(lost):
             process = await self._start(command)
         try:
             yield Channel(process, attempted, lost)
@@ -273,13 +273,13 @@ class SshTransport:
                 f"sshd opens no further session: {error}",
                 f"Set MaxSessions to {_SESSIONS} or more in sshd_config on {self.host}.",
             )
-        because = self._lost_because or self._witness.lost_because or str(error or "closed")
+        because = self._lost_because or self._recorder.lost_because or str(error or "closed")
         return UnreachableError(attempted, f"the connection was lost: {because}", _AGAIN)
 
     def _refusal(self, attempted: str, said: str) -> PermanentError:
-        return programs.refusal(self._route.last.user, self.host, attempted, said)
+        return remote_programs.refusal(self._route.last.user, self.host, attempted, said)
 
-    async def _unfinished(self, channel: Channel, attempted: str) -> PermanentError:
+    async def _explain_end(self, channel: Channel, attempted: str) -> PermanentError:
         """Why a program ended without its answer.
 
         Raises:
@@ -287,7 +287,7 @@ class SshTransport:
         """
         err = Output()
         await err.fill(channel.stderr())
-        code = await channel.ended()
+        code = await channel.wait_ended()
         if not channel.began:
             return self._refusal(attempted, f"{err.before} {channel.before}")
         said = err.text.strip() or f"it ended with exit code {code}"
@@ -310,7 +310,7 @@ def _locked(attempted: str, since: str, holder: str) -> LockedError:
         attempted,
         f"it is held by {by}",
         "Wait until that has ended, then run it again. The lock goes with the process that holds"
-        f" it, at the latest {programs.LOCK_GRACE_SECONDS} s after its machine has gone.",
+        f" it, at the latest {remote_programs.LOCK_GRACE_SECONDS} s after its machine has gone.",
     )
 
 
@@ -319,4 +319,4 @@ def _failed(attempted: str, said: str) -> PermanentError:
         return DiskFullError(
             attempted, said, "Free space, or inodes (df -i), on the host, then run it again."
         )
-    return PermanentError(attempted, said, "Mend that on the host, then run it again.")
+    return PermanentError(attempted, said, "Fix that on the host, then run it again.")

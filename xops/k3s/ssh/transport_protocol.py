@@ -29,7 +29,7 @@ class HostKeyError(PermanentError):
 
 
 class AuthenticationError(PermanentError):
-    """The host lets nobody in with the keys that were offered."""
+    """The host accepts none of the keys that were offered."""
 
 
 class SudoError(PermanentError):
@@ -47,7 +47,7 @@ class Ran:
     exit_code: int
     stdout: str
     stderr: str
-    seconds: float
+    duration_seconds: float
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class Transport(Protocol):
 
     @property
     def host(self) -> str:
-        """The host's name in the inventory."""
+        """The host's name in the cluster file."""
         ...
 
     @property
-    def round_trips(self) -> int:
+    def ssh_requests(self) -> int:
         """How many requests were made of the host so far."""
         ...
 
@@ -109,12 +109,12 @@ class Transport(Protocol):
 
 
 class Connector(Protocol):
-    """Connects to hosts of an inventory."""
+    """Connects to hosts of a cluster file."""
 
     async def connect(self, host: Host) -> Transport:
         """One host, connected and let in.
 
         Raises:
-            UnreachableError, HostKeyError, AuthenticationError: with the way out.
+            UnreachableError, HostKeyError, AuthenticationError: with a remedy.
         """
         ...

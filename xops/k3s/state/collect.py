@@ -12,29 +12,28 @@ from dataclasses import dataclass
 from xops.core.errors import XopsError
 from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.ssh.transport_protocol import Connector, Transport
-from xops.k3s.state import facts as reading
-from xops.k3s.state import preflight
+from xops.k3s.state import facts, preflight
 from xops.k3s.state.facts import HostFacts
-from xops.k3s.state.preflight import Observed
+from xops.k3s.state.preflight import Observation
 
 FACTS_DEADLINE = 60.0
 PEERS_DEADLINE = 20.0
 
 
 @dataclass(frozen=True)
-class Connected:
-    """The hosts that let us in, and why the others did not."""
+class ConnectedHosts:
+    """The hosts that were connected to, and why the others were not."""
 
     transports: Mapping[str, Transport]
     failed: Mapping[str, XopsError]
 
-    def round_trips(self) -> dict[str, int]:
+    def ssh_requests(self) -> dict[str, int]:
         """Requests made of each host so far."""
-        return {name: transport.round_trips for name, transport in self.transports.items()}
+        return {name: transport.ssh_requests for name, transport in self.transports.items()}
 
 
 @asynccontextmanager
-async def connected(cluster: Cluster, connector: Connector) -> AsyncIterator[Connected]:
+async def connect_hosts(cluster: Cluster, connector: Connector) -> AsyncIterator[ConnectedHosts]:
     """All hosts connected, at the same time; closed at the end."""
     tries = [connector.connect(host) for host in cluster.hosts]
     answers = dict(
@@ -44,14 +43,14 @@ async def connected(cluster: Cluster, connector: Connector) -> AsyncIterator[Con
             strict=True,
         )
     )
-    failed, transports = _sorted_out(answers)
+    failed, transports = _split_errors(answers)
     try:
-        yield Connected(transports, failed)
+        yield ConnectedHosts(transports, failed)
     finally:
         await asyncio.gather(*(transport.close() for transport in transports.values()))
 
 
-def _sorted_out[Answer](
+def _split_errors[Answer](
     answers: Mapping[str, Answer | BaseException],
 ) -> tuple[dict[str, XopsError], dict[str, Answer]]:
     """Errors of ours and answers, by host; any other error is raised."""
@@ -67,14 +66,16 @@ def _sorted_out[Answer](
     return failed, done
 
 
-async def observe(
-    cluster: Cluster, hosts: Connected, *, probe_disk: bool = True, peers: bool = True
-) -> Observed:
+async def collect_facts(
+    cluster: Cluster, hosts: ConnectedHosts, *, probe_disk: bool = True, peers: bool = True
+) -> Observation:
     """Facts of all hosts, then the ports of their peers, each in one request a host."""
     present = [host for host in cluster.hosts if host.name in hosts.transports]
-    looks = [_look(cluster, host, hosts.transports[host.name], probe_disk) for host in present]
+    looks = [
+        _collect_host(cluster, host, hosts.transports[host.name], probe_disk) for host in present
+    ]
     answers = await asyncio.gather(*looks, return_exceptions=True)
-    failed, seen = _sorted_out(dict(zip((h.name for h in present), answers, strict=True)))
+    failed, seen = _split_errors(dict(zip((h.name for h in present), answers, strict=True)))
     found = {name: facts for name, (facts, _) in seen.items()}
     left = [host for host in present if host.name in found and peers]
     silent = {
@@ -83,8 +84,10 @@ async def observe(
         if host.name not in found
         for address in (host.internal_address, host.address)
     }
-    tried = await asyncio.gather(*(_try(cluster, host, hosts, found, silent) for host in left))
-    return Observed(
+    tried = await asyncio.gather(
+        *(_try_peer_ports(cluster, host, hosts, found, silent) for host in left)
+    )
+    return Observation(
         facts=found,
         offsets={name: offset for name, (_, offset) in seen.items()},
         reached=dict(zip((host.name for host in left), tried, strict=True)),
@@ -92,22 +95,22 @@ async def observe(
     )
 
 
-async def _look(
+async def _collect_host(
     cluster: Cluster, host: Host, transport: Transport, probe_disk: bool
 ) -> tuple[HostFacts, float]:
     """The facts, and how far the host's clock is ahead of ours."""
-    script = reading.script(host, cluster.k3s.data_dir, probe_disk=probe_disk)
+    script = facts.facts_script(host, cluster.k3s.data_dir, probe_disk=probe_disk)
     started = time.time()
     ran = await transport.run(script, deadline=FACTS_DEADLINE)
-    found = reading.parse(host.name, ran.stdout)
+    found = facts.parse(host.name, ran.stdout)
     # The clock is the first thing that is read; what came before it is the way there.
     return found, found.clock - (started + min(time.time() - started, 1.0) / 2)
 
 
-async def _try(
+async def _try_peer_ports(
     cluster: Cluster,
     host: Host,
-    hosts: Connected,
+    hosts: ConnectedHosts,
     found: Mapping[str, HostFacts],
     silent: AbstractSet[str],
 ) -> Mapping[tuple[str, int], str]:
@@ -121,6 +124,6 @@ async def _try(
     wanted = {address: ports for address, ports in tries.items() if address not in silent}
     if not wanted:
         return {}
-    script = reading.peer_script(wanted)
+    script = facts.peer_script(wanted)
     ran = await hosts.transports[host.name].run(script, deadline=PEERS_DEADLINE)
-    return reading.parse_peers(ran.stdout)
+    return facts.parse_peers(ran.stdout)

@@ -175,8 +175,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "no-default-route",
         "the host has no default route, so K3S finds no address of its own",
         (r"no default routes found", r"unable to select an IP from default routes"),
-        "Give it one; without a way out a dummy will do: `ip link add dummy0 type dummy; ip link"
-        " set dummy0 up; ip addr add 203.0.113.254/31 dev dummy0; ip route add default via"
+        "Give it one; without internet access a dummy will do: `ip link add dummy0 type dummy; ip"
+        " link set dummy0 up; ip addr add 203.0.113.254/31 dev dummy0; ip route add default via"
         " 203.0.113.255 dev dummy0 metric 1000`, made to last in the network's configuration.",
         f"{_DOCS}/installation/airgap#default-network-route",
     ),
@@ -264,9 +264,9 @@ PATTERNS: tuple[Pattern, ...] = (
         "cluster-id-mismatch",
         "this host's etcd belongs to another cluster",
         (r"cluster ID mismatch",),
-        "It was founded apart, or its peers were. Do not merge them: find which cluster has the"
-        " data (`k3s kubectl get nodes` on each), then on the other host stop k3s, move"
-        " /var/lib/rancher/k3s/server/db away and run it again; the host joins.",
+        "It was initialised as a cluster of its own, or its peers were. Do not merge them: find"
+        " which cluster has the data (`k3s kubectl get nodes` on each), then on the other host stop"
+        " k3s, move /var/lib/rancher/k3s/server/db away and run it again; the host joins.",
         f"{_DOCS}/datastore/ha-embedded",
     ),
     Pattern(
@@ -335,7 +335,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"[Ff]ailed to pull (and unpack )?image \\*\"(?P<image>[^\"\\]+)",
             r"ErrImagePull|ImagePullBackOff",
         ),
-        "With a way out: does the host reach the registry (`k3s crictl pull {image}`)? In an"
+        "With internet access: does the host reach the registry (`k3s crictl pull {image}`)? In an"
         " air gap the bundle must have {image}, in its archive in"
         " /var/lib/rancher/k3s/agent/images (`k3s ctr images ls` shows what was imported).",
         f"{_DOCS}/installation/airgap",
@@ -371,7 +371,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"dial tcp: lookup (?P<name>[^\s:]+)( on \S+)?: (no such host|[Tt]ry again"
             r"|device or resource busy|server misbehaving|i/o timeout)",
         ),
-        "Try `getent hosts {name}` on the host: mend /etc/resolv.conf, or name the endpoint and"
+        "Try `getent hosts {name}` on the host: fix /etc/resolv.conf, or name the endpoint and"
         " the servers by address. K3S asks DNS itself and knows no mDNS (.local) names.",
         f"{_DOCS}/installation/requirements#networking",
         is_symptom=True,

@@ -68,6 +68,11 @@ class ServiceFacts:
         """Whether it runs and has said that it is ready."""
         return self.active == "active"
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing runs or is being started."""
+        return self.active in ("inactive", "failed")
+
 
 @dataclass(frozen=True)
 class NodeFacts:
@@ -117,7 +122,7 @@ class HostFacts:
     @property
     def has_k3s(self) -> bool:
         """Whether K3S lives here: it runs, or belongs to a cluster. A binary alone is nothing."""
-        runs = self.service is not None and self.service.active not in ("inactive", "failed")
+        runs = self.service is not None and not self.service.is_stopped
         return runs or self.etcd_member or self.cluster_id is not None
 
     @property
@@ -126,8 +131,8 @@ class HostFacts:
         return self.nodes is not None
 
 
-def script(host: Host, data_dir: str, *, probe_disk: bool = True) -> str:
-    """What a host is asked, as one POSIX script: one round trip."""
+def facts_script(host: Host, data_dir: str, *, probe_disk: bool = True) -> str:
+    """What a host is asked, as one POSIX script, in one request."""
     service = paths.service(host)
     watched = " ".join(
         [

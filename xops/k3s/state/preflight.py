@@ -1,6 +1,6 @@
 """What must be true of the hosts before anything is changed: rules over the facts of all. Pure.
 
-Every finding of every host is given at once, each with the command that mends it.
+Every finding of every host is given at once, each with the command that fixes it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing wrong with one host (or with the hosts together), and how to mend it."""
+class PreflightFinding:
+    """One thing wrong with one host (or with the hosts together), and how to fix it."""
 
     host: str
     check: str
@@ -53,15 +53,15 @@ class Finding:
 
 
 class PreflightError(PermanentError):
-    """Something about the hosts must be mended first; nothing was changed."""
+    """Something about the hosts must be fixed first; nothing was changed."""
 
-    def __init__(self, subject: str, findings: list[Finding]) -> None:
+    def __init__(self, subject: str, findings: list[PreflightFinding]) -> None:
         self.findings = findings
         listed = "".join(f"\n{textwrap.indent(str(finding), '  ')}" for finding in findings)
         super().__init__(
             f"preflight of {subject}",
             f"{len(findings)} finding{'s' if len(findings) > 1 else ''}{listed}",
-            "Mend each and run it again; nothing was changed.",
+            "Fix each and run it again; nothing was changed.",
         )
 
     def to_json(self) -> dict[str, object]:
@@ -70,7 +70,7 @@ class PreflightError(PermanentError):
 
 
 @dataclass(frozen=True)
-class Observed:
+class Observation:
     """All that preflight looks at.
 
     Attributes:
@@ -86,8 +86,8 @@ class Observed:
     failed: Mapping[str, XopsError] = field(default_factory=dict)
 
 
-def findings(cluster: Cluster, observed: Observed) -> list[Finding]:
-    """Everything that is wrong, errors first, in the inventory's order."""
+def findings(cluster: Cluster, observed: Observation) -> list[PreflightFinding]:
+    """Everything that is wrong, errors first, in the file's order."""
     found = [finding for host in cluster.hosts for finding in _of_host(cluster, host, observed)]
     rules = (_clocks, _unique, _one_cluster, _members_gone)
     found += [finding for rule in rules for finding in rule(cluster, observed)]
@@ -96,9 +96,9 @@ def findings(cluster: Cluster, observed: Observed) -> list[Finding]:
     return sorted(found, key=lambda finding: finding.severity is not Severity.ERROR)
 
 
-def _of_host(cluster: Cluster, host: Host, observed: Observed) -> Iterator[Finding]:
+def _of_host(cluster: Cluster, host: Host, observed: Observation) -> Iterator[PreflightFinding]:
     if error := observed.failed.get(host.name):
-        yield Finding(host.name, "ssh", f"{error.attempted}: {error.found}", error.remedy)
+        yield PreflightFinding(host.name, "ssh", f"{error.attempted}: {error.found}", error.remedy)
         return
     seen = observed.facts[host.name]
     for rule in _PER_HOST:
@@ -109,98 +109,114 @@ def _of_host(cluster: Cluster, host: Host, observed: Observed) -> Iterator[Findi
 # Rules about one host.
 
 
-def _architecture(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Finding]:
+def _architecture(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
     if seen.arch != host.arch:
         remedy = f"Write `arch: {seen.arch}` for {host.name} in the cluster file."
         if seen.arch not in ("amd64", "arm64"):
             remedy = "K3S is installed here on amd64 and arm64 only: take another machine."
-        yield Finding(host.name, "arch", f"is {seen.arch}, the file says {host.arch}", remedy)
+        yield PreflightFinding(
+            host.name, "arch", f"is {seen.arch}, the file says {host.arch}", remedy
+        )
 
 
-def _init(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Finding]:
+def _init(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
     if seen.init not in ("systemd", "openrc"):
         remedy = "Boot the host with systemd or OpenRC."
-        yield Finding(host.name, "init", f"runs neither systemd nor OpenRC: {seen.init}", remedy)
+        yield PreflightFinding(
+            host.name, "init", f"runs neither systemd nor OpenRC: {seen.init}", remedy
+        )
 
 
-def _size(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Finding]:
+def _size(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
     least = cluster.preflight
     severity = Severity.ERROR if host.is_server else Severity.WARNING
     if seen.cpus < least.min_cpus and host.is_server:
         found = f"has {seen.cpus}, a server needs {least.min_cpus}"
-        yield Finding(host.name, "cpus", found, "Give it more, or make it an agent.", severity)
+        yield PreflightFinding(
+            host.name, "cpus", found, "Give it more, or make it an agent.", severity
+        )
     if seen.memory_mib < least.min_memory_mib and host.is_server:
         found = f"has {seen.memory_mib} MiB, a server needs {least.min_memory_mib}"
-        yield Finding(host.name, "memory", found, "Give it more, or make it an agent.", severity)
+        yield PreflightFinding(
+            host.name, "memory", found, "Give it more, or make it an agent.", severity
+        )
     if seen.disk_free_gib < least.min_disk_gib and not seen.has_k3s:
         found = f"{seen.disk_free_gib:.1f} GiB are free below {cluster.k3s.data_dir}"
         remedy = f"Free {least.min_disk_gib} GiB: `du -xhd1 / | sort -h` shows what is large."
-        yield Finding(host.name, "disk", found, remedy, severity)
+        yield PreflightFinding(host.name, "disk", found, remedy, severity)
 
 
-def _storage(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Finding]:
+def _storage(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
     limit, p99 = cluster.preflight.fsync_p99_ms, seen.fsync_p99_ms
     if host.is_server and p99 is not None and p99 > limit:
-        found = f"99 of 100 writes take up to {p99:.1f} ms to reach the disk, etcd bears {limit:g}"
+        found = (
+            f"99 of 100 writes take up to {p99:.1f} ms to reach the disk; the limit is {limit:g} ms"
+        )
         remedy = "Put the data on an SSD (k3s.data_dir), or make the host an agent."
-        yield Finding(host.name, "fsync", found, remedy)
+        yield PreflightFinding(host.name, "fsync", found, remedy)
 
 
-def _kernel(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Finding]:
+def _kernel(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
     if not seen.memory_cgroup:
         remedy = (
             "Add `cgroup_memory=1 cgroup_enable=memory` to the kernel's command line (on a"
             " Raspberry Pi: /boot/firmware/cmdline.txt) and reboot."
         )
-        yield Finding(host.name, "cgroup", "the kernel does not count memory", remedy)
+        yield PreflightFinding(
+            host.name, "cgroup", "the memory cgroup controller is disabled", remedy
+        )
     if seen.missing_modules:
         names = " ".join(sorted(seen.missing_modules))
         remedy = (
             f"`modprobe -a {names}`; on RHEL install kernel-modules-extra, on a Raspberry Pi"
             " linux-modules-extra-raspi."
         )
-        yield Finding(host.name, "modules", f"cannot be loaded: {names}", remedy)
+        yield PreflightFinding(host.name, "modules", f"cannot be loaded: {names}", remedy)
     if seen.swap_mib:
         remedy = "`swapoff -a`, and take it out of /etc/fstab."
         found = f"{seen.swap_mib} MiB of swap are on; pods may then be slow without notice"
-        yield Finding(host.name, "swap", found, remedy, Severity.WARNING)
+        yield PreflightFinding(host.name, "swap", found, remedy, Severity.WARNING)
     if seen.iptables is None and not seen.has_k3s:
         remedy = "Nothing to do: K3S brings its own."
-        yield Finding(host.name, "iptables", "is not installed", remedy, Severity.WARNING)
+        yield PreflightFinding(host.name, "iptables", "is not installed", remedy, Severity.WARNING)
 
 
-def _addresses(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Finding]:
+def _addresses(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
     if not seen.default_route:
         remedy = (
             "`ip link add dummy0 type dummy; ip link set dummy0 up; ip addr add 203.0.113.254/31"
             " dev dummy0; ip route add default via 203.0.113.255 dev dummy0 metric 1000`"
         )
-        yield Finding(host.name, "route", "has no default route; K3S would not start", remedy)
-    inner = host.internal_address
-    if ip_address(inner) and inner not in seen.addresses:
-        found = f"{inner} is not among its addresses: {', '.join(sorted(seen.addresses))}"
-        yield Finding(host.name, "address", found, "Set private_address to one of them.")
+        yield PreflightFinding(
+            host.name, "route", "has no default route; K3S would not start", remedy
+        )
+    internal = host.internal_address
+    if ip_address(internal) and internal not in seen.addresses:
+        found = f"{internal} is not among its addresses: {', '.join(sorted(seen.addresses))}"
+        yield PreflightFinding(host.name, "address", found, "Set private_address to one of them.")
 
 
-def _ports(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Finding]:
+def _ports(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
     if seen.has_k3s:
         return  # its own ports are in use by K3S itself
     wanted = SERVER_PORTS if host.is_server else AGENT_PORTS
     taken = sorted({port for kind, port in seen.listening if kind == "tcp" and port in wanted})
     for port in taken:
         remedy = f"`ss -ltnp 'sport = :{port}'` tells by whom: stop it."
-        yield Finding(host.name, "ports", f"{port} is in use by another program", remedy)
+        yield PreflightFinding(host.name, "ports", f"{port} is in use by another program", remedy)
 
 
-def _installed(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Finding]:
+def _installed(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
     if seen.version is not None:
         yield from _version(cluster, host, seen.version)
     if not host.is_server and seen.etcd_member:
         found = "holds etcd's data, the file says agent"
-        yield Finding(host.name, "role", found, "Write `role: server`, or remove the node first.")
+        yield PreflightFinding(
+            host.name, "role", found, "Write `role: server`, or remove the node first."
+        )
 
 
-def _version(cluster: Cluster, host: Host, version: str) -> Iterator[Finding]:
+def _version(cluster: Cluster, host: Host, version: str) -> Iterator[PreflightFinding]:
     current, wanted = _order(version), _order(cluster.k3s.version)
     found = remedy = ""
     if not current:
@@ -212,7 +228,7 @@ def _version(cluster: Cluster, host: Host, version: str) -> Iterator[Finding]:
         found = f"runs {version}; {cluster.k3s.version} skips a minor version"
         remedy = f"Go to v1.{current[1] + 1} first."
     if found:
-        yield Finding(host.name, "version", found, remedy)
+        yield PreflightFinding(host.name, "version", found, remedy)
 
 
 def _order(version: str) -> tuple[int, ...]:
@@ -221,18 +237,18 @@ def _order(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in numbers.groups("0")) if numbers else ()
 
 
-def _peers(cluster: Cluster, host: Host, observed: Observed) -> Iterator[Finding]:
+def _peers(cluster: Cluster, host: Host, observed: Observation) -> Iterator[PreflightFinding]:
     answers = observed.reached.get(host.name, {})
     closed: dict[str, list[int]] = defaultdict(list)
     for (address, port), answer in sorted(answers.items()):
-        if answer in _CLOSED and address != cluster.endpoint.address:
+        if answer in _CLOSED and address != cluster.vip:
             closed[address].append(port)
     names = {other.address_for(host): other.name for other in cluster.hosts}
     for address, ports in closed.items():
         listed = ", ".join(map(str, ports))
         found = f"cannot reach {names.get(address, address)} ({address}) on {listed}"
         remedy = f"Let {host.name} in on {names.get(address, address)}: {_firewall(ports)}"
-        yield Finding(host.name, "peers", found, remedy)
+        yield PreflightFinding(host.name, "peers", found, remedy)
 
 
 def _firewall(ports: list[int]) -> str:
@@ -241,7 +257,7 @@ def _firewall(ports: list[int]) -> str:
     return f"`{rule}`, or what your firewall has for it."
 
 
-_PER_HOST: tuple[Callable[[Cluster, Host, HostFacts], Iterator[Finding]], ...] = (
+_PER_HOST: tuple[Callable[[Cluster, Host, HostFacts], Iterator[PreflightFinding]], ...] = (
     _architecture, _init, _size, _storage, _kernel, _addresses, _ports, _installed,
 )  # fmt: skip
 
@@ -249,7 +265,7 @@ _PER_HOST: tuple[Callable[[Cluster, Host, HostFacts], Iterator[Finding]], ...] =
 # Rules about the hosts together.
 
 
-def _clocks(cluster: Cluster, observed: Observed) -> Iterator[Finding]:
+def _clocks(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
     if not observed.offsets:
         return
     median = statistics.median(observed.offsets.values())
@@ -258,10 +274,10 @@ def _clocks(cluster: Cluster, observed: Observed) -> Iterator[Finding]:
         if abs(offset - median) > limit:
             found = f"is {offset - median:+.0f} s off the hosts' median; {limit:g} s are allowed"
             remedy = "`timedatectl set-ntp true`, or `chronyc makestep`; certificates depend on it."
-            yield Finding(name, "clock", found, remedy)
+            yield PreflightFinding(name, "clock", found, remedy)
 
 
-def _unique(cluster: Cluster, observed: Observed) -> Iterator[Finding]:
+def _unique(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
     kinds: tuple[tuple[str, Callable[[HostFacts], str], str], ...] = (
         ("hostname", lambda seen: seen.hostname, "`hostnamectl set-hostname NAME`"),
         (
@@ -277,10 +293,10 @@ def _unique(cluster: Cluster, observed: Observed) -> Iterator[Finding]:
             first = owner.setdefault(found, name)
             if found and first != name:
                 message = f"{found} is also that of {first}"
-                yield Finding(name, check, message, f"{remedy} on one of them.")
+                yield PreflightFinding(name, check, message, f"{remedy} on one of them.")
 
 
-def _one_cluster(cluster: Cluster, observed: Observed) -> Iterator[Finding]:
+def _one_cluster(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
     known = topology.cluster_ids(cluster, observed.facts)
     if len(known) < 2:
         return
@@ -291,14 +307,14 @@ def _one_cluster(cluster: Cluster, observed: Observed) -> Iterator[Finding]:
             " other one: `systemctl disable --now k3s k3s-agent; rm -rf"
             f" {cluster.k3s.data_dir} /etc/rancher`. That loses what is only there."
         )
-        yield Finding(names[0], "cluster", found, remedy)
+        yield PreflightFinding(names[0], "cluster", found, remedy)
 
 
-def _agents_of_nobody(cluster: Cluster, observed: Observed) -> Iterator[Finding]:
+def _agents_of_nobody(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
     """Agents that know a cluster of which no server is left: a new one would be another."""
     formation = topology.read(cluster, observed.facts)
     known = topology.cluster_ids(cluster, observed.facts)
-    if formation.founder is None or not known:
+    if formation.initialising_server is None or not known:
         return
     for names in known.values():
         found = f"{', '.join(names)} belong to a cluster of which no server here has data"
@@ -306,11 +322,11 @@ def _agents_of_nobody(cluster: Cluster, observed: Observed) -> Iterator[Finding]
             "If its servers live elsewhere, name them here. If their data is lost, restore a"
             f" snapshot first; a new cluster needs `rm -rf {cluster.k3s.data_dir}` on these hosts."
         )
-        yield Finding(names[0], "cluster", found, remedy)
+        yield PreflightFinding(names[0], "cluster", found, remedy)
 
 
-def _vip_free(cluster: Cluster, observed: Observed) -> Iterator[Finding]:
-    address = cluster.endpoint.address
+def _vip_free(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
+    address = cluster.vip
     if address is None or topology.read(cluster, observed.facts).members:
         return
     for host in cluster.servers:
@@ -318,10 +334,10 @@ def _vip_free(cluster: Cluster, observed: Observed) -> Iterator[Finding]:
         if answer in ("open", "refused"):
             found = f"{address} answers already ({answer}); it must be free"
             remedy = f"`ip neigh show {address}` tells whose it is: take another address."
-            yield Finding(host.name, "vip", found, remedy)
+            yield PreflightFinding(host.name, "vip", found, remedy)
 
 
-def _members_gone(cluster: Cluster, observed: Observed) -> Iterator[Finding]:
+def _members_gone(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
     """Nodes with etcd that are in the cluster, but not in the file."""
     listed = {host.name for host in cluster.hosts}
     for node in topology.read(cluster, observed.facts).nodes or ():
@@ -329,7 +345,7 @@ def _members_gone(cluster: Cluster, observed: Observed) -> Iterator[Finding]:
             roles = ", ".join(sorted(node.roles)) or "agent"
             found = f"is a node of the cluster ({roles}), and not in the file"
             remedy = f"Add it to the file, or remove it: `k3s kubectl delete node {node.name}`."
-            yield Finding(node.name, "unlisted", found, remedy, Severity.WARNING)
+            yield PreflightFinding(node.name, "unlisted", found, remedy, Severity.WARNING)
 
 
 def ports_to_try(cluster: Cluster, host: Host) -> dict[str, tuple[int, ...]]:
@@ -346,12 +362,12 @@ def ports_to_try(cluster: Cluster, host: Host) -> dict[str, tuple[int, ...]]:
             wanted[other.address_for(host)] = SERVER_PORTS if host.is_server else (API_PORT,)
         elif host.is_server and other.site == host.site:
             wanted[other.internal_address] = AGENT_PORTS
-    if host.is_server and cluster.endpoint.address:
-        wanted[cluster.endpoint.address] = (API_PORT,)
+    if host.is_server and cluster.vip:
+        wanted[cluster.vip] = (API_PORT,)
     return wanted
 
 
-def refuse(cluster: Cluster, found: list[Finding]) -> None:
+def refuse(cluster: Cluster, found: list[PreflightFinding]) -> None:
     """Stop if there is an error among the findings.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Who founds the cluster and who joins it, decided from facts alone. Pure.
+"""Which server initialises the cluster and which hosts join it, decided from facts alone. Pure.
 
-There is no special server: a server whose disk was lost joins like any other, and nobody founds a
-second cluster while one of the hosts knows of a first.
+There is no special server: a server whose disk was lost joins like any other, and none initialises
+a second cluster while one of the hosts knows of a first.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Topology:
 
     Attributes:
         cluster_id: SHA-256 of its CA certificate, None if no server has one.
-        members: servers that hold etcd's data, in the inventory's order.
-        founder: the server that founds the cluster, None if there is one.
+        members: servers that hold etcd's data, in the file's order.
+        initialising_server: the server that initialises the cluster, None if there is a cluster.
         joiners: the other servers without data.
         source: a server whose API answers, None if none does.
         nodes: what it says about the nodes, None if none answers.
@@ -28,7 +28,7 @@ class Topology:
 
     cluster_id: str | None
     members: tuple[Host, ...]
-    founder: Host | None
+    initialising_server: Host | None
     joiners: tuple[Host, ...]
     source: Host | None
     nodes: tuple[NodeFacts, ...] | None
@@ -39,21 +39,28 @@ class Topology:
 
 
 def read(cluster: Cluster, facts: Mapping[str, HostFacts]) -> Topology:
-    """What the facts say about the cluster. While a server was not seen, nobody founds one."""
+    """What the facts say about the cluster. While a server was not seen, none initialises one."""
+    # The first that fits, in the file's order, is taken everywhere: the same facts give the same
+    # answer at every run, so that an apply that was killed goes on with the server it began with.
     seen = tuple(host for host in cluster.servers if host.name in facts)
     members = tuple(host for host in seen if facts[host.name].etcd_member)
     empty = tuple(host for host in seen if host not in members)
-    founds = not members and len(seen) == len(cluster.servers)
+    is_new = not members and len(seen) == len(cluster.servers)
     source = next((host for host in members if facts[host.name].api_answers), None)
     ids = [facts[host.name].cluster_id for host in members]
     return Topology(
         cluster_id=next((found for found in ids if found), None),
         members=members,
-        founder=empty[0] if founds else None,
-        joiners=empty[1:] if founds else empty,
+        initialising_server=empty[0] if is_new else None,
+        joiners=empty[1:] if is_new else empty,
         source=source,
         nodes=facts[source.name].nodes if source else None,
     )
+
+
+def is_new_agent(host: Host, seen: HostFacts) -> bool:
+    """Whether the host is an agent that has never joined."""
+    return not host.is_server and seen.cluster_id is None
 
 
 def cluster_ids(cluster: Cluster, facts: Mapping[str, HostFacts]) -> dict[str, list[str]]:

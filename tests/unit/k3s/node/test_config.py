@@ -9,6 +9,7 @@ import yaml
 
 from tests.k3s_hosts import all_bare, bare, cluster, formed, row
 from xops.k3s import paths
+from xops.k3s.cluster_file.choices import VipEndpoint
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.node import config, kube_vip
 from xops.k3s.node.managed_file import HEADER, File, SecretFiles
@@ -29,7 +30,9 @@ def files(of: Cluster, name: str, **more: Any) -> dict[str, File]:
     """A host's files by path."""
     seen = more.pop("seen", None) or all_bare(of)
     formation = topology.read(of, seen)
-    return {file.path: file for file in config.files(of, of.host(name), seen, formation, **more)}
+    return {
+        file.path: file for file in config.files(of, of.host(name), seen[name], formation, **more)
+    }
 
 
 def configured(of: Cluster, name: str, text: str) -> dict[str, HostFacts]:
@@ -377,8 +380,8 @@ def test_how_a_server_once_joined_is_no_reason_to_restart_it(
 
 @pytest.mark.parametrize("interface", [None, "eth1"])
 def test_the_address_that_moves(interface: str | None) -> None:
-    endpoint: dict[str, Any] = {"kind": "vip", "address": "10.0.0.10", "interface": interface}
-    text = kube_vip.manifest(cluster(3, endpoint=endpoint).endpoint)
+    endpoint = VipEndpoint(kind="vip", address="10.0.0.10", interface=interface)
+    text = kube_vip.manifest(endpoint)
     parts = {part["kind"]: part for part in yaml.safe_load_all(text)}
 
     assert set(parts) == {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "DaemonSet"}

@@ -24,8 +24,7 @@ from xops.core.plan.model import Action
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.node.managed_file import SecretFiles
-from xops.k3s.operations import plan as planning
-from xops.k3s.operations.plan import ClusterPlan, Desired, HostPlan
+from xops.k3s.operations.plan import Desired, HostPlan, K3sPlan, Membership, plan_cluster
 from xops.k3s.release.lock import Kind
 from xops.k3s.state.facts import FileFacts, HostFacts
 
@@ -38,15 +37,15 @@ WHOLE_CIS = installed(CIS)
 
 def planned(
     seen: Mapping[str, HostFacts], of: Cluster = OF, wanted: Desired | None = None
-) -> ClusterPlan:
-    return planning.plan(of, seen, wanted or desired())
+) -> K3sPlan:
+    return plan_cluster(of, seen, wanted or desired())
 
 
 def part(seen: Mapping[str, HostFacts], name: str, wanted: Desired | None = None) -> HostPlan:
     return planned(seen, wanted=wanted).of(OF.host(name))
 
 
-def lines(made: ClusterPlan, host: str) -> list[tuple[str, str, str]]:
+def lines(made: K3sPlan, host: str) -> list[tuple[str, str, str]]:
     """What a person reads of one host, without the host's name."""
     mine = [change for change in made.plan.changes if change.target.startswith(f"{host}: ")]
     return [(row.action.value, row.target.removeprefix(f"{host}: "), row.reason) for row in mine]
@@ -99,13 +98,32 @@ def test_all_that_bare_hosts_get() -> None:
         ("create", "/etc/rancher/k3s/token", "mode 0600, content not shown"),
         ("create", "/etc/systemd/system/k3s.service", "missing"),
         ("create", "/usr/local/bin/k3s", "k3s of the lock file"),
-        ("create", "k3s", "starts: founds the cluster"),
+        ("create", "k3s", "starts: initialises the cluster"),
     ]
     assert lines(made, "server-2")[-1] == ("create", "k3s", "starts: joins the cluster")
     assert lines(made, "agent-1")[-1] == ("create", "k3s-agent", "starts: joins the cluster")
     assert "/etc/rancher/k3s/agent-token" not in [target for _, target, _ in lines(made, "agent-1")]
     assert [each.joins for each in made.hosts] == [True] * 4
     assert (made.plan.subject, made.plan.target) == ("k3s/unit", "hosts")
+
+
+def test_a_person_reads_all_that_an_apply_writes_and_removes() -> None:
+    of = cluster(1, hardening={"profile": "none"}, air_gap={"bundle": Path("b.tar")})
+    seen = with_file(bare(of.host("server-1")), paths.SYSCTL, "old")
+    (mine,) = planned({"server-1": seen}, of, desired(images=artifacts(Kind.IMAGES))).hosts
+    read = {row.target.removeprefix("server-1: "): row.after for row in mine.changes}
+
+    for file in mine.files:
+        assert read.pop(file.path) == {"content": file.content, "mode": f"{file.mode:04o}"}
+    for path in mine.tokens:
+        assert read.pop(path) == {"content": "a token"}
+    assert mine.binary is not None
+    assert mine.images is not None
+    assert read.pop(paths.BINARY)["sha256"] == mine.binary.sha256
+    assert read.pop(mine.images.name) == {"sha256": mine.images.sha256}
+    assert mine.removed == (paths.SYSCTL,)
+    assert read.pop(paths.SYSCTL) is None
+    assert read == {"k3s": {"state": "active"}}
 
 
 def test_no_token_stands_in_a_plan() -> None:
@@ -263,7 +281,7 @@ def test_a_node_that_is_not_as_it_should_be_is_waited_for(
     made = planned(with_node(WHOLE, name, **values))
     mine = made.of(OF.host(name))
 
-    assert mine.waits is waits
+    assert (mine.membership is Membership.UNREADY) is waits
     assert (mine.starts, mine.restarts) == (False, False)
     expected = [("update", "node", "is waited for")] if waits else []
     assert lines(made, name) == expected
@@ -337,7 +355,7 @@ def test_images_are_known_by_name_and_size(found: str, brought: bool) -> None:
     }[found]
     (mine,) = planned({"server-1": replace(seen, images=images)}, of, wanted).hosts
 
-    assert mine.images is brought
+    assert (mine.images is not None) is brought
     assert (mine.starts, mine.restarts) == (False, False)  # K3S takes them in while it runs
 
 
@@ -363,21 +381,21 @@ def test_an_earlier_life_of_a_host_is_forgotten_first(name: str) -> None:
     made = planned({**WHOLE, name: bare(OF.host(name))})
     mine = made.of(OF.host(name))
 
-    assert (mine.joins, mine.stale) == (True, True)
-    assert made.topology.founder is None
+    assert (mine.joins, mine.rejoins) == (True, True)
+    assert made.topology.initialising_server is None
     assert lines(made, name)[0] == (
         "delete",
         "node",
         "its disk was lost: the cluster must forget its earlier member before it joins anew",
     )
-    assert [each.host.name for each in made.hosts if each.stale] == [name]
+    assert [each.host.name for each in made.hosts if each.rejoins] == [name]
 
 
 def test_a_new_host_is_no_earlier_one() -> None:
     seen = installed(OF, without=["server-3", "agent-1"])
 
     for name in ("server-3", "agent-1"):
-        assert (part(seen, name).joins, part(seen, name).stale) == (True, False)
+        assert (part(seen, name).joins, part(seen, name).rejoins) == (True, False)
 
 
 def test_an_unknown_node_is_no_stale_one() -> None:
@@ -385,7 +403,7 @@ def test_an_unknown_node_is_no_stale_one() -> None:
     seen = {name: replace(each, nodes=None) for name, each in WHOLE.items()}
     seen["server-3"] = bare(OF.host("server-3"))
 
-    assert not part(seen, "server-3").stale
+    assert not part(seen, "server-3").rejoins
 
 
 def test_the_node_of_a_host_that_joins_is_not_waited_for_twice() -> None:
@@ -393,4 +411,4 @@ def test_the_node_of_a_host_that_joins_is_not_waited_for_twice() -> None:
     seen = {**WHOLE, "server-1": replace(WHOLE["server-1"], nodes=nodes)}
     seen = {**seen, "server-2": bare(OF.host("server-2"))}
 
-    assert not part(seen, "server-2").waits
+    assert part(seen, "server-2").membership is Membership.JOINS

@@ -108,16 +108,3 @@ def test_a_file_that_is_of_no_use_is_refused(
     with pytest.raises(PermanentError) as caught:
         tokens.load(tmp_path)
     assert says in caught.value.remedy
-
-
-def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
-    file = tmp_path / "deep" / "file"
-    tokens.write_private(file, "one")
-    file.chmod(0o644)
-    before = file.stat().st_ino
-    tokens.write_private(file, "two")
-
-    assert file.read_text() == "two"
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert file.stat().st_ino != before
-    assert [each.name for each in file.parent.iterdir()] == ["file"]

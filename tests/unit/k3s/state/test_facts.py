@@ -264,7 +264,7 @@ def test_what_is_no_configuration_is_not_shown(text: str) -> None:
 )
 def test_the_disk_of_servers_is_timed(role: str, probe: bool, probes: str, service: str) -> None:
     host = next(h for h in k3s_hosts.cluster(1, 1).hosts if h.role == role)
-    script = facts.script(host, "/data", probe_disk=probe)
+    script = facts.facts_script(host, "/data", probe_disk=probe)
 
     assert f"\nPROBES={probes}\n" in script
     assert f"\nSERVICE={service}\n" in script
@@ -279,7 +279,7 @@ def test_every_file_that_a_plan_compares_is_asked_for() -> None:
     )
     secrets = SecretFiles("mirrors: {}\n", "kind: Secret\n")
     seen = k3s_hosts.installed(cluster, k3s_hosts.desired(secrets=secrets))
-    script = facts.script(cluster.hosts[0], cluster.k3s.data_dir)
+    script = facts.facts_script(cluster.hosts[0], cluster.k3s.data_dir)
 
     watched = next(line for line in script.splitlines() if line.startswith("WATCHED="))
     for path in seen["server-1"].files:

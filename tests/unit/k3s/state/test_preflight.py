@@ -11,14 +11,16 @@ from xops.core.errors import PermanentError
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.state import preflight
 from xops.k3s.state.facts import HostFacts
-from xops.k3s.state.preflight import Finding, Observed, PreflightError, Severity
+from xops.k3s.state.preflight import Observation, PreflightError, PreflightFinding, Severity
 
 OF = cluster(3, agents=1)
 VIP = cluster(3, endpoint={"kind": "vip", "address": "10.0.0.10"})
 
 
-def observed(seen: Mapping[str, HostFacts], **values: Any) -> Observed:
-    return Observed(**{"facts": seen, "offsets": dict.fromkeys(seen, 0.0), "reached": {}, **values})
+def observed(seen: Mapping[str, HostFacts], **values: Any) -> Observation:
+    return Observation(
+        **{"facts": seen, "offsets": dict.fromkeys(seen, 0.0), "reached": {}, **values}
+    )
 
 
 def found(
@@ -34,7 +36,7 @@ def changed(name: str, of: Cluster = OF, **values: Any) -> dict[str, HostFacts]:
     return {**all_bare(of), name: bare(of.host(name), **values)}
 
 
-def only(rows: list[Finding]) -> Finding:
+def only(rows: list[PreflightFinding]) -> PreflightFinding:
     (finding,) = rows
     return finding
 
@@ -278,8 +280,8 @@ def test_every_finding_says_what_mends_it() -> None:
 
 
 def test_errors_refuse_and_warnings_do_not() -> None:
-    warning = Finding("a", "swap", "is on", "Turn it off.", Severity.WARNING)
-    error = Finding("a", "cpus", "has 1", "Give it more.")
+    warning = PreflightFinding("a", "swap", "is on", "Turn it off.", Severity.WARNING)
+    error = PreflightFinding("a", "cpus", "has 1", "Give it more.")
     preflight.refuse(OF, [warning])
 
     with pytest.raises(PreflightError) as caught:

@@ -31,7 +31,7 @@ def test_of_bare_hosts_the_first_server_founds(servers: int) -> None:
     of = cluster(servers, agents=2)
     found = topology.read(of, all_bare(of))
 
-    assert found.founder == of.servers[0]
+    assert found.initialising_server == of.servers[0]
     assert found.joiners == of.servers[1:]
     assert (found.members, found.source, found.nodes, found.cluster_id) == ((), None, None, None)
 
@@ -41,7 +41,7 @@ def test_a_whole_cluster_has_members_only() -> None:
     found = topology.read(of, formed(of))
 
     assert found.members == of.servers
-    assert (found.founder, found.joiners) == (None, ())
+    assert (found.initialising_server, found.joiners) == (None, ())
     assert found.source == of.servers[0]
     assert found.cluster_id == CLUSTER_ID
     assert [node.name for node in found.nodes or ()] == names(of.hosts)
@@ -63,7 +63,7 @@ def test_while_anybody_has_data_nobody_founds(gone: tuple[str, ...], api: bool) 
         seen = {name: silent(each) for name, each in seen.items()}
     found = topology.read(of, seen)
 
-    assert found.founder is None
+    assert found.initialising_server is None
     assert names(found.joiners) == list(gone)
     assert {*names(found.members), *gone} == {"server-1", "server-2", "server-3"}
     assert (found.source is not None) == api
@@ -76,7 +76,7 @@ def test_while_a_server_was_not_seen_nobody_founds(unseen: str) -> None:
     seen = {name: each for name, each in all_bare(of).items() if name != unseen}
     found = topology.read(of, seen)
 
-    assert found.founder is None
+    assert found.initialising_server is None
     assert unseen not in names(found.joiners)
     assert len(found.joiners) == 2
 
@@ -85,7 +85,7 @@ def test_an_unseen_agent_keeps_nobody_from_founding() -> None:
     of = cluster(3, agents=1)
     seen = {name: each for name, each in all_bare(of).items() if name != "agent-1"}
 
-    assert topology.read(of, seen).founder == of.servers[0]
+    assert topology.read(of, seen).initialising_server == of.servers[0]
 
 
 def test_a_server_that_answers_is_asked() -> None:

@@ -1,4 +1,4 @@
-# Takes a host that never became Ready back to before it joined; staged images and binary stay.
+# Rolls a host that never became Ready back to before it joined; staged images and binary stay.
 # Given: SERVICE DATA FOLDER UNIT UNREAD
 if [ -d /run/systemd/system ]; then
   systemctl disable --quiet --now "$SERVICE" 2>/dev/null

@@ -1,0 +1,67 @@
+"""A cluster as it is now, whatever its file says and whichever hosts are down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.node.hardening import Control, report
+from xops.k3s.ssh.transport_protocol import Connector
+from xops.k3s.state import preflight, topology
+from xops.k3s.state.collect import collect_facts, connect_hosts
+from xops.k3s.state.facts import NodeFacts
+from xops.k3s.state.preflight import PreflightFinding
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """A cluster as it is now; `failed` are hosts that could not be looked at, and why."""
+
+    cluster: str
+    cluster_id: str | None
+    nodes: tuple[NodeFacts, ...] | None
+    failed: Mapping[str, str]
+    findings: tuple[PreflightFinding, ...]
+    hardening: tuple[Control, ...]
+
+    @property
+    def has_quorum(self) -> bool | None:
+        """Whether more than half of the members are ready voters; None if nobody can tell."""
+        if self.nodes is None:
+            return None
+        members = [node for node in self.nodes if "etcd" in node.roles]
+        return 2 * sum(bool(node.voter and node.ready) for node in members) > len(members)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values only."""
+        nodes = None if self.nodes is None else [_node(node) for node in self.nodes]
+        return {
+            "cluster": self.cluster,
+            "cluster_id": self.cluster_id,
+            "quorum": self.has_quorum,
+            "nodes": nodes,
+            "failed": dict(self.failed),
+            "findings": [finding.to_json() for finding in self.findings],
+            "hardening": [asdict(control) for control in self.hardening],
+        }
+
+
+def _node(node: NodeFacts) -> dict[str, Any]:
+    return {**asdict(node), "roles": sorted(node.roles), "labels": dict(node.labels)}
+
+
+async def read_status(cluster: Cluster, connector: Connector) -> ClusterStatus:
+    """The cluster as it is now, hosts that are down left out."""
+    async with connect_hosts(cluster, connector) as hosts:
+        observed = await collect_facts(cluster, hosts, probe_disk=False, peers=False)
+    formation = topology.read(cluster, observed.facts)
+    return ClusterStatus(
+        cluster.name,
+        formation.cluster_id,
+        formation.nodes,
+        {name: f"{error.attempted}: {error.found}" for name, error in observed.failed.items()},
+        tuple(preflight.findings(cluster, observed)),
+        tuple(report(cluster, observed.facts)),
+    )

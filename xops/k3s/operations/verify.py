@@ -1,0 +1,111 @@
+"""What an apply has brought about, seen from outside: nodes, the API at its address, hardening."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from xops.core.errors import PermanentError
+from xops.k3s.cluster_file.cluster import Cluster, Host
+from xops.k3s.node.hardening import Control, report
+from xops.k3s.operations import kubeconfig
+from xops.k3s.ssh.transport_protocol import Connector
+from xops.k3s.state import topology
+from xops.k3s.state.collect import collect_facts, connect_hosts
+from xops.k3s.state.facts import NodeFacts
+from xops.k3s.state.topology import Topology
+
+
+class UnsteadyClusterError(PermanentError):
+    """After an apply something is not as it shall be."""
+
+
+@dataclass(frozen=True)
+class ClusterVerification:
+    """What was seen from outside.
+
+    Attributes:
+        nodes: as the cluster's API shows them.
+        endpoint: how the API answered at its address from this machine.
+        kubeconfig: where the cluster's kubeconfig is kept.
+        unmet: rules of the hardening profile that do not hold, or that could not be seen.
+        ssh_requests: made of each host, for this look alone.
+    """
+
+    nodes: tuple[NodeFacts, ...]
+    endpoint: kubeconfig.Answer
+    kubeconfig: str
+    unmet: tuple[Control, ...] = ()
+    ssh_requests: Mapping[str, int] | None = None
+
+    def rows(self) -> dict[str, str]:
+        """As a person reads it."""
+        unmet = [f"{control.host}: {control.rule}: {control.found}" for control in self.unmet]
+        return {
+            **{f"node {node.name}": describe_node(node) for node in self.nodes},
+            "endpoint": f"{self.endpoint.url} {self.endpoint.status}",
+            "kubeconfig": self.kubeconfig,
+            "hardening": "; ".join(unmet) or "every rule of the profile holds",
+        }
+
+
+def describe_node(node: NodeFacts) -> str:
+    """A node in a line."""
+    state = "Ready" if node.ready else "not Ready"
+    voter = {True: ", etcd voter", False: ", etcd learner or removed", None: ""}[node.voter]
+    roles = ", ".join(sorted(node.roles)) or "agent"
+    return f"{state}{voter}; {roles}; {node.version}; {node.address or 'no address'}"
+
+
+async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> ClusterVerification:
+    """Look at the nodes, the API at its address and the hardening; write the kubeconfig.
+
+    Raises:
+        UnsteadyClusterError: a node is missing, not Ready, no voter or of another version.
+    """
+    async with connect_hosts(cluster, connector) as hosts:
+        observed = await collect_facts(cluster, hosts, probe_disk=False, peers=False)
+        formation = topology.read(cluster, observed.facts)
+        _refuse_unsteady(cluster, formation)
+        file = await kubeconfig.keep(cluster, hosts, formation)
+        requests = hosts.ssh_requests()
+    answer = await kubeconfig.ask(cluster.endpoint_url(), file)
+    controls = report(cluster, observed.facts)
+    return ClusterVerification(
+        nodes=formation.nodes or (),
+        endpoint=answer,
+        kubeconfig=str(file),
+        unmet=tuple(control for control in controls if control.met is not True),
+        ssh_requests=requests,
+    )
+
+
+def _refuse_unsteady(cluster: Cluster, formation: Topology) -> None:
+    wrong = list(_unsteady(cluster, formation))
+    if wrong:
+        raise UnsteadyClusterError(
+            f"verifying {cluster.subject}",
+            "; ".join(wrong),
+            "Run `xops k3s plan`: it shows what an apply would fix.",
+        )
+
+
+def _unsteady(cluster: Cluster, formation: Topology) -> Iterator[str]:
+    if formation.nodes is None:
+        yield "no server's API answers"
+        return
+    for host in cluster.hosts:
+        if wrong := _wrong_with_node(cluster, host, formation.node(host)):
+            yield f"{host.name} {wrong}"
+
+
+def _wrong_with_node(cluster: Cluster, host: Host, node: NodeFacts | None) -> str | None:
+    if node is None:
+        return "is no node of the cluster"
+    if not node.ready:
+        return "is not Ready"
+    if host.is_server and node.voter is not True:
+        return "is no voter of etcd"
+    if node.version != cluster.k3s.version:
+        return f"runs {node.version}, not {cluster.k3s.version}"
+    return None

@@ -1,0 +1,58 @@
+"""The files of a release that hosts lack, brought to this machine: from where, and which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from xops.k3s.cluster_file.choices import FolderArtifacts, MirrorArtifacts
+from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.release.bundle import Bundle
+from xops.k3s.release.lock import Architecture, Kind, Lock, Progress
+from xops.k3s.release.sources import Folder, Release, Source, fetch
+
+
+@dataclass(frozen=True)
+class ReleaseFiles:
+    """Files of one release on this machine, by architecture; each was compared with the lock."""
+
+    binaries: Mapping[Architecture, Path]
+    images: Mapping[Architecture, Path]
+
+
+def source_of(cluster: Cluster, environ: Mapping[str, str]) -> Source:
+    """Where the files of the cluster's release come from, as its file says."""
+    if cluster.air_gap:
+        return Bundle(cluster.air_gap.bundle)
+    if isinstance(cluster.artifacts, FolderArtifacts):
+        return Folder(cluster.artifacts.folder)
+    if isinstance(cluster.artifacts, MirrorArtifacts):
+        return Release(cluster.artifacts.url)
+    return Release.configured(environ)
+
+
+async def obtain_files(
+    source: Source,
+    lock: Lock,
+    version: str,
+    *,
+    binaries: Iterable[Architecture],
+    images: Iterable[Architecture],
+    on_progress: Progress,
+) -> ReleaseFiles:
+    """Fetch binaries and archives of images for these architectures, one after the other.
+
+    Raises:
+        NotLockedError, MismatchError, MissingFileError, TemporaryError: as `fetch`.
+    """
+
+    async def fetch_all(kind: Kind, archs: Iterable[Architecture]) -> dict[Architecture, Path]:
+        return {
+            arch: await fetch(source, lock, version, arch, kind, on_progress)
+            for arch in sorted(set(archs))
+        }
+
+    return ReleaseFiles(
+        await fetch_all(Kind.BINARY, binaries), await fetch_all(Kind.IMAGES, images)
+    )
