@@ -42,7 +42,7 @@ _OUTSIDE = Path("/var/lib/xops")
 _ENVIRON = {"PATH": os.defpath, "LC_ALL": "C"}
 """All that the programs are given: PGDATA, PGPORT and the like of a shell are for others."""
 _INITDB_SECONDS = 150.0
-_LEFTOVERS_SECONDS = 20.0
+_LEFTOVERS_SECONDS = 10.0
 _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -85,10 +85,18 @@ def url(home: Path) -> str:
     return f"postgresql+asyncpg://{_USER}@/postgres?host={socket_folder(home)}&port={_PORT}"
 
 
-def is_ready(home: Path) -> bool:
-    """Whether the server of this home takes connections."""
+def remove_socket_folder(home: Path) -> None:
+    """Remove what is left in the temporary folder of a server that has ended."""
+    folder = socket_folder(home)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def is_ready(home: Path, pid: int) -> bool:
+    """Whether the process is the server of this home and takes connections."""
     binaries = programs()
-    if binaries is None:
+    lock = data_folder(home) / "postmaster.pid"
+    if binaries is None or not lock.exists() or lock.read_text().split()[:1] != [str(pid)]:
         return False
     options = {
         "host": str(socket_folder(home)),
@@ -267,7 +275,7 @@ def _initialise(binaries: Path, data: Path) -> None:
         shutil.rmtree(new)
         raise PermanentError(
             ATTEMPTED,
-            "; ".join(line for line in made.lines if "error" in line.lower()) or made.text,
+            "\n    ".join(made.lines[-6:]),
             f"Mend what it names; a new database needs 60 MB of free disk at {data.parent}.",
         )
     new.rename(data)

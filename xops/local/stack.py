@@ -21,8 +21,12 @@ _PORTS = {"aws": ("XOPS_AWS_PORT", 4577), "prefect": ("XOPS_PREFECT_PORT", 4200)
 
 @dataclass(frozen=True)
 class Stack:
-    """The servers by role, in the order in which they come up, and the database of Prefect's."""
+    """The servers by role, in the order in which they come up, and the database of Prefect's.
 
+    `home` is the installation whose servers they are.
+    """
+
+    home: Path
     aws: Service
     postgresql: Service
     server: Service
@@ -38,7 +42,9 @@ class Stack:
     def stop(self) -> list[str]:
         """Stop everything that runs, the last started first; the names of what was stopped."""
         every = (self.aws, self.postgresql, self.server, self.worker)
-        return [service.name for service in reversed(every) if service.stop()]
+        stopped = [service.name for service in reversed(every) if service.stop()]
+        postgresql.remove_socket_folder(self.home)
+        return stopped
 
     @property
     def aws_endpoint(self) -> str:
@@ -53,7 +59,7 @@ class Stack:
     @property
     def profile(self) -> Profile:
         """How its Prefect server is set up."""
-        return Profile(self.api, POOL, prefect_environment(self.api))
+        return Profile(self.api, POOL, prefect_environment(self.api, self.home))
 
     @property
     def api(self) -> str:
@@ -78,8 +84,9 @@ def stack(environ: Mapping[str, str] | None = None) -> Stack:
     endpoint = f"http://127.0.0.1:{aws_port}"
     home = settings.home()
     database = choose(environ, home)
-    runs = {**_for_runs(environ), **prefect_environment(f"{ui}/api")}
+    runs = {**_for_runs(environ), **prefect_environment(f"{ui}/api", home)}
     return Stack(
+        home=home,
         aws=Service(
             name="aws",
             argv=python("xops.local.aws", "--port", str(aws_port)),
@@ -118,11 +125,15 @@ def running_stack(environ: Mapping[str, str] | None = None) -> Stack:
 
 
 def _postgresql(home: Path) -> Service:
+    def is_ready() -> bool:
+        record = read_record(home / "services", "postgresql")
+        return record is not None and postgresql.is_ready(home, record.process.pid)
+
     return Service(
         name="postgresql",
         argv=python("xops.local.postgresql"),
         environ={"PATH": os.defpath, "XOPS_HOME": str(home)},
-        healthy=lambda: postgresql.is_ready(home),
+        healthy=is_ready,
         fast_shutdown=True,
     )
 
@@ -146,11 +157,11 @@ def _for_server(environ: Mapping[str, str], database: Database) -> dict[str, str
     }
 
 
-def prefect_environment(api: str) -> dict[str, str]:
+def prefect_environment(api: str, home: Path) -> dict[str, str]:
     """The settings that server, worker and runs of the embedded profile share."""
     return {
-        "XOPS_HOME": str(settings.home()),
-        "PREFECT_HOME": str(settings.home() / "prefect"),
+        "XOPS_HOME": str(home),
+        "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": api,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from xops.core.files import settings
 from xops.ecs.environment import Environment
 from xops.local import database
 from xops.local.services import Service, starting_alone
@@ -50,7 +49,7 @@ def bring_up(stack: Stack, say: Say) -> list[str]:
         InputError: an environment file is wrong; nothing was started.
     """
     Environment.load("local")
-    with starting_alone(settings.home(), say):
+    with starting_alone(stack.home, say):
         started = start_servers(stack, say)
         prefect_setup.set_up(stack.profile, on_step=say)
         started += [stack.worker.name] if stack.worker.launch() else []
@@ -86,7 +85,7 @@ def _wait(service: Service, started: list[str], say: Say) -> None:
 def _set_sqlite_aside(stack: Stack, say: Say) -> None:
     if stack.database.kind is not database.Kind.EMBEDDED or stack.server.process() is not None:
         return
-    aside = database.set_aside_sqlite(settings.home())
+    aside = database.set_aside_sqlite(stack.home)
     if aside is not None:
         say(
             f"the runs of before are in SQLite, {aside}; to look at them: `xops down`, then"
