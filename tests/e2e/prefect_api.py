@@ -7,8 +7,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.patient import Patient
-
 DEADLINE = 900.0
 
 
@@ -16,7 +14,7 @@ class PrefectApi:
     """One server."""
 
     def __init__(self, ui: str) -> None:
-        self._http = httpx.Client(base_url=f"{ui}/api", timeout=60, transport=Patient())
+        self._http = httpx.Client(base_url=f"{ui}/api", timeout=60)
 
     def start(self, deployment: str, parameters: Mapping[str, Any]) -> str:
         """Start a deployed flow; the run's id."""
@@ -49,6 +47,11 @@ class PrefectApi:
         """What the UI's Cancel button does."""
         state = {"type": "CANCELLING", "name": "Cancelling"}
         self._http.post(f"/flow_runs/{run_id}/set_state", json={"state": state}).raise_for_status()
+
+    def held(self, slot: str) -> int:
+        """How many hold a slot now."""
+        found = self._http.get(f"/v2/concurrency_limits/{slot}").raise_for_status().json()
+        return int(found["active_slots"])
 
     def artifacts(self, run_id: str) -> dict[str, dict[str, Any]]:
         """The run's artifacts by key."""

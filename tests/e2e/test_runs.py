@@ -1,6 +1,8 @@
 """Runs on the worker: cancelled from the UI, killed with their worker, drifted."""
 
 import json
+import re
+import time
 from collections.abc import Callable
 
 import psutil
@@ -8,7 +10,8 @@ import pytest
 
 from tests.e2e.prefect_api import PrefectApi
 from tests.e2e.stack import Embedded
-from tests.e2e.test_faults import Aws
+from tests.e2e.test_faults import Aws, start
+from xops.local.services import START_DEADLINE, answers
 
 PROVISION = "provision-ecs/ecs"
 APPLY = {"request": {"environment": "local"}, "apply": True}
@@ -65,6 +68,47 @@ def test_a_killed_worker_leaves_terraform_to_finish_and_the_next_run_converges(
     assert "starting worker" in done.stderr
     assert "found aws" in done.stderr
     assert "Nothing to change" in done.stdout
+
+
+def of_the_stack(stack: Embedded) -> list[psutil.Process]:
+    """Every process of the stack, with the runs and their Terraform."""
+    records = [json.loads(file.read_text()) for file in (stack.home / "services").glob("*.json")]
+    servers = [psutil.Process(record["pid"]) for record in records]
+    assert len(servers) == 4
+    return [each for server in servers for each in (server, *server.children(recursive=True))]
+
+
+@pytest.mark.timeout(900)
+def test_the_whole_stack_killed_during_an_apply_comes_back_and_the_next_run_goes_on(
+    stack: Embedded, aws: Aws, prefect: PrefectApi
+) -> None:
+    """As when the machine loses power. The embedded AWS forgets everything with it."""
+    run_id = hold_an_apply(aws, prefect, 60)
+    assert prefect.held("ecs-local") == 1
+    victims = of_the_stack(stack)
+    for victim in victims:
+        victim.kill()
+    psutil.wait_procs(victims, timeout=30)
+
+    with start(stack, "up", "--once") as up:
+        wait_until_ready(stack)
+        ready = time.monotonic()
+        prefect.until(lambda: prefect.held("ecs-local") == 0, "the slot is free")
+        assert time.monotonic() - ready < 60
+        output = up.communicate(timeout=600)[0]
+    assert up.returncode == 0, output
+    assert "starting postgresql" in output
+    assert re.search(r"Created \d+ resources", output)
+    assert prefect.run(run_id)["id"] == run_id, "the database has lost nothing"
+    assert stack.json("ecs", "drift", "-e", "local")["status"] == "in_sync"
+
+
+def wait_until_ready(stack: Embedded) -> None:
+    """Until the Prefect server that is being started answers."""
+    give_up = time.monotonic() + START_DEADLINE
+    while not answers(f"{stack.ui}/api/ready"):
+        assert time.monotonic() < give_up
+        time.sleep(0.2)
 
 
 def test_drift_found_by_the_flow_is_an_artifact_and_an_event(aws: Aws, prefect: PrefectApi) -> None:

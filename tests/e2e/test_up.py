@@ -61,6 +61,7 @@ def test_a_second_run_finds_everything_changes_nothing_and_says_so(stack: Embedd
     assert done.returncode == 0, done.stderr
     assert "Nothing to change" in done.stdout
     assert "found aws" in done.stderr
+    assert "found postgresql" in done.stderr
     assert "found prefect" in done.stderr
     assert "found worker" in done.stderr
     assert service_records(stack) == before
@@ -69,7 +70,15 @@ def test_a_second_run_finds_everything_changes_nothing_and_says_so(stack: Embedd
 
 def test_the_doctor_finds_everything_running(stack: Embedded) -> None:
     checks = {check["name"]: check for check in stack.json("doctor")}
-    for name in ("python", "terraform", "service aws", "service prefect", "service worker"):
+    for name in (
+        "python",
+        "terraform",
+        "database",
+        "service aws",
+        "service postgresql",
+        "service prefect",
+        "service worker",
+    ):
         assert checks[name]["verdict"] == "ok", checks[name]
 
 

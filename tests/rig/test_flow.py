@@ -1,6 +1,5 @@
 """The flow bootstrap-k3s on a real Prefect server: cancelled half-way, run again, seen complete."""
 
-import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,10 +10,10 @@ import pytest
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelling
 
-from tests.patient import Patient
+from tests.prefect_servers import home, running_server
 from tests.rig.clusters import TestCluster
 from tests.rig.conftest import MakeCluster, MakeRig
-from xops.local.stack import Stack, stack
+from xops.local.stack import Stack
 from xops.prefect_server import runs
 from xops.prefect_server import setup as prefect_setup
 
@@ -39,23 +38,12 @@ def cluster(make_rig: MakeRig, make_cluster: MakeCluster) -> TestCluster:
 @pytest.fixture
 def servers(cluster: TestCluster) -> Iterator[Stack]:
     """A Prefect server and a worker that know where the cluster's files are."""
-    with socket.socket() as probe, pytest.MonkeyPatch.context() as patch:
-        probe.bind(("127.0.0.1", 0))
-        patch.setenv("XOPS_PREFECT_PORT", str(probe.getsockname()[1]))
-        patch.setenv("XOPS_HOME", str(cluster.home))
-        patch.setenv("XOPS_K3S_LOCK", str(cluster.lock))
-        probe.close()
-        found = stack()
-        try:
-            found.server.launch()
-            found.server.wait()
-            prefect_setup.set_up(found.profile)
-            found.worker.launch()
-            found.worker.wait()
-            yield found
-        finally:
-            found.worker.stop()
-            found.server.stop()
+    release = {"XOPS_K3S_LOCK": str(cluster.lock)}
+    with home(cluster.home), running_server(cluster.home, **release) as found:
+        prefect_setup.set_up(found.profile)
+        found.worker.launch()
+        found.worker.wait()
+        yield found
 
 
 def start(servers: Stack, cluster: TestCluster, *, apply: bool) -> UUID:
@@ -75,13 +63,13 @@ def end(servers: Stack, run_id: UUID) -> State[Any]:
 
 
 def said(servers: Stack, text: str) -> bool:
-    with httpx.Client(base_url=servers.api, transport=Patient()) as http:
+    with httpx.Client(base_url=servers.api, timeout=60) as http:
         rows = http.post("/logs/filter", json={"limit": 200}).raise_for_status().json()
     return any(text in row["message"] for row in rows)
 
 
 def artifacts(servers: Stack, run_id: UUID) -> set[str]:
-    with httpx.Client(base_url=servers.api, transport=Patient()) as http:
+    with httpx.Client(base_url=servers.api, timeout=60) as http:
         wanted = {"artifacts": {"flow_run_id": {"any_": [str(run_id)]}}}
         rows = http.post("/artifacts/filter", json=wanted).raise_for_status().json()
     return {row["key"] for row in rows if row["key"]}

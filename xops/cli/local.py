@@ -15,7 +15,7 @@ from xops.core.errors import ExitCode
 from xops.core.lifecycle.steps import OutcomeStatus
 from xops.ecs.services import ServiceState
 from xops.local import doctor
-from xops.local.stack import Stack
+from xops.local.stack import Stack, running_stack
 from xops.local.stack import stack as local_stack
 
 
@@ -77,7 +77,7 @@ def _print_verification(outcome: Mapping[str, Any]) -> None:
 
 def stop(*, as_json: bool) -> None:
     """Stop the embedded stack and say which of its services had run."""
-    stopped = list(local_stack().stop())
+    stopped = running_stack().stop()
     if as_json:
         print_json({"stopped": stopped})
     else:

@@ -291,20 +291,31 @@ class ServiceProcess:
         except psutil.NoSuchProcess:
             return False
 
-    def stop(self, patience: float = 10.0) -> None:
+    def stop(
+        self,
+        patience: float = 10.0,
+        number: signal.Signals = signal.SIGTERM,
+        *,
+        alone: bool = False,
+    ) -> None:
         """End it and its children: SIGTERM, and SIGKILL for what is left after `patience` seconds.
 
         For our own servers only; a tool that holds a lock is never stopped this way.
+
+        Args:
+            patience: seconds.
+            number: another signal that asks it to end.
+            alone: leave its children to it, to whom the signal may mean something else.
         """
         if not self.alive():
             return
         try:
             top = psutil.Process(self.pid)
-            family = [top, *top.children(recursive=True)]
+            family = [top] if alone else [top, *top.children(recursive=True)]
         except psutil.NoSuchProcess:  # it ended between the two looks
             return
         for member in family:
-            _signal_quietly(member, signal.SIGTERM)
+            _signal_quietly(member, number)
         for member in _left(family, patience):
             _signal_quietly(member, signal.SIGKILL)
         _left(family, patience)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
 
-from xops.core.errors import XopsError
+from xops.core.errors import InputError, XopsError
 from xops.core.files import settings
 from xops.ecs import terraform_discovery
 from xops.ecs.environment import Environment, names
+from xops.local.database import choose
 from xops.local.services import Service, port_holder, port_is_free
 from xops.local.stack import stack
 
@@ -47,7 +48,8 @@ def examine(environ: Mapping[str, str]) -> list[Check]:
         _guarded("terraform", lambda: _terraform(environ)),
         _guarded("aws provider", lambda: _provider(environ)),
         *(_environment(name) for name in names()),
-        *(_service(service) for service in stack(environ).services),
+        _guarded("database", lambda: _database(environ)),
+        *_services(environ),
         *_optional(),
     ]
 
@@ -100,11 +102,25 @@ def _environment(name: str) -> Check:
     return _guarded(title, load)
 
 
+def _database(environ: Mapping[str, str]) -> Check:
+    database = choose(environ, settings.home())
+    verdict = Verdict.NOTE if database.remedy else Verdict.OK
+    return Check("database", verdict, database.found, database.remedy)
+
+
+def _services(environ: Mapping[str, str]) -> Iterator[Check]:
+    try:
+        services = stack(environ).services
+    except InputError:  # said of the database already
+        return
+    yield from map(_service, services)
+
+
 def _service(service: Service) -> Check:
     title = f"service {service.name}"
     if service.process() is not None:
         if service.healthy():
-            return Check(title, Verdict.OK, f"running{_at(service)}")
+            return Check(title, Verdict.OK, f"running{service.at}")
         remedy = f"Look at {service.log}, then `xops down` and `xops up`."
         return Check(title, Verdict.PROBLEM, "running, but not healthy", remedy)
     if service.port is not None and not port_is_free(service.port):
@@ -112,10 +128,6 @@ def _service(service: Service) -> Check:
         remedy = f"End that program, or set {service.port_setting} to a free port."
         return Check(title, Verdict.PROBLEM, found, remedy)
     return Check(title, Verdict.NOTE, "not running", "`xops up` starts it.")
-
-
-def _at(service: Service) -> str:
-    return f" on port {service.port}" if service.port else ""
 
 
 def _optional() -> Iterator[Check]:

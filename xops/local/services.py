@@ -6,12 +6,15 @@ health address, never by the file alone.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +29,32 @@ START_DEADLINE = 180.0
 """Seconds. A busy machine with two cores took 53 s to bring up the Prefect server."""
 
 
+_SHUTDOWN_SECONDS = 60.0
+
+
+@contextmanager
+def starting_alone(home: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Let one command at a time start the servers of a home; another waits and finds them.
+
+    Args:
+        home: the installation.
+        on_wait: told once which process is waited for.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            on_wait(f"waiting for process {lock.read()}, which is starting this installation")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        lock.truncate()
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
 @dataclass(frozen=True)
 class Service:
     """One server of the embedded stack.
@@ -33,10 +62,12 @@ class Service:
     Attributes:
         name: its name in commands and files.
         argv: how it is started.
-        environ: its environment beyond what is inherited.
+        environ: its whole environment; nothing is inherited.
         port: the port it listens on; None for one that only calls out.
         healthy: asks it whether it is up; must not raise.
         port_setting: the variable that moves it to another port.
+        fast_shutdown: PostgreSQL's way to be ended: SIGINT to its first process, which ends its
+            sessions and writes what they have done.
     """
 
     name: str
@@ -45,7 +76,13 @@ class Service:
     healthy: Callable[[], bool]
     port: int | None = None
     port_setting: str = ""
+    fast_shutdown: bool = False
     folder: Path = field(default_factory=lambda: settings.home() / "services")
+
+    @property
+    def at(self) -> str:
+        """` on port N` after its name, where it has one."""
+        return f" on port {self.port}" if self.port else ""
 
     @property
     def log(self) -> Path:
@@ -91,7 +128,9 @@ class Service:
     def stop(self) -> bool:
         """End it; whether it was running."""
         running = self.process()
-        if running is not None:
+        if running is not None and self.fast_shutdown:
+            running.stop(_SHUTDOWN_SECONDS, signal.SIGINT, alone=True)
+        elif running is not None:
             running.stop()
         self._record.unlink(missing_ok=True)
         return running is not None
@@ -101,7 +140,7 @@ class Service:
         command = Command(
             self.argv,
             cwd=settings.ROOT,
-            env={**os.environ, **self.environ},
+            env=self.environ,
             deadline=0,
             log=self.log,
         )

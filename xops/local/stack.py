@@ -1,16 +1,19 @@
-"""The three servers of the embedded stack, and where each is found."""
+"""The servers of the embedded stack, and where each is found."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
 from xops.core.files import settings
+from xops.local import postgresql
+from xops.local.database import VARIABLE, Database, Kind, choose
 from xops.local.services import Service, answers, python, read_record
-from xops.prefect_server.profile import Profile
+from xops.prefect_server.profile import Profile, without_prefect
 
 POOL = "xops-local"
 _PORTS = {"aws": ("XOPS_AWS_PORT", 4577), "prefect": ("XOPS_PREFECT_PORT", 4200)}
@@ -18,20 +21,30 @@ _PORTS = {"aws": ("XOPS_AWS_PORT", 4577), "prefect": ("XOPS_PREFECT_PORT", 4200)
 
 @dataclass(frozen=True)
 class Stack:
-    """The servers by role, in the order in which they come up."""
+    """The servers by role, in the order in which they come up, and the database of Prefect's.
 
+    `home` is the installation whose servers they are.
+    """
+
+    home: Path
     aws: Service
+    postgresql: Service
     server: Service
     worker: Service
+    database: Database
 
     @property
     def services(self) -> tuple[Service, ...]:
-        """In starting order."""
-        return self.aws, self.server, self.worker
+        """Those of this stack, in starting order: its own PostgreSQL only where that is used."""
+        ours = (self.postgresql,) if self.database.kind is Kind.EMBEDDED else ()
+        return self.aws, *ours, self.server, self.worker
 
     def stop(self) -> list[str]:
         """Stop everything that runs, the last started first; the names of what was stopped."""
-        return [service.name for service in reversed(self.services) if service.stop()]
+        every = (self.aws, self.postgresql, self.server, self.worker)
+        stopped = [service.name for service in reversed(every) if service.stop()]
+        postgresql.remove_socket_folder(self.home)
+        return stopped
 
     @property
     def aws_endpoint(self) -> str:
@@ -46,7 +59,7 @@ class Stack:
     @property
     def profile(self) -> Profile:
         """How its Prefect server is set up."""
-        return Profile(self.api, POOL, prefect_environment(self.api))
+        return Profile(self.api, POOL, prefect_environment(self.api, self.home))
 
     @property
     def api(self) -> str:
@@ -69,22 +82,26 @@ def stack(environ: Mapping[str, str] | None = None) -> Stack:
     aws_port, prefect_port = port("aws", environ), port("prefect", environ)
     ui = f"http://127.0.0.1:{prefect_port}"
     endpoint = f"http://127.0.0.1:{aws_port}"
-    common = prefect_environment(f"{ui}/api")
+    home = settings.home()
+    database = choose(environ, home)
+    runs = {**_for_runs(environ), **prefect_environment(f"{ui}/api", home)}
     return Stack(
+        home=home,
         aws=Service(
             name="aws",
             argv=python("xops.local.aws", "--port", str(aws_port)),
-            environ={},
+            environ=environ,
             healthy=lambda: answers(f"{endpoint}/xops/health"),
             port=aws_port,
             port_setting=_PORTS["aws"][0],
         ),
+        postgresql=_postgresql(home),
         server=Service(
             name="prefect",
             argv=python(
                 "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(prefect_port)
             ),
-            environ={**common, "PREFECT_SERVER_UI_API_URL": f"{ui}/api"},
+            environ={**_for_server(runs, database), "PREFECT_SERVER_UI_API_URL": f"{ui}/api"},
             healthy=lambda: answers(f"{ui}/api/ready"),
             port=prefect_port,
             port_setting=_PORTS["prefect"][0],
@@ -94,17 +111,57 @@ def stack(environ: Mapping[str, str] | None = None) -> Stack:
             argv=python(
                 "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", POOL
             ),
-            environ={**common, "XOPS_AWS_ENDPOINT": endpoint},
+            environ={**runs, "XOPS_AWS_ENDPOINT": endpoint},
             healthy=lambda: _worker_is_online(f"{ui}/api"),
         ),
+        database=database,
     )
 
 
-def prefect_environment(api: str) -> dict[str, str]:
+def running_stack(environ: Mapping[str, str] | None = None) -> Stack:
+    """The stack for who only looks at it or ends it: the choice of a database is for who starts."""
+    environ = os.environ if environ is None else environ
+    return stack({name: value for name, value in environ.items() if name != VARIABLE})
+
+
+def _postgresql(home: Path) -> Service:
+    def is_ready() -> bool:
+        record = read_record(home / "services", "postgresql")
+        return record is not None and postgresql.is_ready(home, record.process.pid)
+
+    return Service(
+        name="postgresql",
+        argv=python("xops.local.postgresql"),
+        environ={"PATH": os.defpath, "XOPS_HOME": str(home)},
+        healthy=is_ready,
+        fast_shutdown=True,
+    )
+
+
+def _for_runs(environ: Mapping[str, str]) -> dict[str, str]:
+    """The shell's variables for worker and runs, which have no business with the database."""
+    return {name: value for name, value in without_prefect(environ).items() if name != VARIABLE}
+
+
+def _for_server(environ: Mapping[str, str], database: Database) -> dict[str, str]:
+    """Without what would lead the server's connections elsewhere; with what is its own."""
+    kept = {name: value for name, value in environ.items() if not name.startswith("PG")}
+    return {
+        **kept,
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": database.url,
+        # Below PREFECT_HOME. In memory, a server that is killed leaves slots taken for ever.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+            "prefect.server.concurrency.lease_storage.filesystem"
+        ),
+        "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "5",
+    }
+
+
+def prefect_environment(api: str, home: Path) -> dict[str, str]:
     """The settings that server, worker and runs of the embedded profile share."""
     return {
-        "XOPS_HOME": str(settings.home()),
-        "PREFECT_HOME": str(settings.home() / "prefect"),
+        "XOPS_HOME": str(home),
+        "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": api,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",

@@ -10,6 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from xops.ecs.environment import Environment
+from xops.local import database
+from xops.local.services import Service, starting_alone
 from xops.local.stack import Stack
 from xops.prefect_server import runs
 from xops.prefect_server import setup as prefect_setup
@@ -47,16 +49,48 @@ def bring_up(stack: Stack, say: Say) -> list[str]:
         InputError: an environment file is wrong; nothing was started.
     """
     Environment.load("local")
-    started = [service.name for service in (stack.aws, stack.server) if service.launch()]
-    for service in (stack.aws, stack.server):
-        say(f"{_verb(service.name, started)} {service.name} on port {service.port}")
-        service.wait()
-    prefect_setup.set_up(stack.profile, on_step=say)
-    if stack.worker.launch():
-        started.append(stack.worker.name)
-    say(f"{_verb(stack.worker.name, started)} {stack.worker.name}")
-    stack.worker.wait()
+    with starting_alone(stack.home, say):
+        started = start_servers(stack, say)
+        prefect_setup.set_up(stack.profile, on_step=say)
+        started += [stack.worker.name] if stack.worker.launch() else []
+        _wait(stack.worker, started, say)
     return started
+
+
+def start_servers(stack: Stack, say: Say) -> list[str]:
+    """Start embedded AWS, database and Prefect server; the names of what was started now.
+
+    Raises:
+        PermanentError: a port is taken, a server does not start.
+    """
+    say(f"database: {stack.database.found}")
+    if stack.database.remedy:
+        say(stack.database.remedy)
+    _set_sqlite_aside(stack, say)
+    *first, server, _worker = stack.services
+    started = [service.name for service in first if service.launch()]
+    if stack.postgresql in first:
+        stack.postgresql.wait()  # the Prefect server ends at once without its database
+    started += [server.name] if server.launch() else []
+    for service in (*first, server):
+        _wait(service, started, say)
+    return started
+
+
+def _wait(service: Service, started: list[str], say: Say) -> None:
+    say(f"{'starting' if service.name in started else 'found'} {service.name}{service.at}")
+    service.wait()
+
+
+def _set_sqlite_aside(stack: Stack, say: Say) -> None:
+    if stack.database.kind is not database.Kind.EMBEDDED or stack.server.process() is not None:
+        return
+    aside = database.set_aside_sqlite(stack.home)
+    if aside is not None:
+        say(
+            f"the runs of before are in SQLite, {aside}; to look at them: `xops down`, then"
+            f" {database.VARIABLE}=sqlite:///{aside} xops up"
+        )
 
 
 def provision(stack: Stack, on_step: Callable[[runs.Step], None]) -> Provisioned:
@@ -64,10 +98,6 @@ def provision(stack: Stack, on_step: Callable[[runs.Step], None]) -> Provisioned
     parameters = {"request": {"environment": "local"}, "apply": True}
     run_id = runs.start(stack.api, PROVISION, parameters)
     return Provisioned(run_id, runs.follow(stack.api, run_id, on_step))
-
-
-def _verb(name: str, started: list[str]) -> str:
-    return "starting" if name in started else "found"
 
 
 def _type(target: str) -> str:

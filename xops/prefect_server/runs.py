@@ -26,6 +26,10 @@ from xops.core.files import settings
 
 _POLL_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 10.0
+_WAITS = (
+    "waiting for other runs of this deployment to end; one that was killed frees its place within"
+    " 5 minutes"
+)
 
 
 @dataclass(frozen=True)
@@ -63,22 +67,28 @@ def follow(api: str, run_id: UUID, on_step: Callable[[Step], None]) -> Any:
 
     Raises:
         PermanentError: it failed, crashed, was cancelled, or waits for a person.
-        TemporaryError: the server has stopped answering; the run may well go on.
+        TemporaryError: the server or its database has stopped answering; the run may well go on.
     """
     try:
         with client(api) as prefect:
             return _result(_wait(prefect, run_id, on_step))
-    except httpx.TransportError as error:
+    except httpx.HTTPError as error:
+        if isinstance(error, httpx.HTTPStatusError) and not error.response.is_server_error:
+            raise
         raise TemporaryError(
             f"following run {run_id}",
-            f"the Prefect server at {api} has stopped answering ({error})",
+            f"the Prefect server at {api} or its database has stopped answering ({error})",
             "Look at `xops doctor`; `xops up` starts what has ended and provisions again.",
         ) from error
 
 
 def _wait(prefect: SyncPrefectClient, run_id: UUID, on_step: Callable[[Step], None]) -> FlowRun:
     reader = _Reader(prefect, run_id)
+    waits = False
     while not _is_over(run := prefect.read_flow_run(run_id)):
+        if _waits_for_others(run) != waits:
+            waits = not waits
+            on_step(Step(_WAITS if waits else "its turn has come"))
         _tell(reader, on_step)
         time.sleep(_POLL_SECONDS)
     # The run's last lines reach the server after its last state; a run that was killed has none.
@@ -87,6 +97,10 @@ def _wait(prefect: SyncPrefectClient, run_id: UUID, on_step: Callable[[Step], No
         _tell(reader, on_step)
         time.sleep(_POLL_SECONDS / 2)
     return run
+
+
+def _waits_for_others(run: FlowRun) -> bool:
+    return run.state is not None and run.state.name == "AwaitingConcurrencySlot"
 
 
 def _is_over(run: FlowRun) -> bool:

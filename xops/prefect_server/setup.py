@@ -22,7 +22,7 @@ from xops.core.process import Command, Finished, run
 from xops.ecs import environment
 from xops.k3s.cluster_file import cluster as inventory
 from xops.prefect_server import automations
-from xops.prefect_server.profile import Profile
+from xops.prefect_server.profile import Profile, without_prefect
 from xops.prefect_server.runs import client
 
 _TEMPLATE = settings.ROOT / "deployments" / "pools" / "process.json"
@@ -105,7 +105,7 @@ def _make_limits(prefect: SyncPrefectClient) -> None:
 
 
 def _run(profile: Profile, attempted: str, *module_and_arguments: str) -> Finished:
-    environ = {**os.environ, **profile.environ, "XOPS_WORK_POOL": profile.pool}
+    environ = {**without_prefect(os.environ), **profile.environ, "XOPS_WORK_POOL": profile.pool}
     # Unset, it stays in the deployments as a placeholder that each run fills in.
     environ.pop("XOPS_ROOT", None)
     terminal = {"COLUMNS": "160", "NO_COLOR": "1", "TERM": "dumb"}

@@ -14,34 +14,27 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.activation import ACTIVATION
 from flows.evaluate_triggers import TriggersRequest, evaluate_triggers
+from tests.prefect_servers import home
 from tests.unit.triggers.samples import NOW, document, facts
 from xops.core.errors import InputError
-from xops.local.stack import stack
+from xops.local.stack import Stack
 from xops.triggers.evaluate_and_record import evaluate_and_record
 from xops.triggers.history.ledger import VARIABLE, History
 from xops.triggers.history.record import ACTIVATED
 from xops.triggers.policy import Policy
 
+pytestmark = pytest.mark.xdist_group("prefect")
 PNG = "data:image/png;base64,iVBOR"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Prefect server of its own; its API."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XOPS_HOME", str(tmp_path_factory.mktemp("home")))
-        patch.setenv("XOPS_PREFECT_PORT", port)
-        found = stack()
-        try:
-            found.server.launch()
-            found.server.wait()
-            with temporary_settings({PREFECT_API_URL: found.api}):
-                yield found.api
-        finally:
-            found.server.stop()
+def server(prefect_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The shared Prefect server's API, and a home of these tests' own."""
+    with (
+        home(tmp_path_factory.mktemp("home")),
+        temporary_settings({PREFECT_API_URL: prefect_stack.api}),
+    ):
+        yield prefect_stack.api
 
 
 @pytest.fixture
