@@ -219,6 +219,7 @@ def test_ctrl_c_during_an_apply_releases_the_lock_and_the_next_run_converges(
     assert aws.retention() == 7
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_killed_at_a_boundary_the_next_run_ends_in_the_same_state(
     stack: Embedded, aws: Aws, boundary: str, eventually: Callable[..., object]

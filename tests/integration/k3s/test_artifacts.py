@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.k3s_release import IMAGES, VERSION, archive, packed, program, release, zstandard
+from tests.soak import examples
 from xops.core.errors import InputError, PermanentError, TemporaryError
 from xops.k3s.release import lock as artifacts
 from xops.k3s.release.images import full_name, image_list, images_in, openers
@@ -169,7 +170,7 @@ def test_what_is_no_version_is_refused(version: str) -> None:
         lock_from_checksums(version, texts())
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(
     digest=DIGESTS,
     upper=st.booleans(),
@@ -239,7 +240,7 @@ def test_a_new_entry_comes_last(before: str) -> None:
     assert list(versions) == [*yaml.safe_load(before)["versions"], "v1.37.0+k3s1"]
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.dictionaries(VERSIONS, ENTRIES, min_size=1, max_size=3), st.data())
 def test_writing_entries_is_reading_them(entries: dict[str, Entry], data: st.DataObject) -> None:
     text = "versions: {}\n"

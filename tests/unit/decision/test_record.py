@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.absent import GONE
+from tests.soak import examples
 from tests.unit.decision.records import PUBLISHED, record
 from xops.core.errors import InputError
 from xops.decision.figures import band, follows
@@ -133,7 +134,7 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
 # Figures
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.fractions(0, 100, max_denominator=1000), st.integers(0, 3))
 def test_a_rounded_figure_follows_and_its_neighbours_do_not(exact: Fraction, places: int) -> None:
     unit = Decimal(1).scaleb(-places)

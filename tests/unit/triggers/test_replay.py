@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.soak import examples
 from tests.unit.triggers.samples import IAC_PRS, facts, phases, policy, readings, states, trigger
 from tests.unit.triggers.test_machine import SERIES, rules
 from xops.core.errors import InputError
@@ -33,7 +34,7 @@ def of(*rows: Trigger) -> Rules:
     return Rules.of([(row.enter, row.leave, row.dwell_weeks) for row in rows])  # type: ignore[misc]
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.lists(st.tuples(rules(), SERIES), min_size=1, max_size=4))
 def test_many_series_at_once_are_as_each_alone(
     cases: list[tuple[Trigger, list[int | None]]],
