@@ -6,10 +6,18 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 PYTEST := $(BIN)/pytest -q
 
+# Tests wait more than they compute: one worker more than a small machine has processors. Those
+# that share a server, and those of a file, stay on one worker; the folders are started in this
+# order, the longest first.
+WORKERS ?= 3
+SPREAD := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+SLOW := tests/rig tests/e2e tests/integration tests/contract
+ROUNDS ?= 20
+
 # Images often set it; then each of the dozen processes of a run compiles all of Prefect anew: 3 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run down test lint bench docs lock clean
+.PHONY: help install run down check format lint types unit contract test soak bench docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,16 +38,35 @@ run: install ## start the embedded stack and provision Stream 1; ONCE=1 ends aft
 down: install ## stop what `make run` has started
 	@$(BIN)/xops down
 
-test: install ## every test this machine can run; says what it left out and why
-	$(PYTEST) tests/unit
-	$(PYTEST) tests/contract tests/integration tests/rig tests/e2e
+check: lint types unit contract ## before every commit, in two minutes: lint, types, unit, contract
 
-lint: install ## ruff, mypy --strict, import contracts, terraform fmt and validate
+format: install ## write Python and Terraform as `make lint` wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python scripts/lint_terraform.py --write
+
+lint: install ## ruff, import contracts, shellcheck, terraform fmt and validate
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/shellcheck .ci/run scripts/find-python tests/rig/k3s/build.sh
+	$(BIN)/shellcheck --shell=sh --exclude=SC1091 xops/k3s/scripts/*.sh
 	$(BIN)/python scripts/lint_terraform.py
+
+types: install ## mypy --strict over the library, the flows, tests and tools
+	$(BIN)/mypy
+
+unit: install ## the pure rules, in seconds
+	$(PYTEST) tests/unit
+
+contract: install ## what is agreed with others: prefect.yaml, command lines, schemas, documents
+	$(PYTEST) $(SPREAD) tests/contract
+
+test: unit ## every test this machine can run; says what it left out and why
+	$(PYTEST) $(SPREAD) $(SLOW)
+
+soak: install ## the long form of what depends on chance or the moment, ROUNDS times over; hours
+	XOPS_SOAK=$(ROUNDS) $(PYTEST) $(SPREAD) -m "soak or hypothesis" $(SLOW) tests/unit
 
 bench: install ## ratios against named baselines, measured in one run
 	$(BIN)/python -m bench

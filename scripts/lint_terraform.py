@@ -1,4 +1,7 @@
-"""`terraform fmt -check` over everything, and `terraform validate` for every stack."""
+"""`terraform fmt -check` over everything, and `terraform validate` for every stack.
+
+`--write` formats instead, and looks no further.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from xops.ecs.terraform import Terraform
 def main() -> int:
     """0 when all is well; Terraform's own words otherwise."""
     binary = terraform_discovery.find_binary(os.environ)
+    if "--write" in sys.argv[1:]:
+        return 0 if _formatted(binary, SOURCE, write=True) else 1
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         source = copy_source(work)
@@ -32,9 +37,10 @@ def main() -> int:
     return 0
 
 
-def _formatted(binary: terraform_discovery.Binary, folder: Path) -> bool:
+def _formatted(binary: terraform_discovery.Binary, folder: Path, *, write: bool = False) -> bool:
+    options = [] if write else ["-check", "-diff"]
     command = process.Command(
-        [*binary.argv, "fmt", "-check", "-recursive", "-diff"],
+        [*binary.argv, "fmt", "-recursive", *options],
         cwd=folder,
         env=terraform_discovery.base_environment({}),
         deadline=60,

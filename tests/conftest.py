@@ -1,12 +1,16 @@
-"""What tests of every kind share, and how they are bounded and spread over workers."""
+"""What tests of every kind share, and how they are limited and spread over workers."""
 
+import os
 import re
 import signal
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.soak import ROUNDS
 from tests.waiting import Eventually, look_until_found
 
 TESTS = Path(__file__).parent
@@ -17,11 +21,18 @@ LIMITS = {"unit": 10, "contract": 60, "integration": 120, "e2e": 120}
 A test that needs more says so with a mark of its own; the rig goes by the general limit.
 """
 
+SERVERS = {"endpoint": "embedded-aws", "embedded": "stack", "postgres": "postgresql"}
+"""The group of all tests that share a server, by the fixture that starts it once a session."""
+
 _ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 
 # A busy machine is no fault of the rule under test.
 settings.register_profile(
-    "xops", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "xops",
+    max_examples=100 * ROUNDS,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
 )
 settings.load_profile("xops")
 
@@ -36,18 +47,39 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Limit each test by its layer, and refuse ids that differ from process to process."""
+    """Give each test its layer's limit and its group; refuse ids that differ between processes."""
     if told := [item.nodeid for item in items if _ADDRESS.search(item.nodeid)]:
         raise pytest.UsageError(f"an object's address is in the id: give it one of its own: {told}")
     for item in items:
-        limit = LIMITS.get(layer_of(item))
-        if limit and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(limit, func_only=True))
+        layer, *inside = item.path.relative_to(TESTS).with_suffix("").parts
+        if layer in LIMITS and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LIMITS[layer] * ROUNDS, func_only=True))
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(_group(item, layer, inside)))
 
 
-def layer_of(item: pytest.Item) -> str:
-    """The folder directly below `tests` that it is in."""
-    return item.path.relative_to(TESTS).parts[0]
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat what is marked `soak`."""
+    if ROUNDS > 1 and next(metafunc.definition.iter_markers("soak"), None):
+        metafunc.fixturenames.append("soak_round")
+        metafunc.parametrize("soak_round", range(ROUNDS))
+
+
+def _group(item: pytest.Item, layer: str, inside: list[str]) -> str:
+    """What runs one after the other on one worker: the tests of a server, of the rig, of a file."""
+    names = set(getattr(item, "fixturenames", ()))
+    shared = next((group for fixture, group in SERVERS.items() if fixture in names), None)
+    return shared or ("rig" if layer == "rig" else ".".join([layer, *inside]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """With XOPS_REQUIRE_ALL what would be skipped has failed: something is missing here."""
+    report = yield
+    if report.skipped and os.environ.get("XOPS_REQUIRE_ALL") and not hasattr(report, "wasxfail"):
+        *_, reason = report.longrepr
+        report.outcome, report.longrepr = "failed", f"XOPS_REQUIRE_ALL is set. {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from tests.e2e.kill_at import BOUNDARIES
 from tests.e2e.stack import ROOT, XOPS, Embedded, free_port
+from tests.mounts import small_file_system
 from xops.core.errors import ExitCode
 
 CREW_IMAGE = "XOPS_ENVIRONMENT__SERVICES__CREW__IMAGE"
@@ -220,6 +221,7 @@ def test_ctrl_c_during_an_apply_releases_the_lock_and_the_next_run_converges(
     assert aws.retention() == 7
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_killed_at_a_boundary_the_next_run_ends_in_the_same_state(
     stack: Embedded, aws: Aws, boundary: str, eventually: Callable[..., object]
@@ -305,18 +307,13 @@ def test_without_terraform_on_path_the_one_in_the_wheel_plans(
     assert planned["plan"]["changes"] == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 def test_a_full_disk_is_said_and_nothing_is_lost(stack: Embedded, aws: Aws, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    mount = ["/bin/mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(small)]
-    subprocess.run(mount, check=True, timeout=30)
-    try:
+    with small_file_system(small, "200k"):
         done = stack.xops(
             "ecs", "plan", "-e", "local", XOPS_HOME=str(small), XOPS_AWS_ENDPOINT=stack.aws
         )
-    finally:
-        subprocess.run(["/bin/umount", "-l", str(small)], check=True, timeout=30)
     assert done.returncode == 1, done.stderr
     assert "no space left on device" in done.stderr.lower()
     assert "Traceback" not in done.stderr

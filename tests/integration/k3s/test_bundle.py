@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.k3s_bundle import is_seen, small_bundle
@@ -25,6 +25,7 @@ from tests.k3s_release import (
     release,
     zstandard,
 )
+from tests.soak import examples
 from xops.core.errors import InputError, PermanentError
 from xops.k3s.release.bundle import Bundle, build, verify
 from xops.k3s.release.bundle_layout import DamagedBundleError, Manifest, digest_of, manifest_of
@@ -309,7 +310,7 @@ def arm64(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "b.tar"
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(data=st.data())
 def test_no_mutilation_goes_unseen(arm64: Path, data: st.DataObject) -> None:
     whole = arm64.read_bytes()

@@ -11,12 +11,13 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.github_baseline import RestBaseline
 from tests.github_data import File, Person, Repository
 from tests.github_server import TOKEN, GitHubServer
+from tests.soak import examples
 from xops.core.errors import InputError
 from xops.github.client import Client
 from xops.github.errors import AccessError, LimitError
@@ -139,7 +140,7 @@ def test_weeks_of_every_length_follow_each_other(
 
 
 @given(st.lists(st.integers(0, 5 * 7 * 24 * 3600 - 1), max_size=20))
-@settings(max_examples=15)
+@examples(15)
 def test_the_weeks_add_up_to_everything(seconds: list[int]) -> None:
     begin, _ = week_bounds(AS_OF - timedelta(days=35), SYDNEY)
     with GitHubServer() as github:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.soak import examples
 from tests.unit.triggers.samples import MONDAY, NOW, WEEK, readings, states, trigger
 from xops.triggers.history.ledger import Entry
 from xops.triggers.history.timeline import New, Timeline, due
@@ -117,7 +118,7 @@ def test_a_persons_word_counts_from_then_on_and_outlives_a_new_revision() -> Non
     assert book.timeline.state.decided.decision is Decision.ACCEPTED
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.lists(st.none() | st.integers(0, 9), min_size=1, max_size=20), st.data())
 def test_however_evaluations_are_spread_the_end_is_the_same(
     values: list[int | None], data: st.DataObject
@@ -130,7 +131,7 @@ def test_however_evaluations_are_spread_the_end_is_the_same(
     assert len(book.entries) == len(values)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=20))
 def test_once_all_is_known_the_states_are_as_if_it_always_had_been(
     weeks: list[tuple[int, bool]],

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.absent import GONE
+from tests.soak import examples
 from tests.unit.decision.records import PUBLISHED, changed
 from xops.core.errors import InputError
 from xops.decision.figures import band, follows
@@ -135,7 +136,7 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
 # Figures
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.fractions(0, 100, max_denominator=1000), st.integers(0, 3))
 def test_a_rounded_figure_follows_and_its_neighbours_do_not(exact: Fraction, places: int) -> None:
     unit = Decimal(1).scaleb(-places)

@@ -5,9 +5,10 @@ from math import sqrt
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.soak import examples
 from tests.unit.decision.records import PUBLISHED, RECORD, record
 from xops.decision import outputs
 from xops.decision.sensitivity import SEED, Sensitivity, draw_weightings, sensitivity
@@ -112,7 +113,7 @@ def test_a_dominant_option_is_never_flipped() -> None:
     )
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 1000))
 def test_with_two_criteria_the_share_is_a_length(first: int, second: int, seed: int) -> None:
     # One option scores only in the first criterion, one in the second: it is a cut of a line.

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.soak import examples
 from tests.unit.decision.records import RECORD
 from xops.decision.figures import Vector, band, dot, equal_weights
 from xops.decision.weights import (
@@ -22,7 +23,7 @@ from xops.decision.weights import (
 )
 
 SIZES = st.integers(2, 4)
-few = settings(max_examples=12, deadline=None)
+few = examples(12)
 
 
 def vectors(size: int, low: int = 0, high: int = 20) -> st.SearchStrategy[Vector]:

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.soak import examples
 from xops.core.errors import InputError
 from xops.github.people import (
     Activity,
@@ -155,7 +156,7 @@ IDENTITIES = st.builds(
 
 
 @given(st.lists(IDENTITIES, max_size=12), st.randoms())
-@settings(max_examples=60)
+@examples(60)
 def test_the_order_in_which_people_appear_changes_nothing(found: list[Identity], rnd) -> None:  # type: ignore[no-untyped-def]
     shuffled = list(found)
     rnd.shuffle(shuffled)

@@ -7,9 +7,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.soak import examples
 from tests.unit.triggers.samples import MONDAY, WEEK, document, facts, mandate, week
 from xops.core.errors import InputError
 from xops.triggers.facts import SCHEMA, Facts, last_week, schema, week_bounds, week_of
@@ -133,7 +134,7 @@ def test_weeks_have_the_hours_of_the_clock_on_the_wall(monday: date, hours: int)
     assert end - start == timedelta(hours=hours)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.datetimes(datetime(2015, 1, 1), datetime(2035, 1, 1)))  # noqa: DTZ001 - made aware below
 def test_every_instant_lies_in_one_week(instant: datetime) -> None:
     instant = instant.replace(tzinfo=UTC)

@@ -3,9 +3,10 @@
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.soak import examples
 from tests.unit.triggers.samples import (
     MONDAY,
     SECOND_CLOUD,
@@ -48,7 +49,7 @@ def rules(draw: st.DrawFn) -> MetricTrigger:
     )
 
 
-few = settings(max_examples=30)
+few = examples(30)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tests.soak import examples
 from xops.core.money import Money
 from xops.core.plan.model import Action, Change, CostEffect, Plan
 
@@ -46,7 +47,7 @@ CREATE = Change(action=Action.CREATE, target="b", after={"cpu": 2})
 PLAN = Plan(subject="ecs/prod", target="aws", changes=(UPDATE, CREATE), cost=COST)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(PLANS)
 def test_a_plan_comes_back_from_json_equal_and_with_its_digest(plan: Plan) -> None:
     again = Plan.model_validate_json(plan.model_dump_json())
@@ -55,7 +56,7 @@ def test_a_plan_comes_back_from_json_equal_and_with_its_digest(plan: Plan) -> No
     assert again.digest == plan.digest
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(CHANGES, max_size=5), st.randoms(use_true_random=False))
 def test_the_order_in_which_changes_are_found_does_not_matter(
     changes: list[Change], random: Random
@@ -68,7 +69,7 @@ def test_the_order_in_which_changes_are_found_does_not_matter(
     assert one.digest == other.digest
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(PLANS, PLANS)
 def test_plans_of_different_content_have_different_digests(one: Plan, other: Plan) -> None:
     same = one.model_dump_json() == other.model_dump_json()

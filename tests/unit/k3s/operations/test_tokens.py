@@ -4,9 +4,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.soak import examples
 from xops.core.errors import PermanentError
 from xops.k3s.operations import tokens
 from xops.k3s.operations.tokens import AGENT, SERVER, Tokens
@@ -53,7 +54,7 @@ def test_the_secret_part(token: str, secret: str) -> None:
     assert tokens.secret_of(token) == secret
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=40))
 def test_any_secret_survives_the_long_form(secret: str) -> None:
     assert tokens.secret_of(Tokens(secret, "").of_server(ID)) == secret

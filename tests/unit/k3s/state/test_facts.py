@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import k3s_hosts
+from tests.soak import examples
 from xops.core.errors import PermanentError
 from xops.k3s import paths
 from xops.k3s.node.managed_file import SecretFiles
@@ -221,7 +222,7 @@ def test_a_missing_section_is_an_error_and_not_an_empty_one() -> None:
         facts.parse("server-1", said().replace("@@images", "@@pictures"))
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.text(max_size=200))
 def test_no_text_is_taken_for_facts(text: str) -> None:
     with pytest.raises(PermanentError):

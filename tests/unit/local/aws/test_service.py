@@ -4,9 +4,10 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.soak import examples
 from xops.local.aws.ecs.service import (
     CapacityShare,
     Rollout,
@@ -233,7 +234,7 @@ def test_base_and_weight_of_capacity_providers() -> None:
     assert choose_provider((), chosen) is None
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     desired=st.integers(1, 9),
     minimum=st.integers(0, 100),
@@ -257,7 +258,7 @@ def test_a_rolling_deployment_stays_within_its_percentages(
             assert w.settled() >= w.service.minimum_healthy
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(counts=st.lists(st.integers(0, 9), min_size=1, max_size=5), maximum=st.integers(100, 250))
 def test_scaling_ends_at_the_desired_count(counts: list[int], maximum: int) -> None:
     w = world(2, maximum_percent=maximum)
@@ -270,7 +271,7 @@ def test_scaling_ends_at_the_desired_count(counts: list[int], maximum: int) -> N
     assert w.service.running() == counts[-1]
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(desired=st.integers(1, 6), minimum=st.integers(0, 100), maximum=st.integers(200, 250))
 def test_with_room_to_move_a_deployment_completes(desired: int, minimum: int, maximum: int) -> None:
     w = world(desired, minimum_healthy_percent=minimum, maximum_percent=maximum)

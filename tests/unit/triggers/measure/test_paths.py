@@ -1,10 +1,11 @@
 """Which paths are infrastructure code."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
+from tests.soak import examples
 from xops.core.errors import InputError
 from xops.triggers.measure.paths import EXCLUDED, PATTERNS, Classifier, Excluded, Kind
 
@@ -99,14 +100,14 @@ def test_lock_files_and_documents_are_excluded(path: str, excluded: Excluded) ->
 
 
 @given(PATHS)
-@settings(max_examples=150)
+@examples(150)
 def test_the_first_pattern_of_git_that_matches_decides(path: str) -> None:
     expected = next((name for name, spec in ALL if spec.match_file(path)), None)
     assert DEFAULT.kind(path) == expected
 
 
 @given(OWN_PATTERNS, OWN_PATHS)
-@settings(max_examples=150)
+@examples(150)
 def test_own_patterns_mean_what_they_mean_to_git(pattern: str, path: str) -> None:
     own = Classifier({**{kind: [] for kind in PATTERNS}, "own": [pattern]})
     if own.kind(path) not in set(EXCLUDED):
