@@ -129,7 +129,7 @@ def phases_by_counting(rule: MetricTrigger, values: list[int | None]) -> list[Ph
     return found
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(rules(), SERIES)
 def test_the_machine_is_the_rule(rule: MetricTrigger, values: list[int | None]) -> None:
     assert [state.phase for state in states(values, rule)] == phases_by_counting(rule, values)
