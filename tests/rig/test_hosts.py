@@ -17,6 +17,8 @@ from tests.rig.engine import LABEL, ROOT, Engine, RigError, as_root, interruptib
 from tests.rig.hosts import Host, Rig
 from tests.rig.image import ASKER, ASKER_PASSWORD
 
+pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(120)]
+
 GiveAccess = Callable[[Rig], Access]
 
 # A probe like the product's: small writes, each waited for until it is on the disk.
@@ -257,8 +259,6 @@ def test_what_an_ended_session_left_is_removed(
 
 _HANGS = """\
 import pytest
-
-pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(90)]
 
 @pytest.mark.timeout({limit})
 def test_hangs(make_rig):
