@@ -23,6 +23,8 @@ from tests.rig.k3s_program import NEXT, version_of
 from xops.core.errors import ExitCode
 from xops.core.files.settings import ROOT
 
+pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(300)]
+
 SERVERS = {"server-1", "server-2", "server-3"}
 SNAPSHOT_KEYS = {"access_key": "canary-access", "secret_key": "canary-'\"$#: secret"}
 FIRST: dict[str, str] = {}
@@ -193,8 +195,6 @@ import asyncio
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.ssh.connector import SshConnector
-
-pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(240)]
 async def main():
     cluster = Cluster.load({str(cluster.file)!r}).completed()
     transport = await SshConnector(cluster.ssh).connect(cluster.host({host.name!r}))

@@ -17,7 +17,7 @@ from xops.local.stack import Stack
 from xops.prefect_server import runs
 from xops.prefect_server import setup as prefect_setup
 
-pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(400)]
 
 DEADLINE = 400.0
 

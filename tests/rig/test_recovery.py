@@ -71,7 +71,7 @@ def test_killed_at_every_boundary_it_ends_like_one_run(cluster: TestCluster) -> 
 
 def approval(cluster: TestCluster) -> tuple[str, str]:
     """What approves the plan as it is now: a host that lost its disk is a node to delete."""
-    digest = cluster.json("plan", accepted=(2,))["plan"]["digest"]
+    digest = cluster.json("plan", accepted=(ExitCode.FINDINGS,))["plan"]["digest"]
     return "--approve", digest
 
 
