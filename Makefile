@@ -10,7 +10,7 @@ PYTEST := $(BIN)/pytest -q
 # that share a server, and those of a file, stay on one worker; the folders are started in this
 # order, the longest first.
 WORKERS ?= 3
-SPREAD := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+SPREAD = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 SLOW := tests/rig tests/e2e tests/integration tests/contract
 ROUNDS ?= 20
 
@@ -59,6 +59,7 @@ types: install ## mypy --strict over the library, the flows, tests and tools
 unit: install ## the pure rules, in seconds
 	$(PYTEST) tests/unit
 
+contract: WORKERS = 2
 contract: install ## what is agreed with others: prefect.yaml, command lines, schemas, documents
 	$(PYTEST) $(SPREAD) tests/contract
 
