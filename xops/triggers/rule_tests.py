@@ -14,16 +14,23 @@ keeps the state before it, and `unknown(active)` says that this is so as well.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 
 from xops.core.errors import Finding, InputError
 from xops.core.files import settings
-from xops.core.files.validation import Model
+from xops.core.files.validation import Model, absent
 from xops.triggers.facts import WEEK
 from xops.triggers.machine import Phase, Reading, State, fold, mandate_reading
 from xops.triggers.policy import MandateTrigger, Policy, Trigger
@@ -102,30 +109,45 @@ class Declared(Model):
     expires: date
 
 
-class Case(Model):
-    """One series and the states it must lead to, week by week."""
+_ONE_OF_TWO = "give values or mandates, one of the two"
+
+
+class _Case(Model):
+    """One series and the states it must lead to, week by week or day by day."""
 
     name: Annotated[str, Field(min_length=1)]
     trigger: str
-    values: Annotated[
-        tuple[Annotated[int, Field(ge=0)] | None, ...] | None,
-        BeforeValidator(_values),
-        Field(description="Of a metric: a list, or text like 5x4 6 _."),
-    ] = None
-    mandates: Annotated[
-        tuple[Declared, ...] | None, Field(description="Of a mandate trigger, instead of values.")
-    ] = None
-    days: Annotated[
-        tuple[date, ...], Field(description="With mandates: the days looked at, in order.")
-    ] = ()
-    states: Annotated[States, Field(description="One a week, or one a day.")]
 
-    @field_validator("mandates")
+
+class MetricCase(_Case):
+    """A case of a metric."""
+
+    values: Annotated[
+        tuple[Annotated[int, Field(ge=0)] | None, ...],
+        BeforeValidator(_values),
+        Field(description="A list, or text like 5x4 6 _."),
+    ]
+    mandates: Annotated[None, absent(_ONE_OF_TWO)] = None
+    states: Annotated[States, Field(description="One a week.")]
+
+    @field_validator("states")
     @classmethod
-    def _one_of_two(cls, value: object, info: ValidationInfo) -> object:
-        if "values" in info.data and (value is None) == (info.data["values"] is None):
-            raise ValueError("give values or mandates, one of the two")
-        return value
+    def _as_many(cls, value: States, info: ValidationInfo) -> States:
+        return _one_for_each(value, info.data.get("values"))
+
+    def readings(self) -> list[Reading]:
+        """The series as the machine reads it."""
+        weeks = enumerate(self.values)
+        return [Reading(period=_FIRST + WEEK * index, value=value) for index, value in weeks]
+
+
+class MandateCase(_Case):
+    """A case of a mandate."""
+
+    values: Annotated[None, absent(_ONE_OF_TWO)] = None
+    mandates: tuple[Declared, ...]
+    days: Annotated[tuple[date, ...], Field(description="The days looked at, in order.")] = ()
+    states: Annotated[States, Field(description="One a day.")]
 
     @field_validator("days")
     @classmethod
@@ -137,20 +159,33 @@ class Case(Model):
     @field_validator("states")
     @classmethod
     def _as_many(cls, value: States, info: ValidationInfo) -> States:
-        given = info.data.get("values") or info.data.get("days") or ()
-        if {"values", "days"} <= info.data.keys() and len(value) != len(given):
-            raise ValueError(f"{len(value)} states for {len(given)} values")
-        return value
+        return _one_for_each(value, info.data.get("days"))
 
     def readings(self) -> list[Reading]:
-        """The series as the machine reads it."""
-        if self.values is not None:
-            return [
-                Reading(period=_FIRST + WEEK * index, value=value)
-                for index, value in enumerate(self.values)
-            ]
-        spans = [(row.effective_from, row.expires) for row in self.mandates or ()]
+        """The days as the machine reads them."""
+        spans = [(row.effective_from, row.expires) for row in self.mandates]
         return [mandate_reading(day, spans) for day in self.days]
+
+
+def _one_for_each(states: States, periods: Sized | None) -> States:
+    if periods is not None and len(states) != len(periods):
+        raise ValueError(f"{len(states)} states for {len(periods)} values")
+    return states
+
+
+def _kind_of_case(value: Any) -> str | None:
+    given = value if isinstance(value, dict) else vars(value) if isinstance(value, _Case) else {}
+    if given.get("values") is not None:
+        return "of a metric"
+    return None if given.get("mandates") is None else "of a mandate"
+
+
+Case = Annotated[
+    Annotated[MetricCase, Tag("of a metric")] | Annotated[MandateCase, Tag("of a mandate")],
+    Discriminator(
+        _kind_of_case, custom_error_type="kind_of_case", custom_error_message=_ONE_OF_TWO
+    ),
+]
 
 
 class RuleTests(Model):
@@ -221,7 +256,7 @@ def _unfit(policy: Policy, case: Case) -> Iterator[str]:
     trigger = policy.triggers.get(case.trigger)
     if trigger is None:
         yield f"{case.name}: no trigger {case.trigger!r}; there are: {', '.join(policy.triggers)}"
-    elif isinstance(trigger, MandateTrigger) != (case.values is None):
+    elif isinstance(trigger, MandateTrigger) != isinstance(case, MandateCase):
         wanted = "mandates" if isinstance(trigger, MandateTrigger) else "values"
         yield f"{case.name}: {case.trigger} needs {wanted}"
 

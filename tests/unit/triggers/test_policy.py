@@ -1,12 +1,22 @@
 """The policy's file: what it says by default, and everything that is wrong with it at once."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
-from tests.unit.triggers.samples import IAC_PRS, POLICY, SECOND_CLOUD, TEAM_SIZE, policy, trigger
+from tests.unit.triggers.samples import (
+    COMMON,
+    IAC_PRS,
+    POLICY,
+    SECOND_CLOUD,
+    TEAM_SIZE,
+    policy,
+    trigger,
+)
 from xops.core.errors import InputError
 from xops.core.files.settings import ROOT
 from xops.triggers.policy import FILE, Classification, Measure, Metric, Policy, schema
@@ -47,6 +57,49 @@ def test_the_projects_defaults() -> None:
 def test_the_published_schema_is_the_models() -> None:
     file = FILE.with_name("triggers.schema.json")
     assert file.read_text() == schema(), "python -m xops.triggers.policy > the file"
+
+
+TOKEN = {"variable": "XOPS_GITHUB_TOKEN"}
+
+
+@pytest.mark.parametrize(
+    ("values", "fits"),
+    [
+        ({}, True),
+        ({"triggers": {"a": {**IAC_PRS, "mandate": None, "measure": None}}}, True),  # kept rules
+        ({"triggers": {"a": {**IAC_PRS, "mandate": "edge"}}}, False),
+        ({"triggers": {"a": {**IAC_PRS, "measure": "roster"}}}, False),
+        ({"triggers": {"a": {**SECOND_CLOUD, "enter": {"above": 1}}}}, False),
+        ({"triggers": {"a": COMMON}}, False),
+        ({"github": {"repositories": ["a/b"], "credential": TOKEN}}, True),
+        ({"github": {"repositories": ["a/b"], "credential": {**TOKEN, "kind": "app"}}}, False),
+        ({"github": {"repositories": ["a/b"], "credential": {**TOKEN, "app_id": 1}}}, False),
+        (
+            {
+                "github": {
+                    "repositories": ["a/b"],
+                    "credential": {**TOKEN, "kind": "app", "app_id": 1},
+                }
+            },
+            True,
+        ),
+    ],
+)
+def test_the_schema_and_the_model_say_which_keys_go_together(
+    tmp_path: Path, values: dict[str, Any], fits: bool
+) -> None:
+    validator = jsonschema.Draft202012Validator(json.loads(schema()))
+    assert validator.is_valid({**POLICY, **values}) is fits
+    if fits:
+        assert policy(**values)
+    else:
+        assert problems(tmp_path, **values)
+
+
+def test_rules_keep_the_digest_that_earlier_releases_gave_them() -> None:
+    # Of the same policy by release 0.1.0: histories name the rules they follow from by it.
+    assert policy().digest == "f2a5eac1c3b14d7c5fab776e79f0ad1c923bbb35abc7fba1eca6505f8babf5f0"
+    assert Policy.model_validate(policy().rules()).rules() == policy().rules()
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:

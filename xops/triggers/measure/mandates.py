@@ -12,13 +12,13 @@ import re
 import sys
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Discriminator, Field, RootModel, Tag, ValidationInfo, field_validator
 
 from xops.core.errors import Finding, InputError, PermanentError
 from xops.core.files import settings
-from xops.core.files.validation import Model
+from xops.core.files.validation import Model, absent
 from xops.triggers.facts import Mandate
 from xops.triggers.measure.git_log import LastCommit, RepositoryLog
 from xops.triggers.policy import Mandates
@@ -28,16 +28,13 @@ SCHEMA = settings.ROOT / "deployments" / "mandates" / "schema.json"
 Line = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^\S")]
 
 
-class Record(Model):
+_ONE_OF_TWO = "name a cloud or a site, one of the two"
+
+
+class _Record(Model):
     """One mandate as a person declares it."""
 
     api_version: Annotated[Literal["xops/v1"], Field(alias="apiVersion")]
-    cloud: Annotated[
-        Literal["azure", "gcp"] | None, Field(description="The second cloud that is demanded.")
-    ] = None
-    site: Annotated[
-        Line | None, Field(description="The site on premises or at the edge; or `cloud`.")
-    ] = None
     who: Annotated[Line, Field(description="Who demands it: the regulator, the customer.")]
     what: Annotated[Line, Field(description="What is demanded, in a sentence.")]
     jurisdiction: Annotated[Line, Field(description="Whose law or contract it is: AU, EU, ...")]
@@ -47,13 +44,6 @@ class Record(Model):
     effective_from: Annotated[date, Field(description="The first day on which it binds.")]
     expires: Annotated[date, Field(description="The first day on which it no longer binds.")]
 
-    @field_validator("site")
-    @classmethod
-    def _cloud_or_site(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if "cloud" in info.data and (value is None) == (info.data["cloud"] is None):
-            raise ValueError("name a cloud or a site, one of the two")
-        return value
-
     @field_validator("expires")
     @classmethod
     def _lasts(cls, value: date, info: ValidationInfo) -> date:
@@ -62,17 +52,68 @@ class Record(Model):
             raise ValueError(f"must be after effective_from, {start}")
         return value
 
+
+class CloudRecord(_Record):
+    """A mandate for a second cloud."""
+
+    kind: ClassVar[Literal["second_cloud"]] = "second_cloud"
+    cloud: Annotated[
+        Literal["azure", "gcp"], Field(description="The second cloud that is demanded.")
+    ]
+    site: Annotated[None, absent(_ONE_OF_TWO)] = None
+
+    @property
+    def subject(self) -> str:
+        """The cloud."""
+        return self.cloud
+
+
+class SiteRecord(_Record):
+    """A mandate for a site on premises or at the edge."""
+
+    kind: ClassVar[Literal["edge"]] = "edge"
+    site: Annotated[Line, Field(description="The site on premises or at the edge.")]
+    cloud: None = None
+
+    @property
+    def subject(self) -> str:
+        """The site."""
+        return self.site
+
+
+def _kind_of_record(value: Any) -> str | None:
+    given = value if isinstance(value, dict) else vars(value) if isinstance(value, _Record) else {}
+    if given.get("cloud") is not None:
+        return "of a cloud"
+    return None if given.get("site") is None else "of a site"
+
+
+class Record(
+    RootModel[
+        Annotated[
+            Annotated[CloudRecord, Tag("of a cloud")] | Annotated[SiteRecord, Tag("of a site")],
+            Discriminator(
+                _kind_of_record,
+                custom_error_type="kind_of_record",
+                custom_error_message=_ONE_OF_TWO,
+            ),
+        ]
+    ]
+):
+    """One mandate as a person declares it, a file of its own."""
+
     def mandate(self, file: str, commit: str, reason: str) -> Mandate:
         """The record as a fact; with a `reason` it does not count."""
+        found = self.root
         return Mandate(
-            kind="second_cloud" if self.cloud else "edge",
-            subject=self.cloud or self.site or "",
-            who=self.who,
-            what=self.what,
-            jurisdiction=self.jurisdiction,
-            evidence=self.evidence,
-            effective_from=self.effective_from,
-            expires=self.expires,
+            kind=found.kind,
+            subject=found.subject,
+            who=found.who,
+            what=found.what,
+            jurisdiction=found.jurisdiction,
+            evidence=found.evidence,
+            effective_from=found.effective_from,
+            expires=found.expires,
             valid=not reason,
             reason=reason,
             file=file,
