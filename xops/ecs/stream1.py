@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from xops.core.plan.model import Change, Plan
 from xops.ecs import changes as terraform_changes
 from xops.ecs import terraform_discovery
 from xops.ecs.environment import Environment
+from xops.ecs.run_folder import RunFolder
 from xops.ecs.services import HealthCheck, Services, ServiceState, check_health
 from xops.ecs.state_bucket import StateBucket
 from xops.ecs.terraform import SavedPlan, Terraform
@@ -33,7 +33,6 @@ from xops.ecs.terraform_events import ProgressHandler
 
 SOURCE = settings.ROOT / "terraform"
 
-_KEPT_RUNS = 20
 _OVERRIDE = "backend_override.tf"
 
 
@@ -74,6 +73,7 @@ class Stream1:
     terraform: Terraform
     account: str
     caller: str
+    folder: RunFolder
 
     @classmethod
     def open(cls, environment: Environment, environ: Mapping[str, str] | None = None) -> Stream1:
@@ -86,7 +86,8 @@ class Stream1:
         environ = os.environ if environ is None else environ
         aws = Aws(environment.target, environment.region, dict(environ))
         account, caller = aws.identity()
-        work = _working_folder(environment)
+        folder = RunFolder.create(settings.home() / "runs" / environment.name)
+        work = folder.path
         source = copy_source(work)
         terraform = Terraform(
             binary=terraform_discovery.find_binary(environ),
@@ -98,7 +99,7 @@ class Stream1:
             lock_timeout=int(environ.get("XOPS_LOCK_TIMEOUT", "60")),
             unlock=f"xops ecs unlock --environment {environment.name}",
         )
-        stream = cls(environment, aws, terraform, account, caller)
+        stream = cls(environment, aws, terraform, account, caller, folder)
         return replace(stream, terraform=replace(terraform, data=stream._data_folder()))
 
     @property
@@ -242,14 +243,3 @@ def copy_source(work: Path) -> Path:
     """A copy of terraform/ for one run, so that nobody changes it half-way; the copy's folder."""
     ignored = shutil.ignore_patterns(".terraform", "*.tfstate*", "tests")
     return Path(shutil.copytree(SOURCE, work / "terraform", ignore=ignored))
-
-
-def _working_folder(environment: Environment) -> Path:
-    """A new folder of mode 0700 for this run; the oldest beyond `_KEPT_RUNS` are removed."""
-    parent = settings.home() / "runs" / environment.name
-    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for old in sorted(parent.iterdir())[: -_KEPT_RUNS + 1]:
-        shutil.rmtree(old)
-    folder = parent / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}"
-    folder.mkdir(mode=0o700)
-    return folder
