@@ -330,7 +330,7 @@ class Environment(Model):
     @property
     def subject(self) -> str:
         """The name of this environment's stack in plans, evidence and lock names."""
-        return f"ecs/{self.name}"
+        return subject(self.name)
 
     def terraform_variables(self) -> dict[str, Any]:
         """The input of `terraform/stacks/stream1`, ready to be written as tfvars.json."""
@@ -377,6 +377,11 @@ class Environment(Model):
 def names(folder: Path = FOLDER) -> list[str]:
     """The environments that have a file, in alphabetical order."""
     return sorted(file.stem for file in folder.glob("*.yaml"))
+
+
+def subject(name: str) -> str:
+    """The name of an environment's stack in plans, evidence and events."""
+    return f"ecs/{name}"
 
 
 def slot(name: str) -> str:

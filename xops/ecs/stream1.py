@@ -1,4 +1,4 @@
-"""One environment's Stream 1 and the steps of its lifecycle.
+"""Stream 1 of one environment: the steps that `xops.core.lifecycle.steps` puts in order.
 
 Everything is read live, so running it again is how it resumes: what was done is found done.
 """
@@ -9,17 +9,18 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 from xops.aws.access import Aws
 from xops.aws.target import Target
-from xops.core.errors import StalePlanError
+from xops.core.errors import PermanentError, StalePlanError
 from xops.core.evidence import records, stores
 from xops.core.files import settings
-from xops.core.lifecycle.gate import who
+from xops.core.lifecycle import watching
+from xops.core.lifecycle.gate import Approval, who
 from xops.core.plan.model import Change, Plan
 from xops.ecs import changes as terraform_changes
 from xops.ecs import terraform_discovery
@@ -29,15 +30,25 @@ from xops.ecs.services import HealthCheck, Services, ServiceState, check_health
 from xops.ecs.state_bucket import StateBucket
 from xops.ecs.terraform import SavedPlan, Terraform
 from xops.ecs.terraform_errors import InitRequiredError
-from xops.ecs.terraform_events import ProgressHandler
+from xops.ecs.terraform_events import Progress
 
 SOURCE = settings.ROOT / "terraform"
 
 _OVERRIDE = "backend_override.tf"
 
 
+class Watcher(watching.Watcher, Protocol):
+    """Who is shown what happens while it happens."""
+
+    def progress(self, progress: Progress) -> None:
+        """Terraform has started or finished something."""
+
+    def services(self, states: Sequence[ServiceState]) -> None:
+        """The services were looked at."""
+
+
 @dataclass(frozen=True)
-class Planned:
+class EcsPlan:
     """A plan with the file Terraform will apply; `bucket` is what comes before Terraform."""
 
     plan: Plan
@@ -52,7 +63,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Verification:
+class EcsVerification:
     """What was seen from outside after the apply."""
 
     services: tuple[ServiceState, ...]
@@ -66,7 +77,18 @@ class Verification:
 
 @dataclass(frozen=True)
 class Stream1:
-    """One environment's stack on its target, with a working folder for one run."""
+    """One environment's stack on its target, with a working folder for one run.
+
+    Attributes:
+        environment: its file, as read.
+        aws: access to its target.
+        terraform: the stack in this run's folder.
+        account: the account's id.
+        caller: the caller's ARN.
+        folder: this run's own.
+        watcher: who is shown what happens.
+        destroy: whether the stack is to be removed, instead of brought to what its file says.
+    """
 
     environment: Environment
     aws: Aws
@@ -74,9 +96,18 @@ class Stream1:
     account: str
     caller: str
     folder: RunFolder
+    watcher: Watcher
+    destroy: bool = False
 
     @classmethod
-    def open(cls, environment: Environment, environ: Mapping[str, str] | None = None) -> Stream1:
+    def open(
+        cls,
+        environment: Environment,
+        watcher: Watcher,
+        environ: Mapping[str, str] | None = None,
+        *,
+        destroy: bool = False,
+    ) -> Self:
         """Read the facts that every step needs; changes nothing but a working folder.
 
         Raises:
@@ -99,7 +130,7 @@ class Stream1:
             lock_timeout=int(environ.get("XOPS_LOCK_TIMEOUT", "60")),
             unlock=f"xops ecs unlock --environment {environment.name}",
         )
-        stream = cls(environment, aws, terraform, account, caller, folder)
+        stream = cls(environment, aws, terraform, account, caller, folder, watcher, destroy)
         return replace(stream, terraform=replace(terraform, data=stream._data_folder()))
 
     @property
@@ -110,17 +141,28 @@ class Stream1:
         name = name or f"{self.environment.prefix}-state-{self.account}-{region}"
         return StateBucket(name, region, self.aws.client("s3"))
 
-    def plan(
-        self, *, destroy: bool = False, on_progress: ProgressHandler = lambda progress: None
-    ) -> Planned:
-        """Plan against the live facts. Nothing is written but the plan file."""
+    @property
+    def kind(self) -> str:
+        """What a record of it is called."""
+        return "destroy" if self.destroy else "apply"
+
+    def plan(self) -> EcsPlan:
+        """Plan against the live facts. Nothing is written but the plan file.
+
+        Raises:
+            PermanentError: a protected environment is not destroyed.
+        """
+        if self.destroy:
+            _refuse_protected(self.environment)
         exists = self.bucket.exists()
-        bucket = [] if destroy and not exists else self.bucket.changes()
+        bucket = [] if self.destroy and not exists else self.bucket.changes()
         terraform, backend = self._on_backend(exists)
         variables = self._variables()
 
         def planned() -> SavedPlan:
-            return terraform.plan(variables, destroy=destroy, on_progress=on_progress)
+            return terraform.plan(
+                variables, destroy=self.destroy, on_progress=self.watcher.progress
+            )
 
         try:
             saved = planned()
@@ -131,7 +173,14 @@ class Stream1:
         plan = terraform_changes.from_terraform(
             document, self.environment.subject, str(self.environment.target), bucket
         )
-        return Planned(plan, saved, tuple(bucket))
+        return EcsPlan(plan, saved, tuple(bucket))
+
+    def policy(self, plan: Plan) -> Approval | None:
+        """Approved by the environment's file, where it does not name these changes."""
+        if self.environment.approval.needed(plan):
+            return None
+        by = f"policy of deployments/environments/{self.environment.name}.yaml"
+        return Approval(by, "approval.required_for does not name these changes", plan.digest)
 
     def unlock(self, lock_id: str) -> None:
         """Clear a lock that a person has named."""
@@ -151,9 +200,7 @@ class Stream1:
         use_local_backend(self.terraform.stack)
         return replace(self.terraform, data=self.terraform.work / "data"), {}
 
-    def apply(
-        self, planned: Planned, on_progress: ProgressHandler = lambda progress: None
-    ) -> dict[str, Any]:
+    def apply(self, planned: EcsPlan) -> dict[str, Any]:
         """Apply exactly the plan that was approved and return the stack's outputs.
 
         Where the state's bucket had to be made first, Terraform's part is planned again on it
@@ -165,7 +212,7 @@ class Stream1:
         saved = planned.saved
         if planned.bucket:
             self.bucket.apply(list(planned.bucket))
-            again = self.plan(destroy=saved.destroy)
+            again = self.plan()
             if again.plan.digest != planned.terraform_only.digest:
                 raise StalePlanError(
                     f"applying plan {planned.plan.label}",
@@ -174,7 +221,7 @@ class Stream1:
                     retry_after=0,
                 )
             saved = again.saved
-        self.terraform.apply(saved, on_progress)
+        self.terraform.apply(saved, self.watcher.progress)
         saved.path.unlink()
         return self.terraform.output()
 
@@ -182,16 +229,18 @@ class Stream1:
         """The stack's outputs as they are now."""
         return self.terraform.output()
 
-    def verify(
-        self,
-        outputs: Mapping[str, Any],
-        on_progress: Callable[[Sequence[ServiceState]], None] = lambda states: None,
-    ) -> Verification:
-        """Services steady on the planned revision, targets healthy, health address answered."""
-        states = Services.of(self.aws, outputs).wait_until_steady(on_progress=on_progress)
+    def verify(self, outputs: Mapping[str, Any]) -> EcsVerification | None:
+        """Services steady on the planned revision, targets healthy, health address answered.
+
+        None after a destroy: nothing is left to look at.
+        """
+        if self.destroy:
+            return None
+        services = Services.of(self.aws, outputs)
+        states = services.wait_until_steady(on_progress=self.watcher.services)
         reachable = self.environment.target is Target.AWS
         health = check_health(outputs["health_url"], reachable=reachable)
-        return Verification(tuple(states), health)
+        return EcsVerification(tuple(states), health)
 
     def record(self, kind: str, digest: str, facts: Mapping[str, Any]) -> str:
         """Keep one record in the environment's evidence store; its address."""
@@ -232,6 +281,16 @@ class Stream1:
             values["github"]["state_bucket"] = self.bucket.name
         path.write_text(json.dumps(values, indent=2), encoding="utf-8")
         return path
+
+
+def _refuse_protected(environment: Environment) -> None:
+    if environment.deletion_protection:
+        raise PermanentError(
+            f"destroying {environment.subject}",
+            "deletion_protection is true in its environment file",
+            "If its data may really go, set it to false there, apply that, then destroy;"
+            " in prod and peak it cannot be set to false: see docs/runbooks/destroy-protected.md.",
+        )
 
 
 def use_local_backend(stack: Path) -> None:
