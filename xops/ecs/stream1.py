@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from xops.aws.access import Aws
+from xops.aws.evidence import S3Store
 from xops.aws.target import Target
 from xops.core.errors import PermanentError, StalePlanError
 from xops.core.evidence import records, stores
@@ -249,7 +250,7 @@ class Stream1:
         store: stores.EvidenceStore = stores.FolderStore(folder)
         if kept.store == "bucket":
             name = kept.bucket or self.bucket.name
-            store = stores.S3Store(self.aws.client("s3"), name, kept.prefix)
+            store = S3Store(self.aws.client("s3"), name, kept.prefix)
         known = {"account": self.account, "caller": self.caller, "who": who()}
         return records.record(store, self.environment.subject, kind, digest, {**known, **facts})
 
