@@ -14,14 +14,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import available_timezones
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from xops.aws.target import Target
 from xops.core.errors import Finding, InputError
+from xops.core.evidence.settings import Evidence, FolderEvidence
 from xops.core.files import settings
-from xops.core.files.validation import Model
+from xops.core.files.validation import Model, TimeZone
 from xops.core.lifecycle.approval_policy import ApprovalPolicy
 from xops.core.money import Amount
 
@@ -136,7 +136,7 @@ class Capacity(Model):
 class BusinessHours(Model):
     """A weekly schedule of replica bounds: `min`-`max` inside the hours, `off_hours_*` outside."""
 
-    timezone: str
+    timezone: TimeZone
     start: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "07:00"
     end: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "19:00"
     days: Annotated[str, Field(pattern=f"^{_WEEKDAY}(-{_WEEKDAY})?$")] = "MON-FRI"
@@ -144,13 +144,6 @@ class BusinessHours(Model):
     max: Annotated[int, Field(ge=1, le=100)]
     off_hours_min: Annotated[int, Field(ge=0, le=100)]
     off_hours_max: Annotated[int, Field(ge=1, le=100)]
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError("must be an IANA time zone, for example Australia/Sydney")
-        return value
 
     @field_validator("max", "off_hours_max")
     @classmethod
@@ -254,15 +247,6 @@ class State(Model):
     key: str = "stream1/terraform.tfstate"
 
 
-class Evidence(Model):
-    """Where records are kept: a folder here, or a bucket, which outlives the stack."""
-
-    store: Literal["folder", "bucket"] = "folder"
-    folder: Annotated[str | None, Field(description="Default: evidence in xOps' home.")] = None
-    bucket: Annotated[str | None, Field(description="Default: the bucket of the state.")] = None
-    prefix: Annotated[str, Field(description="Within the bucket.")] = "evidence"
-
-
 class Environment(Model):
     """One environment: a golden-path stage with its budget, shape and policies."""
 
@@ -280,7 +264,7 @@ class Environment(Model):
     identity_center: IdentityCenter = IdentityCenter()
     github: GitHub | None = None
     state: State = State()
-    evidence: Evidence = Evidence()
+    evidence: Evidence = FolderEvidence()
     approval: ApprovalPolicy = ApprovalPolicy()
     tags: Annotated[
         dict[str, str], Field(description="On every resource; FOCUS reports group by them.")

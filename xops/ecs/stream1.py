@@ -18,7 +18,9 @@ from xops.aws.access import Aws
 from xops.aws.evidence import S3Store
 from xops.aws.target import Target
 from xops.core.errors import PermanentError, StalePlanError
-from xops.core.evidence import records, stores
+from xops.core.evidence import records
+from xops.core.evidence.settings import FolderEvidence
+from xops.core.evidence.stores import EvidenceStore
 from xops.core.files import settings
 from xops.core.lifecycle import watching
 from xops.core.lifecycle.gate import Approval, who
@@ -246,11 +248,11 @@ class Stream1:
     def record(self, kind: str, digest: str, facts: Mapping[str, Any]) -> str:
         """Keep one record in the environment's evidence store; its address."""
         kept = self.environment.evidence
-        folder = Path(kept.folder) if kept.folder else settings.home() / "evidence"
-        store: stores.EvidenceStore = stores.FolderStore(folder)
-        if kept.store == "bucket":
-            name = kept.bucket or self.bucket.name
-            store = S3Store(self.aws.client("s3"), name, kept.prefix)
+        store: EvidenceStore
+        if isinstance(kept, FolderEvidence):
+            store = kept.open()
+        else:
+            store = S3Store(self.aws.client("s3"), kept.bucket or self.bucket.name, kept.prefix)
         known = {"account": self.account, "caller": self.caller, "who": who()}
         return records.record(store, self.environment.subject, kind, digest, {**known, **facts})
 
