@@ -15,6 +15,7 @@ from flows import lifecycle_tasks
 from flows.lifecycle_tasks import is_temporary
 from flows.progress import EcsWatcher
 from xops.ecs import environment
+from xops.ecs.environment import EnvironmentName
 from xops.ecs.stream1 import Stream1, Watcher
 
 
@@ -23,9 +24,7 @@ class EcsRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    environment: Literal["local", "test", "sit", "prod", "peak"] = Field(
-        default="local", description="One of deployments/environments/*.yaml."
-    )
+    environment: EnvironmentName = "local"
     target: Literal["as the file says", "embedded", "localstack", "aws"] = Field(
         default="as the file says", description="Where it runs."
     )

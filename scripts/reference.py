@@ -308,8 +308,6 @@ def _kind(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
 
 
 def _limits(field: Mapping[str, Any]) -> str:
-    if stages := re.fullmatch(r"\^\(([\w|]+)\)\$", field.get("pattern", "")):
-        return f": {stages[1].replace('|', ', ')}"
     if "minimum" in field and "maximum" in field:
         return f", {field['minimum']} to {field['maximum']}"
     return ""

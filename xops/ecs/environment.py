@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from xops.aws.target import Target
 from xops.core.errors import Finding, InputError
@@ -27,8 +27,13 @@ from xops.core.money import Amount
 
 FOLDER = settings.ROOT / "deployments" / "environments"
 VARIABLE_PREFIX = "XOPS_ENVIRONMENT__"
+NAME = r"^[a-z](-?[a-z0-9])*$"
+"""What the name of an environment looks like: it becomes a part of the names of resources."""
+
 PROTECTED = ("prod", "peak")
 """The stages whose data must survive a mistake."""
+
+_NAME_LENGTH = 15  # after `xops-`, in a name of at most 20 characters
 
 # Memory (MiB) that Fargate accepts for each CPU size (units of 1/1024 vCPU).
 # Source: Amazon ECS developer guide, "Task CPU and memory".
@@ -251,7 +256,10 @@ class Environment(Model):
     """One environment: a golden-path stage with its budget, shape and policies."""
 
     api_version: Annotated[Literal["xops/v1"], Field(alias="apiVersion")]
-    name: Annotated[str, Field(pattern="^(local|test|sit|prod|peak)$")]
+    name: Annotated[
+        str,
+        Field(pattern=NAME, max_length=_NAME_LENGTH, description="The file's name without .yaml."),
+    ]
     target: Target = Target.EMBEDDED
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] = "ap-southeast-2"
     budget: Budget
@@ -360,7 +368,26 @@ class Environment(Model):
 
 def names(folder: Path = FOLDER) -> list[str]:
     """The environments that have a file, in alphabetical order."""
-    return sorted(file.stem for file in folder.glob("*.yaml"))
+    stems = (file.stem for file in folder.glob("*.yaml"))
+    return sorted(stem for stem in stems if re.match(NAME, stem) and len(stem) <= _NAME_LENGTH)
+
+
+def _has_a_file(name: str) -> str:
+    if name not in (known := names()):
+        raise ValueError(f"no environment {name!r}; there are: {', '.join(known) or 'none'}")
+    return name
+
+
+def _offer_names(schema: dict[str, Any]) -> None:
+    schema["enum"] = names()
+
+
+EnvironmentName = Annotated[
+    str,
+    AfterValidator(_has_a_file),
+    Field(json_schema_extra=_offer_names, description="One of deployments/environments/*.yaml."),
+]
+"""The name of an environment that has a file. Forms offer those there are."""
 
 
 def subject(name: str) -> str:
