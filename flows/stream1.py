@@ -16,7 +16,7 @@ from flows.lifecycle_tasks import is_temporary
 from flows.progress import EcsWatcher
 from xops.ecs import environment
 from xops.ecs.environment import EnvironmentName
-from xops.ecs.stream1 import Stream1, Watcher
+from xops.ecs.stream1 import Stream1, Stream1Watcher
 
 
 class EcsRequest(BaseModel):
@@ -34,7 +34,7 @@ class EcsRequest(BaseModel):
         """As `Environment.subject`, before the file is read."""
         return environment.subject(self.environment)
 
-    def open(self, watcher: Watcher, *, destroy: bool) -> Stream1:
+    def open(self, watcher: Stream1Watcher, *, destroy: bool) -> Stream1:
         """The environment as its file and its block document say, and the way to its target."""
         block = EcsEnvironment.named(self.environment)
         chosen = None if self.target == "as the file says" else self.target
@@ -50,7 +50,7 @@ class EcsRequest(BaseModel):
     retry_delay_seconds=exponential_backoff(5),
     retry_condition_fn=is_temporary,
 )
-def read_facts(request: EcsRequest, watcher: Watcher, *, destroy: bool = False) -> Stream1:
+def read_facts(request: EcsRequest, watcher: Stream1Watcher, *, destroy: bool = False) -> Stream1:
     """Which environment, who we are on its target, which Terraform, which providers."""
     return request.open(watcher, destroy=destroy)
 

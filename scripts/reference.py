@@ -281,7 +281,7 @@ def _inner_model(field: Mapping[str, Any], models: Mapping[str, Any]) -> tuple[s
 
 def _place(path: str, name: str, kind: str) -> str:
     # Both services have the same shape: it is shown once.
-    name = "*" if kind == "Service" else name
+    name = "*" if kind == "EcsService" else name
     return f"{path}.{name}" if path else name
 
 

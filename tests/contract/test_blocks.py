@@ -58,7 +58,7 @@ Make = Callable[[], Block]
         lambda: Notification(kind="webhook", url_variable="HOOK", url_secret_arn=SECRET),
         lambda: Notification(kind="webhook", url_variable="https://hooks.example.com/T0/B0/x"),
         lambda: Notification(kind="log", url_variable="HOOK"),
-        lambda: EcsEnvironment(environment="production"),  # type: ignore[arg-type]
+        lambda: EcsEnvironment(environment="production"),
         lambda: EcsEnvironment(environment="local", target="gcp"),  # type: ignore[arg-type]
     ],
 )

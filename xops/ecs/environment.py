@@ -159,7 +159,7 @@ class BusinessHours(Model):
         return value
 
 
-class Service(Model):
+class EcsService(Model):
     """One ECS service on ARM64 Fargate."""
 
     image: Annotated[
@@ -203,11 +203,11 @@ class Service(Model):
         return value
 
 
-class Services(Model):
+class EcsServices(Model):
     """The two services of Stream 1."""
 
-    open_webui: Service
-    crew: Service
+    open_webui: EcsService
+    crew: EcsService
 
 
 class Backup(Model):
@@ -232,7 +232,7 @@ class IdentityCenter(Model):
     groups: Groups = Groups()
 
 
-class GitHub(Model):
+class CiRepository(Model):
     """The repository whose workflows may assume the CI roles."""
 
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
@@ -243,7 +243,7 @@ class GitHub(Model):
     ] = True
 
 
-class State(Model):
+class TerraformState(Model):
     """Where Terraform's state lives."""
 
     bucket: Annotated[
@@ -265,13 +265,13 @@ class Environment(Model):
     budget: Budget
     network: Network
     domain: Domain | None = None
-    services: Services
+    services: EcsServices
     deletion_protection: bool = False
     log_retention_days: int = 30
     backup: Backup = Backup()
     identity_center: IdentityCenter = IdentityCenter()
-    github: GitHub | None = None
-    state: State = State()
+    github: CiRepository | None = None
+    state: TerraformState = TerraformState()
     evidence: Evidence = FolderEvidence()
     approval: ApprovalPolicy = ApprovalPolicy()
     tags: Annotated[
@@ -287,11 +287,11 @@ class Environment(Model):
 
     @field_validator("services")
     @classmethod
-    def _redundant_stages(cls, value: Services, info: ValidationInfo) -> Services:
+    def _redundant_stages(cls, value: EcsServices, info: ValidationInfo) -> EcsServices:
         if info.data.get("name") not in PROTECTED:
             return value
-        for name in Services.model_fields:
-            service: Service = getattr(value, name)
+        for name in EcsServices.model_fields:
+            service: EcsService = getattr(value, name)
             if service.replicas.min < 2 or service.capacity.on_demand_base < 1:
                 raise ValueError(
                     f"{name} needs replicas.min >= 2 and capacity.on_demand_base >= 1"

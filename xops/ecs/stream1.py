@@ -29,7 +29,7 @@ from xops.ecs import changes as terraform_changes
 from xops.ecs import terraform_discovery
 from xops.ecs.environment import Environment
 from xops.ecs.run_folder import RunFolder
-from xops.ecs.services import HealthCheck, Services, ServiceState, check_health
+from xops.ecs.services import DeployedServices, HealthCheck, ServiceState, check_health
 from xops.ecs.state_bucket import StateBucket
 from xops.ecs.terraform import SavedPlan, Terraform
 from xops.ecs.terraform_errors import InitRequiredError
@@ -40,7 +40,7 @@ SOURCE = settings.ROOT / "terraform"
 _OVERRIDE = "backend_override.tf"
 
 
-class Watcher(watching.Watcher, Protocol):
+class Stream1Watcher(watching.Watcher, Protocol):
     """Who is shown what happens while it happens."""
 
     def progress(self, progress: Progress) -> None:
@@ -99,14 +99,14 @@ class Stream1:
     account: str
     caller: str
     folder: RunFolder
-    watcher: Watcher
+    watcher: Stream1Watcher
     destroy: bool = False
 
     @classmethod
     def open(
         cls,
         environment: Environment,
-        watcher: Watcher,
+        watcher: Stream1Watcher,
         environ: Mapping[str, str] | None = None,
         *,
         destroy: bool = False,
@@ -239,7 +239,7 @@ class Stream1:
         """
         if self.destroy:
             return None
-        services = Services.of(self.aws, outputs)
+        services = DeployedServices.of(self.aws, outputs)
         states = services.wait_until_steady(on_progress=self.watcher.services)
         reachable = self.environment.target is Target.AWS
         health = check_health(outputs["health_url"], reachable=reachable)
