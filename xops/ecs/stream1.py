@@ -159,19 +159,19 @@ class Stream1:
             _refuse_protected(self.environment)
         exists = self.bucket.exists()
         bucket = [] if self.destroy and not exists else self.bucket.changes()
-        terraform, backend = self._on_backend(exists)
-        variables = self._variables()
+        terraform, backend = self._select_backend(exists)
+        variables = self._write_variables()
 
-        def planned() -> SavedPlan:
+        def run_plan() -> SavedPlan:
             return terraform.plan(
                 variables, destroy=self.destroy, on_progress=self.watcher.progress
             )
 
         try:
-            saved = planned()
+            saved = run_plan()
         except InitRequiredError:
             terraform.init(backend)
-            saved = planned()
+            saved = run_plan()
         document = terraform.show(saved) if saved.has_changes else {}
         plan = terraform_changes.from_terraform(
             document, self.environment.subject, str(self.environment.target), bucket
@@ -187,11 +187,11 @@ class Stream1:
 
     def unlock(self, lock_id: str) -> None:
         """Clear a lock that a person has named."""
-        terraform, backend = self._on_backend(self.bucket.exists())
+        terraform, backend = self._select_backend(self.bucket.exists())
         terraform.init(backend)
         terraform.force_unlock(lock_id)
 
-    def _on_backend(self, bucket_exists: bool) -> tuple[Terraform, dict[str, str]]:
+    def _select_backend(self, bucket_exists: bool) -> tuple[Terraform, dict[str, str]]:
         """Terraform on the state's bucket; while there is none there can be no state either.
 
         The data folder is kept per backend, so that an unchanged environment needs no `init`.
@@ -277,7 +277,7 @@ class Stream1:
         name = f"{self.environment.name}-{hashlib.sha256(backend.encode()).hexdigest()[:12]}"
         return settings.home() / "terraform" / name
 
-    def _variables(self) -> Path:
+    def _write_variables(self) -> Path:
         path = self.terraform.work / "environment.tfvars.json"
         values = self.environment.terraform_variables()
         if values["github"] is not None:  # CI reads the state and takes its lock
