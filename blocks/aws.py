@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -12,6 +11,7 @@ from prefect.blocks.core import Block
 from pydantic import Field, model_validator
 
 from xops.core.files import settings
+from xops.core.files.private_file import write_private
 
 _PROFILE = "xops"
 
@@ -76,8 +76,6 @@ class AwsAccess(Block):
             f"credential_source = {self.credential_source}\n"
             f"role_session_name = {self.session_name}\n"
         )
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.config"
-        draft = file.with_suffix(f".{os.getpid()}")
-        draft.write_text(text, encoding="utf-8")
-        return draft.replace(file)
+        write_private(file, text)
+        return file

@@ -12,7 +12,7 @@ from pydantic import Field
 from blocks.aws import AwsAccess
 from blocks.documents import find
 from blocks.evidence import EvidenceStore
-from xops.ecs.environment import Environment
+from xops.ecs.environment import Environment, EnvironmentName
 
 
 class EcsEnvironment(Block):
@@ -26,10 +26,7 @@ class EcsEnvironment(Block):
     _block_type_slug = "xops-environment"
     _description = "An environment of Stream 1: its file, and how it is reached from here."
 
-    environment: Annotated[
-        Literal["local", "test", "sit", "prod", "peak"],
-        Field(description="One of deployments/environments/*.yaml."),
-    ]
+    environment: EnvironmentName
     target: Annotated[
         Literal["embedded", "localstack", "aws"] | None,
         Field(description="Where it runs; as its file says if empty."),

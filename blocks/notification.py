@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-import httpx
 import tenacity
 from prefect.blocks.core import Block
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, TypeAdapter, model_validator
+from pydantic_core import CoreSchema
 
 from blocks.aws import AwsAccess
+from blocks.channels import CHANNELS, Channel, TopicArn, UrlSecretArn, UrlVariable
 from blocks.documents import find
+from blocks.forms import one_of
 from xops.aws.access import Aws
-from xops.aws.errors import translate_aws_errors
 from xops.aws.target import Target
 from xops.core.errors import PermanentError, TemporaryError
-from xops.core.process import redact
-
-logger = logging.getLogger("xops.notification")
 
 _ATTEMPTS = 4
 _LONGEST_WAIT = 60.0
-_SUBJECT_LENGTH = 100  # Source: SNS Publish, API reference.
-_REMEDY = "Correct the xops-notification block in the Prefect UI, or what it refers to."
-_GIVEN = {"log": (), "sns": ("topic_arn",), "webhook": ("url_variable", "url_secret_arn")}
+
+_CHANNEL: TypeAdapter[Channel] = TypeAdapter(Channel)
 
 
 class Notification(Block):
@@ -38,35 +34,23 @@ class Notification(Block):
     _description = "Where notices go: the log, an SNS topic, or a webhook."
 
     kind: Literal["log", "sns", "webhook"] = "log"
-    topic_arn: Annotated[str | None, Field(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:")] = (
-        None
-    )
-    url_variable: Annotated[
-        str | None,
-        Field(pattern="^[A-Z][A-Z0-9_]*$", description="The variable that holds the URL."),
-    ] = None
-    url_secret_arn: Annotated[
-        str | None,
-        Field(
-            pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:",
-            description="The secret that holds the URL.",
-        ),
-    ] = None
+    topic_arn: TopicArn | None = None
+    url_variable: UrlVariable | None = None
+    url_secret_arn: UrlSecretArn | None = None
     aws_access: Annotated[
         AwsAccess | None, Field(description="The worker's own credentials if empty.")
     ] = None
 
     @model_validator(mode="after")
     def _what_fits_the_kind(self) -> Self:
-        references = ("topic_arn", "url_variable", "url_secret_arn")
-        given = [name for name in references if getattr(self, name) is not None]
-        wanted = _GIVEN[self.kind]
-        if set(given) - set(wanted) or len(given) != bool(wanted):
-            need = f"one of {', '.join(wanted)}" if wanted else "no reference"
-            raise ValueError(
-                f"kind {self.kind!r} takes {need}; given: {', '.join(given) or 'none'}"
-            )
+        _ = self.channel
         return self
+
+    @property
+    def channel(self) -> Channel:
+        """The same as a model."""
+        names = ("kind", "topic_arn", "url_variable", "url_secret_arn")
+        return _CHANNEL.validate_python({name: getattr(self, name) for name in names})
 
     @classmethod
     def named(cls, name: str) -> Self:
@@ -98,8 +82,12 @@ class Notification(Block):
             TemporaryError: still not delivered after the last attempt.
             PermanentError: refused, or what the block refers to is missing.
         """
-        environ = os.environ if environ is None else environ
-        deliver = {"log": _log, "sns": _publish, "webhook": _post}[self.kind]
+        given = os.environ if environ is None else environ
+
+        def reach(arn: str) -> Aws:
+            access = self.aws_access.environ(given) if self.aws_access else dict(given)
+            return Aws(Target.AWS, arn.split(":")[3], access)
+
         attempts = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(_ATTEMPTS),
             wait=_wait,
@@ -107,12 +95,16 @@ class Notification(Block):
             sleep=sleep,
             reraise=True,
         )
-        attempts(deliver, self, subject, body, environ)
+        attempts(self.channel.deliver, subject, body, given, reach)
 
-    def aws(self, arn: str, environ: Mapping[str, str]) -> Aws:
-        """Access to the region that an ARN names."""
-        access = self.aws_access.environ(environ) if self.aws_access else dict(environ)
-        return Aws(Target.AWS, arn.split(":")[3], access)
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /
+    ) -> dict[str, Any]:
+        """The fields, and which of them go together."""
+        schema = handler(core_schema)
+        handler.resolve_ref_schema(schema)["oneOf"] = one_of(CHANNELS)
+        return schema
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
@@ -120,89 +112,3 @@ def _wait(state: tenacity.RetryCallState) -> float:
     asked = error.retry_after if isinstance(error, TemporaryError) else 0.0
     growing = float(2 ** (state.attempt_number - 2))
     return min(_LONGEST_WAIT, max(asked, growing))
-
-
-def _log(block: Notification, subject: str, body: str, environ: Mapping[str, str]) -> None:
-    logger.warning("%s\n%s", subject, body)
-
-
-def _publish(block: Notification, subject: str, body: str, environ: Mapping[str, str]) -> None:
-    arn = block.topic_arn or ""
-    line = " ".join(subject.split()).encode("ascii", "replace").decode()[:_SUBJECT_LENGTH]
-    with translate_aws_errors(f"publishing a notice to {arn}"):
-        block.aws(arn, environ).client("sns").publish(TopicArn=arn, Subject=line, Message=body)
-
-
-def _post(block: Notification, subject: str, body: str, environ: Mapping[str, str]) -> None:
-    url, kept = _url(block, environ)
-    attempted = f"posting a notice to the webhook whose URL is in {kept}"
-    # What Slack, Mattermost, Teams and Google Chat all take.
-    with _SecretUrl(url):
-        try:
-            answer = httpx.post(url, json={"text": f"{subject}\n\n{body}"}, timeout=10)
-        except httpx.HTTPError as error:
-            # `from None`: the request that httpx attaches to its errors carries the URL.
-            found = redact(str(error), [url])
-            remedy = "Look whether the receiver is up."
-            raise TemporaryError(attempted, found, remedy, retry_after=0) from None
-    _refuse_failure(answer, attempted)
-
-
-def _refuse_failure(answer: httpx.Response, attempted: str) -> None:
-    if answer.is_success:
-        return
-    found = f"it answered {answer.status_code}"
-    if answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.is_server_error:
-        asked = answer.headers.get("Retry-After", "")
-        raise TemporaryError(
-            attempted,
-            found,
-            "Look whether the receiver is up.",
-            retry_after=float(asked) if asked.isdigit() else 0.0,
-        )
-    raise PermanentError(attempted, found, _REMEDY)
-
-
-def _url(block: Notification, environ: Mapping[str, str]) -> tuple[str, str]:
-    """The URL, and where it is kept, which is all that may be told."""
-    if block.url_variable is not None:
-        url, kept = environ.get(block.url_variable, ""), f"the variable {block.url_variable}"
-    else:
-        arn = block.url_secret_arn or ""
-        kept = f"the secret {arn}"
-        with translate_aws_errors(f"reading {kept}"):
-            client = block.aws(arn, environ).client("secretsmanager")
-            url = client.get_secret_value(SecretId=arn)["SecretString"]
-    if not url:
-        raise PermanentError(f"reading {kept}", "it is unset or empty on this worker", _REMEDY)
-    if not _is_private(url):
-        raise PermanentError(f"reading {kept}", "it holds no https:// address", _REMEDY)
-    return url, kept
-
-
-def _is_private(url: str) -> bool:
-    """Whether nobody on the way reads the URL: https, or a receiver on this machine."""
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        return False
-    local = parsed.scheme == "http" and parsed.host in ("127.0.0.1", "localhost", "::1")
-    return local or (parsed.scheme == "https" and bool(parsed.host))
-
-
-class _SecretUrl(logging.Filter):
-    """Keeps a URL out of httpx's own log line about the request while it is entered."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._url = url
-        self._logger = logging.getLogger("httpx")
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return self._url not in record.getMessage()
-
-    def __enter__(self) -> None:
-        self._logger.addFilter(self)
-
-    def __exit__(self, *_error: object) -> None:
-        self._logger.removeFilter(self)

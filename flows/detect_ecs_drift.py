@@ -8,7 +8,7 @@ from prefect import flow
 
 from flows.progress import EcsWatcher, emit
 from flows.stream1 import EcsRequest, read_facts
-from xops.ecs.lifecycle import DriftStatus, detect_drift
+from xops.ecs.drift import DriftStatus, detect_drift
 
 
 @flow(
@@ -22,9 +22,7 @@ def detect_ecs_drift(request: EcsRequest = EcsRequest()) -> dict[str, Any]:  # n
     Args:
         request: which environment, and where.
     """
-    stream = read_facts(request)
-    subject = stream.environment.subject
-    drift = detect_drift(stream, EcsWatcher(subject))
+    drift = detect_drift(read_facts(request, EcsWatcher(request.subject)))
     if drift.status is DriftStatus.DRIFTED:
-        emit(subject, "drifted", {"digest": drift.plan.digest})
+        emit(request.subject, "drifted", {"digest": drift.plan.digest})
     return drift.to_json()

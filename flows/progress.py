@@ -124,7 +124,7 @@ def show_outcome(outcome: Outcome[Any]) -> None:
         "digest": outcome.plan.digest,
         "approved by": f"{approval.by} ({approval.how})" if approval else "nothing to approve",
         "evidence": outcome.evidence or "none: nothing was applied",
-        **{f"seconds: {step}": f"{taken:.1f}" for step, taken in outcome.seconds.items()},
+        **{f"seconds: {step}": f"{taken:.1f}" for step, taken in outcome.duration_seconds.items()},
         **(seen.rows() if seen else {"verification": "nothing was looked at"}),
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())

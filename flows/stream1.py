@@ -15,8 +15,8 @@ from flows import lifecycle_tasks
 from flows.lifecycle_tasks import is_temporary
 from flows.progress import EcsWatcher
 from xops.ecs import environment
-from xops.ecs.lifecycle import EcsSteps
-from xops.ecs.stream1 import Stream1
+from xops.ecs.environment import EnvironmentName
+from xops.ecs.stream1 import Stream1, Stream1Watcher
 
 
 class EcsRequest(BaseModel):
@@ -24,18 +24,22 @@ class EcsRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    environment: Literal["local", "test", "sit", "prod", "peak"] = Field(
-        default="local", description="One of deployments/environments/*.yaml."
-    )
+    environment: EnvironmentName = "local"
     target: Literal["as the file says", "embedded", "localstack", "aws"] = Field(
         default="as the file says", description="Where it runs."
     )
 
-    def open(self) -> Stream1:
+    @property
+    def subject(self) -> str:
+        """As `Environment.subject`, before the file is read."""
+        return environment.subject(self.environment)
+
+    def open(self, watcher: Stream1Watcher, *, destroy: bool) -> Stream1:
         """The environment as its file and its block document say, and the way to its target."""
         block = EcsEnvironment.named(self.environment)
         chosen = None if self.target == "as the file says" else self.target
-        return Stream1.open(block.load_environment(chosen), block.environ())
+        found = block.load_environment(chosen)
+        return Stream1.open(found, watcher, block.environ(), destroy=destroy)
 
 
 @task(
@@ -46,16 +50,14 @@ class EcsRequest(BaseModel):
     retry_delay_seconds=exponential_backoff(5),
     retry_condition_fn=is_temporary,
 )
-def read_facts(request: EcsRequest) -> Stream1:
+def read_facts(request: EcsRequest, watcher: Stream1Watcher, *, destroy: bool = False) -> Stream1:
     """Which environment, who we are on its target, which Terraform, which providers."""
-    return request.open()
+    return request.open(watcher, destroy=destroy)
 
 
 def run_stream1(request: EcsRequest, *, apply: bool, destroy: bool) -> dict[str, Any] | State[Any]:
     """Plan, gate, apply, verify and record one environment; the outcome as JSON."""
-    stream = read_facts(request)
-    watcher = EcsWatcher(stream.environment.subject)
-    steps = EcsSteps(stream, watcher, destroy)
-    return lifecycle_tasks.run_lifecycle(
-        steps, environment.slot(stream.environment.name), watcher, apply=apply
-    )
+    watcher = EcsWatcher(request.subject)
+    stream = read_facts(request, watcher, destroy=destroy)
+    slot = environment.slot(request.environment)
+    return lifecycle_tasks.run_lifecycle(stream, slot, watcher, apply=apply)

@@ -281,7 +281,7 @@ def _inner_model(field: Mapping[str, Any], models: Mapping[str, Any]) -> tuple[s
 
 def _place(path: str, name: str, kind: str) -> str:
     # Both services have the same shape: it is shown once.
-    name = "*" if kind == "Service" else name
+    name = "*" if kind == "EcsService" else name
     return f"{path}.{name}" if path else name
 
 
@@ -308,8 +308,6 @@ def _kind(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
 
 
 def _limits(field: Mapping[str, Any]) -> str:
-    if stages := re.fullmatch(r"\^\(([\w|]+)\)\$", field.get("pattern", "")):
-        return f": {stages[1].replace('|', ', ')}"
     if "minimum" in field and "maximum" in field:
         return f", {field['minimum']} to {field['maximum']}"
     return ""

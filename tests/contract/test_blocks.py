@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from prefect.blocks.core import Block
 from pydantic import ValidationError
 
 from blocks import AwsAccess, EcsEnvironment, EvidenceStore, Notification
-from xops.ecs.environment import Evidence
+from xops.core.evidence.settings import BucketEvidence, FolderEvidence
+from xops.ecs.environment import Environment
 
 # A slug is the primary key of what people have saved: it never changes.
 SLUGS = {
@@ -56,7 +58,7 @@ Make = Callable[[], Block]
         lambda: Notification(kind="webhook", url_variable="HOOK", url_secret_arn=SECRET),
         lambda: Notification(kind="webhook", url_variable="https://hooks.example.com/T0/B0/x"),
         lambda: Notification(kind="log", url_variable="HOOK"),
-        lambda: EcsEnvironment(environment="production"),  # type: ignore[arg-type]
+        lambda: EcsEnvironment(environment="production"),
         lambda: EcsEnvironment(environment="local", target="gcp"),  # type: ignore[arg-type]
     ],
 )
@@ -65,11 +67,56 @@ def test_what_does_not_fit_together_is_refused(make: Make) -> None:
         make()
 
 
-def test_evidence_lies_over_the_fields_of_the_environment_by_the_same_names() -> None:
+# As documents are saved: every field, those that were left empty as null. The earlier release gave
+# a folder the prefix of a bucket as well.
+FITTING: list[tuple[type[Block], dict[str, Any]]] = [
+    (EvidenceStore, {}),
+    (EvidenceStore, {"store": "folder", "folder": None, "bucket": None, "prefix": None}),
+    (EvidenceStore, {"store": "folder", "folder": "/var/lib/xops", "bucket": None}),
+    (EvidenceStore, {"store": "bucket", "folder": None, "bucket": None, "prefix": "evidence"}),
+    (EvidenceStore, {"store": "bucket", "bucket": "records", "prefix": "a/b"}),
+    (Notification, {}),
+    (Notification, dict.fromkeys(["topic_arn", "url_variable", "url_secret_arn"])),
+    (Notification, {"kind": "sns", "topic_arn": TOPIC, "url_variable": None}),
+    (Notification, {"kind": "webhook", "topic_arn": None, "url_variable": "HOOK"}),
+    (Notification, {"kind": "webhook", "url_variable": None, "url_secret_arn": SECRET}),
+]
+UNFITTING: list[tuple[type[Block], dict[str, Any]]] = [
+    (EvidenceStore, {"store": "folder", "bucket": "records"}),
+    (EvidenceStore, {"bucket": "records"}),
+    (EvidenceStore, {"store": "bucket", "folder": "/var/lib/xops"}),
+    (Notification, {"kind": "sns"}),
+    (Notification, {"topic_arn": TOPIC}),
+    (Notification, {"kind": "log", "url_variable": "HOOK"}),
+    (Notification, {"kind": "webhook", "topic_arn": TOPIC}),
+    (Notification, {"kind": "webhook", "url_variable": "HOOK", "url_secret_arn": SECRET}),
+]
+
+
+@pytest.mark.parametrize(("kind", "values"), FITTING, ids=str)
+def test_the_schema_takes_what_the_block_takes(kind: type[Block], values: dict[str, Any]) -> None:
+    Draft202012Validator(kind.model_json_schema()).validate(values)
+    assert kind.model_validate(values)
+
+
+@pytest.mark.parametrize(("kind", "values"), UNFITTING, ids=str)
+def test_the_schema_refuses_what_the_block_refuses(
+    kind: type[Block], values: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError):
+        kind.model_validate(values)
+    assert not Draft202012Validator(kind.model_json_schema()).is_valid(values)
+
+
+def test_a_document_of_a_folder_that_was_saved_earlier_is_still_one() -> None:
+    saved = {"store": "folder", "folder": None, "bucket": None, "prefix": "evidence"}
+    assert EvidenceStore.model_validate(saved).evidence == FolderEvidence()
+
+
+def test_evidence_takes_the_place_of_the_environments_own() -> None:
     overrides = EvidenceStore(store="bucket", bucket="records").overrides()
-    values = {name.removeprefix("evidence."): value for name, value in overrides.items()}
-    assert Evidence.model_validate(values) == Evidence(store="bucket", bucket="records")
-    assert set(values) == set(Evidence.model_fields)
+    evidence = Environment.load("local", environ={}, **overrides).evidence
+    assert evidence == BucketEvidence(store="bucket", bucket="records")
 
 
 def test_a_document_comes_before_the_file_and_the_request_before_both() -> None:
@@ -79,7 +126,8 @@ def test_a_document_comes_before_the_file_and_the_request_before_both() -> None:
         evidence=EvidenceStore(store="folder", folder="/var/lib/xops"),
     )
     assert block.load_environment().target == "localstack"
-    assert block.load_environment().evidence.folder == "/var/lib/xops"
+    folder = FolderEvidence(folder=Path("/var/lib/xops"))
+    assert block.load_environment().evidence == folder
     assert block.load_environment("aws").target == "aws"
 
 

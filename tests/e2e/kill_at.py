@@ -7,16 +7,15 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from xops.core.lifecycle.gate import Approval
 from xops.core.lifecycle.steps import run_lifecycle
 from xops.core.plan.model import Plan
 from xops.ecs.environment import Environment
-from xops.ecs.lifecycle import EcsSteps
 from xops.ecs.services import ServiceState
-from xops.ecs.stream1 import Planned, Stream1, Verification
+from xops.ecs.stream1 import EcsPlan, EcsVerification, Stream1
 from xops.ecs.terraform_events import Progress
 
 BOUNDARIES = ("planned", "applying", "applied", "verified", "recorded")
@@ -28,22 +27,18 @@ def die() -> NoReturn:
 
 
 @dataclass(frozen=True)
-class Mortal(EcsSteps):
-    """`EcsSteps`; the process dies when the named boundary is reached."""
+class Mortal(Stream1):
+    """`Stream1`; the process dies when the named boundary is reached."""
 
     boundary: str = ""
 
-    def plan(self) -> Planned:
+    def plan(self) -> EcsPlan:
         return self._after("planned", super().plan())
 
-    def apply(self, planned: Planned) -> dict[str, Any]:
-        def watch(progress: Progress) -> None:
-            if self.boundary == "applying" and progress.event == "apply_start":
-                die()
+    def apply(self, planned: EcsPlan) -> dict[str, Any]:
+        return self._after("applied", super().apply(planned))
 
-        return self._after("applied", self.stream.apply(planned, watch))
-
-    def verify(self, outputs: Mapping[str, Any]) -> Verification | None:
+    def verify(self, outputs: Mapping[str, Any]) -> EcsVerification | None:
         return self._after("verified", super().verify(outputs))
 
     def record(self, kind: str, digest: str, facts: Mapping[str, Any]) -> str:
@@ -55,12 +50,17 @@ class Mortal(EcsSteps):
         return result
 
 
+@dataclass(frozen=True)
 class Silent:
-    """Watches without a word."""
+    """Watches without a word; the process dies when Terraform applies, if that is its boundary."""
+
+    boundary: str
 
     def plan_ready(self, plan: Plan) -> None: ...
 
-    def progress(self, progress: Progress) -> None: ...
+    def progress(self, progress: Progress) -> None:
+        if self.boundary == "applying" and progress.event == "apply_start":
+            die()
 
     def services(self, states: Sequence[ServiceState]) -> None: ...
 
@@ -74,5 +74,5 @@ def approve(plan: Plan) -> Approval:
 if __name__ == "__main__":
     name, boundary = sys.argv[1:]
     assert boundary in BOUNDARIES
-    steps = Mortal(Stream1.open(Environment.load(name)), Silent(), boundary=boundary)
-    run_lifecycle(steps, approve, Silent(), apply=True)
+    opened = Mortal.open(Environment.load(name), Silent(boundary))
+    run_lifecycle(replace(opened, boundary=boundary), approve, opened.watcher, apply=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import boto3
@@ -35,6 +37,9 @@ _CONFIGURATION_FILES = {
     "AWS_SHARED_CREDENTIALS_FILE": "credentials_file",
 }
 
+# An emulator has credentials of its own: a profile that the shell names is not looked for.
+_WITHOUT_PROFILE = {"profile": (None, None, None, None)}
+
 
 def endpoint(target: Target, environ: Mapping[str, str]) -> str | None:
     """Where the target's API is; None means AWS's own endpoints."""
@@ -48,6 +53,9 @@ def endpoint(target: Target, environ: Mapping[str, str]) -> str | None:
 class Aws:
     """Access to one region of one target.
 
+    One session serves all clients, and each client is made once: they are safe in threads, and
+    botocore renews an assumed role by itself before it ends.
+
     Attributes:
         target: embedded, localstack or aws.
         region: for example ap-southeast-2.
@@ -58,9 +66,24 @@ class Aws:
     region: str
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 
+    _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _lock: threading.Lock = field(
+        default_factory=threading.Lock, init=False, repr=False, compare=False
+    )
+
     def client(self, service: str) -> Any:
-        """A boto3 client; a fresh session each time, so that assumed roles are refreshed."""
-        session = boto3.session.Session(botocore_session=self._chain(), region_name=self.region)
+        """The boto3 client of a service, for example `ecs`.
+
+        Raises:
+            CredentialsError: the profile that is named does not exist, or names no credentials.
+        """
+        with self._lock:  # a session is not safe in threads, other than its clients
+            if service not in self._clients:
+                with translate_aws_errors(f"preparing to ask {service} of {self.target}"):
+                    self._clients[service] = self._create_client(service)
+            return self._clients[service]
+
+    def _create_client(self, service: str) -> Any:
         credentials = {}
         if self.target is not Target.AWS:
             credentials = {
@@ -69,7 +92,7 @@ class Aws:
             }
         # An emulator on this machine does not throttle: where it does not answer, say so at once.
         attempts = 5 if self.target is Target.AWS else 2
-        return session.client(
+        return self._session.client(
             service,
             endpoint_url=endpoint(self.target, self.environ),
             config=Config(
@@ -80,6 +103,10 @@ class Aws:
             **credentials,
         )
 
+    @cached_property
+    def _session(self) -> boto3.session.Session:
+        return boto3.session.Session(botocore_session=self._chain(), region_name=self.region)
+
     def _chain(self) -> botocore.session.Session:
         """The credential chain of `environ`, which need not be the process's own.
 
@@ -87,22 +114,30 @@ class Aws:
         in `environ`; a profile that is set on the session comes first. Keys in `environ` itself
         come before its profile, as in every AWS tool.
         """
-        keys = "AWS_ACCESS_KEY_ID" in self.environ or self.target is not Target.AWS
+        if self.target is not Target.AWS:
+            return botocore.session.Session(session_vars=_WITHOUT_PROFILE)
+        keys = "AWS_ACCESS_KEY_ID" in self.environ
         chain = botocore.session.Session(profile=None if keys else self.environ.get("AWS_PROFILE"))
         for variable, setting in _CONFIGURATION_FILES.items():
             if variable in self.environ:
                 chain.set_config_variable(setting, self.environ[variable])
+        # On the session, not on the client: those that fetch credentials must keep to it as well.
+        chain.set_config_variable("ignore_configured_endpoint_urls", True)
         return chain
 
     def terraform_environ(self) -> dict[str, str]:
-        """The variables Terraform's provider and backend need to reach the same place."""
+        """The variables Terraform's provider and backend need to reach the same place.
+
+        An endpoint in the shell or in a profile is meant for other software, or for an emulator:
+        on AWS neither boto3 nor Terraform follows it.
+        """
         common = {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
         address = endpoint(self.target, self.environ)
         if address is not None:
             emulator = {"AWS_ENDPOINT_URL": address, "AWS_EC2_METADATA_DISABLED": "true"}
             return {**common, **_EMULATOR_CREDENTIALS, **emulator}
         given = {name: self.environ[name] for name in _CREDENTIAL_VARIABLES if name in self.environ}
-        return {**common, **given}
+        return {**common, **given, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
 
     def identity(self) -> tuple[str, str]:
         """Account id and the caller's ARN; also the first proof that credentials work.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,7 +26,7 @@ from xops.core.errors import ExitCode
 
 if TYPE_CHECKING:
     from xops.core.lifecycle.steps import Outcome
-    from xops.ecs.lifecycle import Drift
+    from xops.ecs.drift import Drift
     from xops.ecs.services import ServiceState
     from xops.ecs.stream1 import Stream1
     from xops.ecs.terraform_events import Progress
@@ -94,11 +95,10 @@ def destroy(
 @app.command()
 def drift(environment: EnvironmentName, target: TargetName = None, as_json: AsJson = False) -> None:
     """Compare the environment with its configuration; exit code 10 if anything differs."""
-    from xops.ecs.lifecycle import DriftStatus, detect_drift
+    from xops.ecs.drift import DriftStatus, detect_drift
 
-    stream = _open_stream(environment, target)
-    with bar(f"drift {environment}") as show:
-        found = detect_drift(stream, EcsTerminalWatcher(show, quiet=as_json))
+    with _open_stream(environment, target, quiet=as_json) as stream:
+        found = detect_drift(stream)
     if as_json:
         print_json(found.to_json())
     else:
@@ -108,7 +108,7 @@ def drift(environment: EnvironmentName, target: TargetName = None, as_json: AsJs
 
 
 def _print_drift(found: Drift) -> None:
-    from xops.ecs.lifecycle import DriftStatus
+    from xops.ecs.drift import DriftStatus
 
     messages = {
         DriftStatus.IN_SYNC: "In sync: nothing differs.",
@@ -126,15 +126,18 @@ def unlock(
     as_json: AsJson = False,
 ) -> None:
     """Clear a lock whose holder is certainly dead. xOps never does this by itself."""
-    stream = _open_stream(environment, target)
-    stream.unlock(lock_id)
+    with _open_stream(environment, target, quiet=as_json) as stream:
+        stream.unlock(lock_id)
     if as_json:
         print_json({"subject": stream.environment.subject, "cleared": lock_id})
     else:
         out.print(f"Cleared lock {lock_id} of {stream.environment.subject}.")
 
 
-def _open_stream(name: str, target: Target | None) -> Stream1:
+@contextmanager
+def _open_stream(
+    name: str, target: Target | None, *, quiet: bool, destroy: bool = False
+) -> Iterator[Stream1]:
     """The environment's stack; the embedded AWS is started if it is the target."""
     from xops.aws.access import ENDPOINT_VARIABLE
     from xops.ecs.environment import Environment
@@ -149,7 +152,9 @@ def _open_stream(name: str, target: Target | None) -> Stream1:
             err.print(f"[cyan]starting the embedded AWS on port {stack.aws.port}[/]")
         stack.aws.wait()
         environ[ENDPOINT_VARIABLE] = stack.aws_endpoint
-    return Stream1.open(environment, environ)
+    with bar(f"{environment.subject} on {environment.target}") as show:
+        watcher = EcsTerminalWatcher(show, quiet=quiet)
+        yield Stream1.open(environment, watcher, environ, destroy=destroy)
 
 
 def _run_lifecycle(
@@ -162,12 +167,8 @@ def _run_lifecycle(
     approve: str | None = None,
 ) -> Outcome[Any]:
     from xops.core.lifecycle.steps import run_lifecycle
-    from xops.ecs.lifecycle import EcsSteps
 
-    stream = _open_stream(name, target)
-    with bar(f"{stream.environment.subject} on {stream.environment.target}") as show:
-        watcher = EcsTerminalWatcher(show, quiet=as_json)
-        steps = EcsSteps(stream, watcher, destroy)
-        outcome = run_lifecycle(steps, approver(approve, as_json), watcher, apply=apply)
+    with _open_stream(name, target, quiet=as_json, destroy=destroy) as stream:
+        outcome = run_lifecycle(stream, approver(approve, as_json), stream.watcher, apply=apply)
     print_outcome(outcome, as_json=as_json)
     return outcome

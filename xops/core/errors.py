@@ -148,7 +148,7 @@ class Finding:
 
 
 class InputError(XopsError):
-    """What a person wrote is wrong. Carries every finding at once, so one round mends all."""
+    """What a person wrote is wrong. Carries every finding at once, so that one round fixes all."""
 
     exit_code = ExitCode.BAD_INPUT
 

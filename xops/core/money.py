@@ -7,9 +7,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-HOURS_PER_MONTH = Decimal(730)
-"""AWS's own convention for turning an hourly price into a monthly one (365 * 24 / 12)."""
-
 
 def _exact(value: object) -> object:
     # A float has already lost the digits that were written: 0.1 is not one tenth.

@@ -14,21 +14,26 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import available_timezones
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from xops.aws.target import Target
 from xops.core.errors import Finding, InputError
+from xops.core.evidence.settings import Evidence, FolderEvidence
 from xops.core.files import settings
-from xops.core.files.validation import Model
+from xops.core.files.validation import Model, TimeZone
 from xops.core.lifecycle.approval_policy import ApprovalPolicy
 from xops.core.money import Amount
 
 FOLDER = settings.ROOT / "deployments" / "environments"
 VARIABLE_PREFIX = "XOPS_ENVIRONMENT__"
+NAME = r"^[a-z](-?[a-z0-9])*$"
+"""What the name of an environment looks like: it becomes a part of the names of resources."""
+
 PROTECTED = ("prod", "peak")
 """The stages whose data must survive a mistake."""
+
+_NAME_LENGTH = 15  # after `xops-`, in a name of at most 20 characters
 
 # Memory (MiB) that Fargate accepts for each CPU size (units of 1/1024 vCPU).
 # Source: Amazon ECS developer guide, "Task CPU and memory".
@@ -136,7 +141,7 @@ class Capacity(Model):
 class BusinessHours(Model):
     """A weekly schedule of replica bounds: `min`-`max` inside the hours, `off_hours_*` outside."""
 
-    timezone: str
+    timezone: TimeZone
     start: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "07:00"
     end: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "19:00"
     days: Annotated[str, Field(pattern=f"^{_WEEKDAY}(-{_WEEKDAY})?$")] = "MON-FRI"
@@ -144,13 +149,6 @@ class BusinessHours(Model):
     max: Annotated[int, Field(ge=1, le=100)]
     off_hours_min: Annotated[int, Field(ge=0, le=100)]
     off_hours_max: Annotated[int, Field(ge=1, le=100)]
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError("must be an IANA time zone, for example Australia/Sydney")
-        return value
 
     @field_validator("max", "off_hours_max")
     @classmethod
@@ -161,7 +159,7 @@ class BusinessHours(Model):
         return value
 
 
-class Service(Model):
+class EcsService(Model):
     """One ECS service on ARM64 Fargate."""
 
     image: Annotated[
@@ -205,11 +203,11 @@ class Service(Model):
         return value
 
 
-class Services(Model):
+class EcsServices(Model):
     """The two services of Stream 1."""
 
-    open_webui: Service
-    crew: Service
+    open_webui: EcsService
+    crew: EcsService
 
 
 class Backup(Model):
@@ -234,7 +232,7 @@ class IdentityCenter(Model):
     groups: Groups = Groups()
 
 
-class GitHub(Model):
+class CiRepository(Model):
     """The repository whose workflows may assume the CI roles."""
 
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
@@ -245,7 +243,7 @@ class GitHub(Model):
     ] = True
 
 
-class State(Model):
+class TerraformState(Model):
     """Where Terraform's state lives."""
 
     bucket: Annotated[
@@ -254,33 +252,27 @@ class State(Model):
     key: str = "stream1/terraform.tfstate"
 
 
-class Evidence(Model):
-    """Where records are kept: a folder here, or a bucket, which outlives the stack."""
-
-    store: Literal["folder", "bucket"] = "folder"
-    folder: Annotated[str | None, Field(description="Default: evidence in xOps' home.")] = None
-    bucket: Annotated[str | None, Field(description="Default: the bucket of the state.")] = None
-    prefix: Annotated[str, Field(description="Within the bucket.")] = "evidence"
-
-
 class Environment(Model):
     """One environment: a golden-path stage with its budget, shape and policies."""
 
     api_version: Annotated[Literal["xops/v1"], Field(alias="apiVersion")]
-    name: Annotated[str, Field(pattern="^(local|test|sit|prod|peak)$")]
+    name: Annotated[
+        str,
+        Field(pattern=NAME, max_length=_NAME_LENGTH, description="The file's name without .yaml."),
+    ]
     target: Target = Target.EMBEDDED
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] = "ap-southeast-2"
     budget: Budget
     network: Network
     domain: Domain | None = None
-    services: Services
+    services: EcsServices
     deletion_protection: bool = False
     log_retention_days: int = 30
     backup: Backup = Backup()
     identity_center: IdentityCenter = IdentityCenter()
-    github: GitHub | None = None
-    state: State = State()
-    evidence: Evidence = Evidence()
+    github: CiRepository | None = None
+    state: TerraformState = TerraformState()
+    evidence: Evidence = FolderEvidence()
     approval: ApprovalPolicy = ApprovalPolicy()
     tags: Annotated[
         dict[str, str], Field(description="On every resource; FOCUS reports group by them.")
@@ -295,11 +287,11 @@ class Environment(Model):
 
     @field_validator("services")
     @classmethod
-    def _redundant_stages(cls, value: Services, info: ValidationInfo) -> Services:
+    def _redundant_stages(cls, value: EcsServices, info: ValidationInfo) -> EcsServices:
         if info.data.get("name") not in PROTECTED:
             return value
-        for name in Services.model_fields:
-            service: Service = getattr(value, name)
+        for name in EcsServices.model_fields:
+            service: EcsService = getattr(value, name)
             if service.replicas.min < 2 or service.capacity.on_demand_base < 1:
                 raise ValueError(
                     f"{name} needs replicas.min >= 2 and capacity.on_demand_base >= 1"
@@ -330,7 +322,7 @@ class Environment(Model):
     @property
     def subject(self) -> str:
         """The name of this environment's stack in plans, evidence and lock names."""
-        return f"ecs/{self.name}"
+        return subject(self.name)
 
     def terraform_variables(self) -> dict[str, Any]:
         """The input of `terraform/stacks/stream1`, ready to be written as tfvars.json."""
@@ -376,7 +368,31 @@ class Environment(Model):
 
 def names(folder: Path = FOLDER) -> list[str]:
     """The environments that have a file, in alphabetical order."""
-    return sorted(file.stem for file in folder.glob("*.yaml"))
+    stems = (file.stem for file in folder.glob("*.yaml"))
+    return sorted(stem for stem in stems if re.match(NAME, stem) and len(stem) <= _NAME_LENGTH)
+
+
+def _has_a_file(name: str) -> str:
+    if name not in (known := names()):
+        raise ValueError(f"no environment {name!r}; there are: {', '.join(known) or 'none'}")
+    return name
+
+
+def _offer_names(schema: dict[str, Any]) -> None:
+    schema["enum"] = names()
+
+
+EnvironmentName = Annotated[
+    str,
+    AfterValidator(_has_a_file),
+    Field(json_schema_extra=_offer_names, description="One of deployments/environments/*.yaml."),
+]
+"""The name of an environment that has a file. Forms offer those there are."""
+
+
+def subject(name: str) -> str:
+    """The name of an environment's stack in plans, evidence and events."""
+    return f"ecs/{name}"
 
 
 def slot(name: str) -> str:

@@ -22,7 +22,7 @@ STEADY_DEADLINE = 900.0
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedService:
     """One service as the stack's outputs name it."""
 
     name: str
@@ -44,7 +44,7 @@ class ServiceState:
     healthy_targets: int | None
     targets: int | None
 
-    def steady(self, expected: Expected) -> bool:
+    def steady(self, expected: ExpectedService) -> bool:
         """All desired tasks run the expected revision, and every target is healthy."""
         return (
             self.task_definition == expected.task_definition
@@ -63,24 +63,24 @@ class RolledBackError(PermanentError):
     """A deployment failed and ECS returned to the last revision that worked."""
 
 
-class NotSteadyError(TemporaryError):
+class UnsteadyServicesError(TemporaryError):
     """The services did not become steady within the deadline."""
 
 
 @dataclass(frozen=True)
-class Services:
+class DeployedServices:
     """The services of one cluster."""
 
     aws: Aws
-    expected: Sequence[Expected]
+    expected: Sequence[ExpectedService]
     poll_seconds: float = 1.0
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
 
     @classmethod
-    def of(cls, aws: Aws, outputs: Mapping[str, Any]) -> Services:
+    def of(cls, aws: Aws, outputs: Mapping[str, Any]) -> DeployedServices:
         """The services that the stack's outputs name."""
         expected = [
-            Expected(
+            ExpectedService(
                 row["service_name"],
                 outputs["cluster_name"],
                 row["task_definition_arn"],
@@ -99,7 +99,7 @@ class Services:
 
         Raises:
             RolledBackError: a deployment failed; names the container and the stop reason.
-            NotSteadyError: the deadline passed; says what was seen last.
+            UnsteadyServicesError: the deadline passed; says what was seen last.
         """
         give_up = self.clock() + deadline
         while True:
@@ -111,7 +111,7 @@ class Services:
                 raise self._not_steady(states, deadline)
             time.sleep(self.poll_seconds)
 
-    def _look(self, expected: Expected) -> ServiceState:
+    def _look(self, expected: ExpectedService) -> ServiceState:
         with translate_aws_errors(f"describing service {expected.name}"):
             answer = self.aws.client("ecs").describe_services(
                 cluster=expected.cluster, services=[expected.name]
@@ -137,7 +137,7 @@ class Services:
             targets=targets,
         )
 
-    def _targets(self, expected: Expected) -> tuple[int | None, int | None]:
+    def _targets(self, expected: ExpectedService) -> tuple[int | None, int | None]:
         if expected.target_group is None:
             return None, None
         with translate_aws_errors(f"reading the targets of {expected.name}"):
@@ -148,7 +148,7 @@ class Services:
         live = [state for state in states if state != "draining"]
         return live.count("healthy"), len(live)
 
-    def _refuse_rollback(self, service: Mapping[str, Any], expected: Expected) -> None:
+    def _refuse_rollback(self, service: Mapping[str, Any], expected: ExpectedService) -> None:
         primary = _primary(service)
         moved = primary["taskDefinition"] != expected.task_definition
         failed = [
@@ -170,7 +170,7 @@ class Services:
             " environment's logs are in CloudWatch under the service's log group.",
         )
 
-    def _stop_reasons(self, expected: Expected) -> list[str]:
+    def _stop_reasons(self, expected: ExpectedService) -> list[str]:
         """Container and reason of the tasks of the new revision that stopped, without repeats."""
         ecs = self.aws.client("ecs")
         with translate_aws_errors(f"reading the stopped tasks of {expected.name}"):
@@ -183,7 +183,7 @@ class Services:
         ours = [task for task in tasks if task["taskDefinitionArn"] == expected.task_definition]
         return list(dict.fromkeys(stop_reason(task) for task in ours))
 
-    def _not_steady(self, states: Sequence[ServiceState], deadline: float) -> NotSteadyError:
+    def _not_steady(self, states: Sequence[ServiceState], deadline: float) -> UnsteadyServicesError:
         reasons = [
             reason
             for state, expected in zip(states, self.expected, strict=True)
@@ -191,7 +191,7 @@ class Services:
             for reason in self._stop_reasons(expected)
         ]
         seen = "; ".join(str(state) for state in states)
-        return NotSteadyError(
+        return UnsteadyServicesError(
             "waiting for the services to become steady",
             f"after {deadline:.0f} s: {seen}" + "".join(f"; {reason}" for reason in reasons),
             "Run it again to go on waiting; if tasks keep stopping, the reasons above say why.",
@@ -245,7 +245,7 @@ def check_health(url: str, *, reachable: bool, patience: float = 120.0) -> Healt
         patience: seconds to go on asking: DNS and CloudFront take a while to follow.
 
     Raises:
-        NotSteadyError: it never answered 200.
+        UnsteadyServicesError: it never answered 200.
     """
     if not reachable:
         return HealthCheck(url, "not asked: an emulator runs no containers")
@@ -258,7 +258,7 @@ def check_health(url: str, *, reachable: bool, patience: float = 120.0) -> Healt
     try:
         retrying(_get, url)
     except httpx.HTTPError as error:
-        raise NotSteadyError(
+        raise UnsteadyServicesError(
             f"asking {url} for its health",
             str(error),
             "Look at the services' logs and at the load balancer's targets, then run it again.",

@@ -1,7 +1,7 @@
 """The bucket that holds Terraform's state (and, where asked, the evidence).
 
 It must exist before Terraform can start, so Terraform cannot make it. What it lacks is part of
-the plan like everything else, and is mended one property at a time.
+the plan like everything else, and is set right one property at a time.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class StateBucket:
         return PermanentError(
             f"looking for the state's bucket {self.name}",
             "a bucket of this name belongs to another account, or access to it is denied",
-            "Name another one as `state.bucket` in the environment file, or mend the rights.",
+            "Name another one as `state.bucket` in the environment file, or correct the rights.",
         )
 
 

@@ -1,4 +1,4 @@
-"""One environment's Stream 1 and the steps of its lifecycle.
+"""Stream 1 of one environment: the steps that `xops.core.lifecycle.steps` puts in order.
 
 Everything is read live, so running it again is how it resumes: what was done is found done.
 """
@@ -9,36 +9,49 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 from xops.aws.access import Aws
+from xops.aws.evidence import S3Store
 from xops.aws.target import Target
-from xops.core.errors import StalePlanError
-from xops.core.evidence import records, stores
+from xops.core.errors import PermanentError, StalePlanError
+from xops.core.evidence import records
+from xops.core.evidence.settings import FolderEvidence
+from xops.core.evidence.stores import EvidenceStore
 from xops.core.files import settings
-from xops.core.lifecycle.gate import who
+from xops.core.lifecycle import watching
+from xops.core.lifecycle.gate import Approval, who
 from xops.core.plan.model import Change, Plan
 from xops.ecs import changes as terraform_changes
 from xops.ecs import terraform_discovery
 from xops.ecs.environment import Environment
-from xops.ecs.services import HealthCheck, Services, ServiceState, check_health
+from xops.ecs.run_folder import RunFolder
+from xops.ecs.services import DeployedServices, HealthCheck, ServiceState, check_health
 from xops.ecs.state_bucket import StateBucket
 from xops.ecs.terraform import SavedPlan, Terraform
 from xops.ecs.terraform_errors import InitRequiredError
-from xops.ecs.terraform_events import ProgressHandler
+from xops.ecs.terraform_events import Progress
 
 SOURCE = settings.ROOT / "terraform"
 
-_KEPT_RUNS = 20
 _OVERRIDE = "backend_override.tf"
 
 
+class Stream1Watcher(watching.Watcher, Protocol):
+    """Who is shown what happens while it happens."""
+
+    def progress(self, progress: Progress) -> None:
+        """Terraform has started or finished something."""
+
+    def services(self, states: Sequence[ServiceState]) -> None:
+        """The services were looked at."""
+
+
 @dataclass(frozen=True)
-class Planned:
+class EcsPlan:
     """A plan with the file Terraform will apply; `bucket` is what comes before Terraform."""
 
     plan: Plan
@@ -53,7 +66,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Verification:
+class EcsVerification:
     """What was seen from outside after the apply."""
 
     services: tuple[ServiceState, ...]
@@ -67,16 +80,37 @@ class Verification:
 
 @dataclass(frozen=True)
 class Stream1:
-    """One environment's stack on its target, with a working folder for one run."""
+    """One environment's stack on its target, with a working folder for one run.
+
+    Attributes:
+        environment: its file, as read.
+        aws: access to its target.
+        terraform: the stack in this run's folder.
+        account: the account's id.
+        caller: the caller's ARN.
+        folder: this run's own.
+        watcher: who is shown what happens.
+        destroy: whether the stack is to be removed, instead of brought to what its file says.
+    """
 
     environment: Environment
     aws: Aws
     terraform: Terraform
     account: str
     caller: str
+    folder: RunFolder
+    watcher: Stream1Watcher
+    destroy: bool = False
 
     @classmethod
-    def open(cls, environment: Environment, environ: Mapping[str, str] | None = None) -> Stream1:
+    def open(
+        cls,
+        environment: Environment,
+        watcher: Stream1Watcher,
+        environ: Mapping[str, str] | None = None,
+        *,
+        destroy: bool = False,
+    ) -> Self:
         """Read the facts that every step needs; changes nothing but a working folder.
 
         Raises:
@@ -86,7 +120,8 @@ class Stream1:
         environ = os.environ if environ is None else environ
         aws = Aws(environment.target, environment.region, dict(environ))
         account, caller = aws.identity()
-        work = _working_folder(environment)
+        folder = RunFolder.create(settings.home() / "runs" / environment.name)
+        work = folder.path
         source = copy_source(work)
         terraform = Terraform(
             binary=terraform_discovery.find_binary(environ),
@@ -98,7 +133,7 @@ class Stream1:
             lock_timeout=int(environ.get("XOPS_LOCK_TIMEOUT", "60")),
             unlock=f"xops ecs unlock --environment {environment.name}",
         )
-        stream = cls(environment, aws, terraform, account, caller)
+        stream = cls(environment, aws, terraform, account, caller, folder, watcher, destroy)
         return replace(stream, terraform=replace(terraform, data=stream._data_folder()))
 
     @property
@@ -109,36 +144,54 @@ class Stream1:
         name = name or f"{self.environment.prefix}-state-{self.account}-{region}"
         return StateBucket(name, region, self.aws.client("s3"))
 
-    def plan(
-        self, *, destroy: bool = False, on_progress: ProgressHandler = lambda progress: None
-    ) -> Planned:
-        """Plan against the live facts. Nothing is written but the plan file."""
-        exists = self.bucket.exists()
-        bucket = [] if destroy and not exists else self.bucket.changes()
-        terraform, backend = self._on_backend(exists)
-        variables = self._variables()
+    @property
+    def kind(self) -> str:
+        """What a record of it is called."""
+        return "destroy" if self.destroy else "apply"
 
-        def planned() -> SavedPlan:
-            return terraform.plan(variables, destroy=destroy, on_progress=on_progress)
+    def plan(self) -> EcsPlan:
+        """Plan against the live facts. Nothing is written but the plan file.
+
+        Raises:
+            PermanentError: a protected environment is not destroyed.
+        """
+        if self.destroy:
+            _refuse_protected(self.environment)
+        exists = self.bucket.exists()
+        bucket = [] if self.destroy and not exists else self.bucket.changes()
+        terraform, backend = self._select_backend(exists)
+        variables = self._write_variables()
+
+        def run_plan() -> SavedPlan:
+            return terraform.plan(
+                variables, destroy=self.destroy, on_progress=self.watcher.progress
+            )
 
         try:
-            saved = planned()
+            saved = run_plan()
         except InitRequiredError:
             terraform.init(backend)
-            saved = planned()
+            saved = run_plan()
         document = terraform.show(saved) if saved.has_changes else {}
         plan = terraform_changes.from_terraform(
             document, self.environment.subject, str(self.environment.target), bucket
         )
-        return Planned(plan, saved, tuple(bucket))
+        return EcsPlan(plan, saved, tuple(bucket))
+
+    def policy(self, plan: Plan) -> Approval | None:
+        """Approved by the environment's file, where it does not name these changes."""
+        if self.environment.approval.needed(plan):
+            return None
+        by = f"policy of deployments/environments/{self.environment.name}.yaml"
+        return Approval(by, "approval.required_for does not name these changes", plan.digest)
 
     def unlock(self, lock_id: str) -> None:
         """Clear a lock that a person has named."""
-        terraform, backend = self._on_backend(self.bucket.exists())
+        terraform, backend = self._select_backend(self.bucket.exists())
         terraform.init(backend)
         terraform.force_unlock(lock_id)
 
-    def _on_backend(self, bucket_exists: bool) -> tuple[Terraform, dict[str, str]]:
+    def _select_backend(self, bucket_exists: bool) -> tuple[Terraform, dict[str, str]]:
         """Terraform on the state's bucket; while there is none there can be no state either.
 
         The data folder is kept per backend, so that an unchanged environment needs no `init`.
@@ -150,9 +203,7 @@ class Stream1:
         use_local_backend(self.terraform.stack)
         return replace(self.terraform, data=self.terraform.work / "data"), {}
 
-    def apply(
-        self, planned: Planned, on_progress: ProgressHandler = lambda progress: None
-    ) -> dict[str, Any]:
+    def apply(self, planned: EcsPlan) -> dict[str, Any]:
         """Apply exactly the plan that was approved and return the stack's outputs.
 
         Where the state's bucket had to be made first, Terraform's part is planned again on it
@@ -164,7 +215,7 @@ class Stream1:
         saved = planned.saved
         if planned.bucket:
             self.bucket.apply(list(planned.bucket))
-            again = self.plan(destroy=saved.destroy)
+            again = self.plan()
             if again.plan.digest != planned.terraform_only.digest:
                 raise StalePlanError(
                     f"applying plan {planned.plan.label}",
@@ -173,7 +224,7 @@ class Stream1:
                     retry_after=0,
                 )
             saved = again.saved
-        self.terraform.apply(saved, on_progress)
+        self.terraform.apply(saved, self.watcher.progress)
         saved.path.unlink()
         return self.terraform.output()
 
@@ -181,25 +232,27 @@ class Stream1:
         """The stack's outputs as they are now."""
         return self.terraform.output()
 
-    def verify(
-        self,
-        outputs: Mapping[str, Any],
-        on_progress: Callable[[Sequence[ServiceState]], None] = lambda states: None,
-    ) -> Verification:
-        """Services steady on the planned revision, targets healthy, health address answered."""
-        states = Services.of(self.aws, outputs).wait_until_steady(on_progress=on_progress)
+    def verify(self, outputs: Mapping[str, Any]) -> EcsVerification | None:
+        """Services steady on the planned revision, targets healthy, health address answered.
+
+        None after a destroy: nothing is left to look at.
+        """
+        if self.destroy:
+            return None
+        services = DeployedServices.of(self.aws, outputs)
+        states = services.wait_until_steady(on_progress=self.watcher.services)
         reachable = self.environment.target is Target.AWS
         health = check_health(outputs["health_url"], reachable=reachable)
-        return Verification(tuple(states), health)
+        return EcsVerification(tuple(states), health)
 
     def record(self, kind: str, digest: str, facts: Mapping[str, Any]) -> str:
         """Keep one record in the environment's evidence store; its address."""
         kept = self.environment.evidence
-        folder = Path(kept.folder) if kept.folder else settings.home() / "evidence"
-        store: stores.EvidenceStore = stores.FolderStore(folder)
-        if kept.store == "bucket":
-            name = kept.bucket or self.bucket.name
-            store = stores.S3Store(self.aws.client("s3"), name, kept.prefix)
+        store: EvidenceStore
+        if isinstance(kept, FolderEvidence):
+            store = kept.open()
+        else:
+            store = S3Store(self.aws.client("s3"), kept.bucket or self.bucket.name, kept.prefix)
         known = {"account": self.account, "caller": self.caller, "who": who()}
         return records.record(store, self.environment.subject, kind, digest, {**known, **facts})
 
@@ -224,13 +277,23 @@ class Stream1:
         name = f"{self.environment.name}-{hashlib.sha256(backend.encode()).hexdigest()[:12]}"
         return settings.home() / "terraform" / name
 
-    def _variables(self) -> Path:
+    def _write_variables(self) -> Path:
         path = self.terraform.work / "environment.tfvars.json"
         values = self.environment.terraform_variables()
         if values["github"] is not None:  # CI reads the state and takes its lock
             values["github"]["state_bucket"] = self.bucket.name
         path.write_text(json.dumps(values, indent=2), encoding="utf-8")
         return path
+
+
+def _refuse_protected(environment: Environment) -> None:
+    if environment.deletion_protection:
+        raise PermanentError(
+            f"destroying {environment.subject}",
+            "deletion_protection is true in its environment file",
+            "If its data may really go, set it to false there, apply that, then destroy;"
+            " in prod and peak it cannot be set to false: see docs/runbooks/destroy-protected.md.",
+        )
 
 
 def use_local_backend(stack: Path) -> None:
@@ -242,14 +305,3 @@ def copy_source(work: Path) -> Path:
     """A copy of terraform/ for one run, so that nobody changes it half-way; the copy's folder."""
     ignored = shutil.ignore_patterns(".terraform", "*.tfstate*", "tests")
     return Path(shutil.copytree(SOURCE, work / "terraform", ignore=ignored))
-
-
-def _working_folder(environment: Environment) -> Path:
-    """A new folder of mode 0700 for this run; the oldest beyond `_KEPT_RUNS` are removed."""
-    parent = settings.home() / "runs" / environment.name
-    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for old in sorted(parent.iterdir())[: -_KEPT_RUNS + 1]:
-        shutil.rmtree(old)
-    folder = parent / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}"
-    folder.mkdir(mode=0o700)
-    return folder

@@ -179,7 +179,7 @@ class Terraform:
         built: list[str] = builder.generate_cmd_string(verb, *arguments, **options)
         return [*self.binary.argv, *built[1:]]
 
-    def _environment(self) -> dict[str, str]:
+    def _prepare_environment(self) -> dict[str, str]:
         self._write_configuration()
         return base_environment(
             {
@@ -202,7 +202,7 @@ class Terraform:
         command = process.Command(
             argv,
             cwd=self.stack,
-            env=self._environment(),
+            env=self._prepare_environment(),
             deadline=deadline,
             log=log,
             secrets=self.secrets,

@@ -59,7 +59,7 @@ class LockInfo:
 
 
 class TerraformError(PermanentError):
-    """Terraform reported errors that trying again will not mend."""
+    """Terraform reported errors that trying again does not fix."""
 
 
 class StateLockedError(TemporaryError):
@@ -109,7 +109,7 @@ _CAUSES = (
         r"|Inconsistent dependency lock|Backend configuration changed|run \"?terraform init",
         InitRequiredError,
         "Run it again; if it persists, the lock file of terraform/stacks/stream1 and its"
-        " required_providers disagree: `terraform providers lock` mends that.",
+        " required_providers disagree: `terraform providers lock` fixes that.",
     ),
     _cause(
         r"saved plan is stale",
@@ -121,8 +121,8 @@ _CAUSES = (
         r"|InvalidClientTokenId|UnrecognizedClient|SignatureDoesNotMatch|AuthFailure"
         r"|no valid credential sources|failed to refresh cached credentials|AccessDenied|Forbidden",
         CredentialsError,
-        "Log in again (for example `aws sso login`) or mend the role's rights, then run it again;"
-        " what was done so far is in the state and is not done twice.",
+        "Log in again (for example `aws sso login`) or correct the role's rights, then run it"
+        " again; what was done so far is in the state and is not done twice.",
     ),
     _cause(
         r"Failed to (query available provider|install provider)|provider registry"
@@ -187,5 +187,5 @@ def classify(
     return TerraformError(
         attempted,
         found,
-        "Mend what Terraform names above, then run it again; resources that are done stay done.",
+        "Fix what Terraform names above, then run it again; resources that are done stay done.",
     )

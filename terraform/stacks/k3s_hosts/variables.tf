@@ -1,12 +1,12 @@
 # What a single value must look like is checked here; what the hosts together must be like is in rules.tf.
 
 variable "environment" {
-  description = "Golden-path stage: local, test, sit, prod or peak."
+  description = "The environment's name, such as prod; the budget counts what carries it as a tag."
   type        = string
 
   validation {
-    condition     = contains(["local", "test", "sit", "prod", "peak"], var.environment)
-    error_message = "environment is \"${var.environment}\"; choose local, test, sit, prod or peak."
+    condition     = can(regex("^[a-z](-?[a-z0-9])*$", var.environment)) && length(var.environment) <= 15
+    error_message = "environment is \"${var.environment}\"; use up to 15 lower-case letters, digits and single hyphens, beginning with a letter, such as prod."
   }
 }
 

@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from blocks import AwsAccess
+from tests import aws_by_name
 from xops.aws.access import Aws
 from xops.aws.target import Target
 
@@ -37,20 +37,15 @@ class TaskCredentials(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def task(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """The environment of an ECS task whose AWS is an emulator."""
+    """The environment of an ECS task, whose AWS is on this machine."""
     agent = ThreadingHTTPServer(("127.0.0.1", 0), TaskCredentials)
     threading.Thread(target=agent.serve_forever, args=(0.05,), daemon=True).start()
-    aws = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    aws.start()
-    host, port = aws.get_host_and_port()
-    given = {
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{agent.server_port}/",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-    }
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    yield dict(os.environ)
-    aws.stop()
+    with aws_by_name.running() as aws:
+        full = f"http://127.0.0.1:{agent.server_port}/"
+        given = {**aws.environ, "AWS_CONTAINER_CREDENTIALS_FULL_URI": full}
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        yield dict(os.environ)
     agent.shutdown()
     agent.server_close()
 

@@ -1,4 +1,4 @@
-"""Notices through real servers: a webhook's receiver, and an emulator's SNS and Secrets Manager."""
+"""Notices through real servers: a webhook's receiver, SNS and Secrets Manager."""
 
 import json
 import logging
@@ -9,9 +9,10 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from blocks import Notification
+from tests import aws_by_name
+from tests.aws_by_name import AwsByName
 from xops.core.errors import PermanentError, TemporaryError, XopsError
 
 PATH = "/services/T0/B0/canary-of-the-url"
@@ -141,18 +142,15 @@ def test_a_missing_variable_is_named() -> None:
 
 
 @pytest.fixture(scope="module")
-def emulator() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def by_name() -> Iterator[AwsByName]:
+    with aws_by_name.running() as servers:
+        yield servers
 
 
 @pytest.fixture
-def reach(emulator: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """A client of the emulator; the code under test finds it as it would find a VPC endpoint."""
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": emulator}.items():
+def reach(by_name: AwsByName, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """A client of the same AWS as the code under test finds."""
+    for name, value in {**KEYS, **by_name.environ}.items():
         monkeypatch.setenv(name, value)
     return lambda service: boto3.client(service, region_name="ap-southeast-2")
 

@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 
 from xops.core.errors import TemporaryError
-from xops.ecs.services import HealthCheck, NotSteadyError, check_health
+from xops.ecs.services import HealthCheck, UnsteadyServicesError, check_health
 
 
 @pytest.fixture
@@ -53,12 +53,14 @@ def test_an_address_that_needs_a_moment_is_asked_again(
 def test_an_address_that_stays_ill_is_no_success(
     serving: Callable[[list[int]], str], status: int
 ) -> None:
-    with pytest.raises(NotSteadyError, match=str(status)) as caught:
+    with pytest.raises(UnsteadyServicesError, match=str(status)) as caught:
         check_health(serving([status]), reachable=True, patience=0)
 
     assert isinstance(caught.value, TemporaryError)
 
 
 def test_an_address_that_nobody_serves_is_no_success() -> None:
-    with pytest.raises(NotSteadyError, match=r"asking http://127\.0\.0\.1:9/health for its health"):
+    with pytest.raises(
+        UnsteadyServicesError, match=r"asking http://127\.0\.0\.1:9/health for its health"
+    ):
         check_health("http://127.0.0.1:9/health", reachable=True, patience=0)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from xops.core.money import HOURS_PER_MONTH, Money
+from xops.core.money import Money
 
 DECIMALS = st.decimals(-(10**9), 10**9, places=6, allow_nan=False, allow_infinity=False)
 
@@ -55,7 +55,3 @@ def test_a_currency_is_an_iso_code(currency: str) -> None:
 
 def test_people_read_thousands_and_cents_with_the_currency() -> None:
     assert str(Money(amount=Decimal("1234567.891"), currency="AUD")) == "1,234,567.89 AUD"
-
-
-def test_a_month_has_730_hours() -> None:
-    assert Decimal(365 * 24) / 12 == HOURS_PER_MONTH

@@ -249,7 +249,7 @@ def test_accepted(findings: Findings, values: dict[str, Any]) -> None:
         (
             {"services.crew.business_hours": HOURS | {"timezone": "Sydney"}},
             "services.crew.business_hours.timezone",
-            "must be an IANA time zone",
+            "is no IANA time zone",
         ),
         (
             {"services.crew.business_hours": HOURS | {"start": "24:00"}},
@@ -283,6 +283,12 @@ def test_accepted(findings: Findings, values: dict[str, Any]) -> None:
         ({"backup.schedule": "daily"}, "backup.schedule", "should match pattern"),
         ({"github.repository": "platform"}, "github.repository", "should match pattern"),
         ({"evidence.store": "disk"}, "evidence.store", "'folder' or 'bucket'"),
+        ({"evidence": {"bucket": "x"}}, "evidence.bucket", "is not a known key"),
+        (
+            {"evidence": {"store": "bucket", "prefix": 1}},
+            "evidence.prefix",
+            "a valid string (found 1)",
+        ),
         (
             {"approval.required_for": ["create"]},
             "approval.required_for",

@@ -9,19 +9,19 @@ import pytest
 
 from xops.core.errors import PermanentError, TemporaryError
 from xops.ecs.services import (
-    Expected,
+    DeployedServices,
+    ExpectedService,
     HealthCheck,
-    NotSteadyError,
     RolledBackError,
-    Services,
     ServiceState,
+    UnsteadyServicesError,
     check_health,
     stop_reason,
 )
 
 ARN = "arn:aws:ecs:ap-southeast-2:123456789012:task-definition/crew"
 OLD, NEW = f"{ARN}:1", f"{ARN}:2"
-EXPECTED = Expected("crew", "xops-test", NEW, "target-group")
+EXPECTED = ExpectedService("crew", "xops-test", NEW, "target-group")
 HEALTHY = ["healthy", "healthy"]
 
 
@@ -83,10 +83,10 @@ class Seen:
         return {"tasks": [self.stopped[int(arn.split("/")[1])] for arn in tasks]}
 
 
-def services(seen: Seen, expected: Expected = EXPECTED) -> Services:
+def services(seen: Seen, expected: ExpectedService = EXPECTED) -> DeployedServices:
     """Watched without a pause, by a clock that moves one second at each look."""
     ticks = itertools.count()
-    return Services(seen, [expected], poll_seconds=0, clock=lambda: float(next(ticks)))  # type: ignore[arg-type]
+    return DeployedServices(seen, [expected], poll_seconds=0, clock=lambda: float(next(ticks)))  # type: ignore[arg-type]
 
 
 # One moment
@@ -166,7 +166,7 @@ def test_a_target_that_drains_is_no_longer_counted() -> None:
 def test_a_service_without_a_target_group_has_no_targets_to_ask_for() -> None:
     seen = Seen([STEADY])
 
-    [state] = services(seen, Expected("crew", "xops-test", NEW, None)).wait_until_steady()
+    [state] = services(seen, ExpectedService("crew", "xops-test", NEW, None)).wait_until_steady()
 
     assert state.targets is None
     assert "describe_target_health" not in dict(seen.asked)
@@ -180,7 +180,7 @@ def test_after_the_deadline_it_says_what_was_seen_last_and_why_tasks_stop() -> N
     ]
     seen = Seen([ROLLING], targets=["initial"], stopped=stopped)
 
-    with pytest.raises(NotSteadyError) as caught:
+    with pytest.raises(UnsteadyServicesError) as caught:
         services(seen).wait_until_steady(deadline=3)
 
     assert caught.value.found == (
@@ -286,9 +286,9 @@ def test_the_services_are_those_that_the_outputs_name() -> None:
         },
     }
 
-    found = Services.of(Seen([]), outputs)  # type: ignore[arg-type]
+    found = DeployedServices.of(Seen([]), outputs)  # type: ignore[arg-type]
 
-    assert found.expected == [EXPECTED, Expected("open-webui", "xops-test", "o:1", None)]
+    assert found.expected == [EXPECTED, ExpectedService("open-webui", "xops-test", "o:1", None)]
 
 
 def test_an_emulator_s_address_is_not_asked_and_does_not_count_as_healthy() -> None:

@@ -1,14 +1,16 @@
 """The evidence store: a record of every change that outlives the database of the orchestrator.
 
 One record is one JSON object under `<subject>/<time>-<digest label>-<kind>.json`; it is written
-once and never changed. Two stores exist: a folder, and an S3 bucket.
+once and never changed. Here is the store in a folder; `xops.aws.evidence` has the one in a bucket.
 """
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from xops.core.errors import DiskFullError, PermanentError
 from xops.core.files.private_file import write_private
 
 
@@ -16,15 +18,11 @@ class EvidenceStore(Protocol):
     """Where records go. `put` returns the record's address (a path or an s3:// URI)."""
 
     def put(self, key: str, body: bytes) -> str:
-        """Keep `body` under `key`; an existing record is never overwritten."""
-        ...
+        """Keep `body` under `key`; an existing record is never overwritten.
 
-
-class S3Client(Protocol):
-    """The one call of boto3's S3 client that a store needs."""
-
-    def put_object(self, **arguments: Any) -> Any:
-        """As in boto3."""
+        Raises:
+            TemporaryError, PermanentError: it is not kept.
+        """
         ...
 
 
@@ -35,28 +33,24 @@ class FolderStore:
         self.folder = folder
 
     def put(self, key: str, body: bytes) -> str:
-        """Keep it on the disk: whole, readable by its owner, and still there after a power cut."""
+        """Keep it on the disk: whole, readable by its owner, and still there after a power cut.
+
+        Raises:
+            DiskFullError: there is no room for it.
+            PermanentError: it cannot be written, or a record of that key is there already.
+        """
         path = self.folder / key
-        write_private(path, body, replace=False)
+        try:
+            write_private(path, body, replace=False)
+        except OSError as error:
+            raise _not_kept(path, error) from error
         return str(path)
 
 
-class S3Store:
-    """Records as objects below one prefix of a bucket."""
-
-    def __init__(self, client: S3Client, bucket: str, prefix: str) -> None:
-        self._client = client
-        self.bucket = bucket
-        self.prefix = prefix.strip("/")
-
-    def put(self, key: str, body: bytes) -> str:
-        """One conditional request: S3 itself refuses to overwrite."""
-        name = f"{self.prefix}/{key}"
-        self._client.put_object(
-            Bucket=self.bucket,
-            Key=name,
-            Body=body,
-            ContentType="application/json",
-            IfNoneMatch="*",
-        )
-        return f"s3://{self.bucket}/{name}"
+def _not_kept(path: Path, error: OSError) -> PermanentError:
+    attempted = f"keeping the record {path}"
+    if error.errno == errno.ENOSPC:
+        return DiskFullError(attempted, str(error), "Free disk space, then run it again.")
+    return PermanentError(
+        attempted, str(error), "Let xOps write there, or name another folder for the evidence."
+    )

@@ -7,14 +7,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, JsonValue, ValidationInfo, field_validator
 
 from xops.core.errors import PermanentError
 from xops.core.files.validation import Model
 
+_NULL: dict[str, JsonValue] = {"type": "null"}
+
 
 class SecretReference(Model):
     """Where a secret is read from at run time: a file of its owner's, or a variable."""
+
+    # One class and no union: credentials are secrets with keys of their own beside these two.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [given], "properties": {given: {"type": "string"}, other: _NULL}}
+                for given, other in (("file", "variable"), ("variable", "file"))
+            ]
+        }
+    )
 
     file: Annotated[
         Path | None, Field(description="File that holds it, readable by its owner only.")

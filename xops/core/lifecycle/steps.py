@@ -53,7 +53,7 @@ class Outcome[VerificationT: Verification]:
     outputs: Mapping[str, Any] = field(default_factory=dict)
     verification: VerificationT | None = None
     evidence: str | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    duration_seconds: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only; the plan carries its digest."""
@@ -61,7 +61,8 @@ class Outcome[VerificationT: Verification]:
         values["plan"] = self.plan.model_dump(mode="json")
         for name in ("approval", "verification"):
             values[name] = asdict(values[name]) if values[name] else None
-        values["seconds"] = {step: round(taken, 2) for step, taken in self.seconds.items()}
+        durations = self.duration_seconds.items()
+        values["duration_seconds"] = {step: round(taken, 2) for step, taken in durations}
         return {**values, "outputs": dict(self.outputs)}
 
 
@@ -148,7 +149,7 @@ def _attempt[PlanT: Planned, VerificationT: Verification](
     plan = planned.plan
     watcher.plan_ready(plan)
     outcome: Outcome[VerificationT] = Outcome(
-        OutcomeStatus.PLANNED, plan.subject, plan.target, plan, seconds=seconds
+        OutcomeStatus.PLANNED, plan.subject, plan.target, plan, duration_seconds=seconds
     )
     if not apply:
         return outcome
@@ -168,7 +169,7 @@ def _attempt[PlanT: Planned, VerificationT: Verification](
 def _bring_about[PlanT: Planned, VerificationT: Verification](
     steps: Steps[PlanT, VerificationT], planned: PlanT, outcome: Outcome[VerificationT]
 ) -> Outcome[VerificationT]:
-    seconds: dict[str, float] = dict(outcome.seconds)
+    seconds: dict[str, float] = dict(outcome.duration_seconds)
     nothing = planned.plan.is_empty
     with _timed(seconds, "apply"):
         outputs = steps.outputs() if nothing else steps.apply(planned)
@@ -179,7 +180,7 @@ def _bring_about[PlanT: Planned, VerificationT: Verification](
         status=OutcomeStatus.UNCHANGED if nothing else OutcomeStatus.APPLIED,
         outputs=outputs,
         verification=verification,
-        seconds=seconds,
+        duration_seconds=seconds,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 from xops.aws.access import Aws
 from xops.aws.errors import translate_aws_errors
+from xops.aws.evidence import S3Store
 from xops.aws.target import Target
 from xops.core.errors import StalePlanError
 from xops.core.evidence import records, stores
@@ -135,7 +136,7 @@ class K3sSteps:
         kept = self.cluster.evidence
         if isinstance(kept, BucketEvidence):
             client = Aws(Target.AWS, kept.region).client("s3")
-            return stores.S3Store(client, kept.bucket, kept.prefix)
+            return S3Store(client, kept.bucket, kept.prefix)
         return stores.FolderStore(kept.folder or settings.home() / "evidence")
 
     def status(self) -> ClusterStatus:

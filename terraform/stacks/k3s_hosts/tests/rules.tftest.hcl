@@ -298,10 +298,10 @@ run "half_a_day_of_retention_is_refused" {
   expect_failures = [var.snapshot_retention_days]
 }
 
-run "an_unknown_stage_is_refused" {
+run "a_name_that_cannot_be_part_of_others_is_refused" {
   command = plan
   variables {
-    environment = "staging"
+    environment = "Staging 2"
   }
   expect_failures = [var.environment]
 }

@@ -212,11 +212,11 @@ run "a_variable_given_twice_is_refused" {
   expect_failures = [var.services]
 }
 
-run "an_unknown_stage_is_refused" {
+run "a_name_that_cannot_be_part_of_others_is_refused" {
   command = plan
 
   variables {
-    environment = "staging"
+    environment = "Staging 2"
   }
 
   expect_failures = [var.environment]

@@ -1,28 +1,13 @@
 """Evidence is written once, whole, for its owner only."""
 
+import errno
 import stat
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from xops.core.evidence.stores import FolderStore, S3Store
-
-NOON = datetime(2026, 3, 11, 12, 0, 0, 250, tzinfo=UTC)
-DIGEST = "0123456789abcdef" * 4
-
-
-class RecordingS3:
-    """boto3's `put_object`, exact in what it refuses: a key that is there already."""
-
-    def __init__(self) -> None:
-        self.requests: list[dict[str, Any]] = []
-
-    def put_object(self, **arguments: Any) -> None:
-        if arguments.get("IfNoneMatch") == "*":
-            assert arguments["Key"] not in [row["Key"] for row in self.requests]
-        self.requests.append(arguments)
+from xops.core.errors import DiskFullError, PermanentError
+from xops.core.evidence.stores import FolderStore, _not_kept
 
 
 def test_a_record_is_a_file_that_only_its_owner_reads(tmp_path: Path) -> None:
@@ -39,25 +24,22 @@ def test_a_record_is_never_overwritten_and_nothing_half_written_is_left(tmp_path
     store = FolderStore(tmp_path)
     store.put("ecs/one.json", b"first")
 
-    with pytest.raises(FileExistsError):
+    with pytest.raises(PermanentError, match=r"keeping the record .*exists"):
         store.put("ecs/one.json", b"second")
 
     assert [path.name for path in (tmp_path / "ecs").iterdir()] == ["one.json"]
     assert (tmp_path / "ecs" / "one.json").read_bytes() == b"first"
 
 
-def test_an_object_is_put_on_the_condition_that_none_is_there() -> None:
-    client = RecordingS3()
+def test_a_folder_that_cannot_be_written_is_said_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "evidence").write_text("a file")
 
-    address = S3Store(client, "records", "/evidence/").put("ecs/one.json", b"{}")
+    with pytest.raises(PermanentError) as caught:
+        FolderStore(tmp_path / "evidence").put("ecs/one.json", b"{}")
 
-    assert address == "s3://records/evidence/ecs/one.json"
-    assert client.requests == [
-        {
-            "Bucket": "records",
-            "Key": "evidence/ecs/one.json",
-            "Body": b"{}",
-            "ContentType": "application/json",
-            "IfNoneMatch": "*",
-        }
-    ]
+    assert "another folder" in caught.value.remedy
+
+
+def test_a_full_disk_is_an_error_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(DiskFullError, match="No space left"):
+        raise _not_kept(tmp_path, OSError(errno.ENOSPC, "No space left on device"))

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from xops.core.errors import PermanentError
 from xops.core.files.secret import SecretReference
 
 VARIABLE = SecretReference(variable="PASSWORD")
+SCHEMA = Draft202012Validator(SecretReference.model_json_schema())
 
 
 @pytest.fixture
@@ -63,3 +65,12 @@ def test_a_reference_says_its_place_and_nothing_else() -> None:
 def test_one_place_is_named(wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         SecretReference.model_validate(wrong)
+    assert not SCHEMA.is_valid(wrong)
+
+
+@pytest.mark.parametrize(
+    "right", [{"file": "a"}, {"variable": "A"}, {"file": None, "variable": "A"}]
+)
+def test_the_schema_says_that_it_is_one_place(right: dict[str, str]) -> None:
+    SCHEMA.validate(right)
+    assert SecretReference.model_validate(right)

@@ -116,7 +116,7 @@ def test_unless_told_to_apply_it_is_a_plan() -> None:
         None,
         None,
     )
-    assert list(outcome.seconds) == ["plan"]
+    assert list(outcome.duration_seconds) == ["plan"]
 
 
 def test_a_plan_is_shown_before_anybody_is_asked_and_approved_before_it_is_applied() -> None:
@@ -131,7 +131,7 @@ def test_a_plan_is_shown_before_anybody_is_asked_and_approved_before_it_is_appli
     assert outcome.outputs == {"api": "https://applied"}
     assert outcome.verification == Looked()
     assert outcome.evidence == "record 1"
-    assert list(outcome.seconds) == ["plan", "apply", "verify"]
+    assert list(outcome.duration_seconds) == ["plan", "apply", "verify"]
 
 
 def test_what_the_policy_lets_pass_asks_nobody() -> None:
@@ -170,7 +170,7 @@ def test_the_record_is_bound_to_the_digest_and_says_all() -> None:
     assert record["plan"]["digest"] == outcome.plan.digest
     assert record["approval"]["by"] == "a person"
     assert record["verification"] == {"healthy": True}
-    assert set(record["seconds"]) == {"plan", "apply", "verify"}
+    assert set(record["duration_seconds"]) == {"plan", "apply", "verify"}
     assert json.loads(json.dumps(outcome.to_json())) == outcome.to_json()
 
 
