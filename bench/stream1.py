@@ -105,7 +105,7 @@ class Bare:
     def __init__(self, stack: Home) -> None:
         stream = stack.stream()
         self._terraform = stream.terraform
-        self._environ = stream.terraform._environment()
+        self._environ = stream.terraform._prepare_environment()
         self._variables = stream.terraform.work / "environment.tfvars.json"
 
     def _run(self, *arguments: str, accepted: tuple[int, ...] = (0,)) -> float:
