@@ -14,13 +14,13 @@ import pytest
 from tests.integration.triggers.conftest import Postgres
 from tests.unit.triggers.samples import IAC_PRS, MONDAY, NOW, WEEK, facts, mandate, policy
 from xops.core.errors import InputError, PermanentError, TemporaryError
-from xops.triggers.evaluate_and_record import evaluate_and_record
 from xops.triggers.evaluation import Evaluation, evaluate
+from xops.triggers.history.decisions import acknowledge
 from xops.triggers.history.ledger import History, Ledger
 from xops.triggers.history.record import (
     ACTIVATED,
     DEACTIVATED,
-    acknowledge,
+    evaluate_and_record,
     recorded_readings,
 )
 from xops.triggers.history.verification import explain, verify
