@@ -19,8 +19,8 @@ from tests.github_data import Person
 from tests.github_server import TOKEN, GitHubServer
 from xops.triggers.connection import connect
 from xops.triggers.facts import week_bounds
+from xops.triggers.measure.classification import Classifier
 from xops.triggers.measure.collect import collect
-from xops.triggers.measure.paths import Classifier
 from xops.triggers.policy import Policy
 
 WEEK, AS_OF = date(2026, 11, 16), date(2026, 11, 23)

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from bench.rows import ROUNDS, Row
 from xops.triggers.facts import Engineers, Facts, RepositoryWeek, Week
-from xops.triggers.measure.paths import Classifier
+from xops.triggers.measure.classification import Classifier
 from xops.triggers.policy import Policy
 from xops.triggers.replay import replay
 

@@ -25,11 +25,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.activation import start_activation
 from flows.lifecycle_tasks import is_temporary
 from xops.triggers import proposals
-from xops.triggers.evaluate_and_record import evaluate_and_record
 from xops.triggers.evaluation import Evaluation, evaluate
 from xops.triggers.facts import Facts
 from xops.triggers.history.ledger import History, TriggerEvent
-from xops.triggers.measure import source
+from xops.triggers.history.record import evaluate_and_record
+from xops.triggers.measure import collect
 from xops.triggers.policy import Policy
 from xops.triggers.report import chart, text
 
@@ -62,7 +62,7 @@ class TriggersRequest(BaseModel):
 )
 def read_facts(policy: Policy, as_of: date, file: Path | None) -> Facts:
     """GitHub, or a file."""
-    return source.read(policy, as_of, file)
+    return collect.read(policy, as_of, file)
 
 
 @task(name="evaluate", cache_policy=NO_CACHE, persist_result=False)
@@ -135,7 +135,7 @@ def evaluate_triggers(request: TriggersRequest = TriggersRequest()) -> dict[str,
     policy = Policy.load()
     today = request.as_of or datetime.now(ZoneInfo(policy.timezone)).date()
     file = Path(request.facts) if request.facts else None
-    facts = source.read_or_unknown(policy, today, file, read=read_facts)
+    facts = collect.read_or_unknown(policy, today, file, read=read_facts)
     as_of = facts.as_of if file and request.as_of is None else today
     history = History.open() if request.record else None
     evaluation = evaluate_facts(policy, facts, as_of, history)

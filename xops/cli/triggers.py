@@ -82,8 +82,8 @@ def evaluate(
 
 
 def _evaluate_and_record(rules: Policy, facts: Facts, day: date) -> Evaluation:
-    from xops.triggers.evaluate_and_record import evaluate_and_record
     from xops.triggers.history.ledger import History
+    from xops.triggers.history.record import evaluate_and_record
 
     return evaluate_and_record(History.open(), rules, facts, day, datetime.now(UTC))
 
@@ -125,10 +125,10 @@ def _facts(policy: Policy, file: Path | None, as_of: str | None) -> tuple[Facts,
     if file is not None:
         facts = Facts.load(file)
         return facts, day or facts.as_of
-    from xops.triggers.measure import source
+    from xops.triggers.measure import collect
 
     day = day or datetime.now(ZoneInfo(policy.timezone)).date()
-    return source.read_or_unknown(policy, day), day
+    return collect.read_or_unknown(policy, day), day
 
 
 @app.command()
@@ -202,11 +202,11 @@ def acknowledge(
 ) -> None:
     """Record what a person decided about an active trigger. Activates nothing by itself."""
     from xops.core.lifecycle.gate import who
-    from xops.triggers.history import record
+    from xops.triggers.history import decisions
     from xops.triggers.history.ledger import History
 
     rules, now = Policy.load(policy), datetime.now(UTC)
-    state = record.acknowledge(
+    state = decisions.acknowledge(
         History.open(),
         rules,
         trigger,

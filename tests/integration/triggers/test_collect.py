@@ -23,8 +23,8 @@ from xops.github.client import Client
 from xops.github.errors import AccessError, LimitError
 from xops.triggers.connection import access, connect
 from xops.triggers.facts import Bucket, Facts, week_bounds
+from xops.triggers.measure.classification import Classifier
 from xops.triggers.measure.collect import collect, unknown
-from xops.triggers.measure.paths import Classifier
 from xops.triggers.policy import Policy
 
 SYDNEY = ZoneInfo("Australia/Sydney")

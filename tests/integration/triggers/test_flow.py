@@ -18,9 +18,8 @@ from tests.prefect_servers import home
 from tests.unit.triggers.samples import NOW, document, facts
 from xops.core.errors import InputError
 from xops.local.stack import Stack
-from xops.triggers.evaluate_and_record import evaluate_and_record
 from xops.triggers.history.ledger import VARIABLE, History
-from xops.triggers.history.record import ACTIVATED
+from xops.triggers.history.record import ACTIVATED, evaluate_and_record
 from xops.triggers.policy import Policy
 
 pytestmark = pytest.mark.xdist_group("prefect")

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ import pytest
 from tests.integration.triggers.conftest import Postgres
 from tests.unit.triggers.samples import IAC_PRS, MONDAY, NOW, WEEK, facts, mandate, policy
 from xops.core.errors import InputError, PermanentError, TemporaryError
-from xops.triggers.evaluate_and_record import evaluate_and_record
 from xops.triggers.evaluation import Evaluation, evaluate
+from xops.triggers.history.decisions import acknowledge
 from xops.triggers.history.ledger import History, Ledger
 from xops.triggers.history.record import (
     ACTIVATED,
     DEACTIVATED,
-    acknowledge,
+    evaluate_and_record,
     recorded_readings,
 )
 from xops.triggers.history.verification import explain, verify
@@ -202,7 +203,7 @@ def test_every_verdict_can_be_recomputed(history: History) -> None:
 def test_a_verdict_that_was_forged_is_found_out(tmp_path: Path) -> None:
     history = History(f"sqlite:///{tmp_path}/h.sqlite")
     remember(history, [6, 6, 6])
-    with sqlite3.connect(tmp_path / "h.sqlite") as file:
+    with closing(sqlite3.connect(tmp_path / "h.sqlite")) as file, file:
         file.execute("DROP TRIGGER xops_trigger_entries_no_UPDATE")
         file.execute(
             'UPDATE xops_trigger_entries SET body = replace(body, \'"phase":"active"\','

@@ -19,9 +19,8 @@ from tests.integration.triggers.conftest import Postgres
 from tests.unit.triggers.samples import NOW, facts, mandate, policy
 from xops.core.database import Database
 from xops.core.errors import PermanentError
-from xops.triggers.evaluate_and_record import evaluate_and_record
 from xops.triggers.history.ledger import SCHEMA, History
-from xops.triggers.history.record import ACTIVATED, recorded_readings
+from xops.triggers.history.record import ACTIVATED, evaluate_and_record, recorded_readings
 from xops.triggers.history.verification import explain, verify
 from xops.triggers.machine import Phase
 

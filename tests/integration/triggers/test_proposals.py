@@ -11,7 +11,7 @@ from tests.github_server import TOKEN, GitHubServer
 from tests.unit.triggers.samples import facts, policy
 from xops.core.errors import InputError
 from xops.triggers.evaluation import evaluate
-from xops.triggers.measure import source
+from xops.triggers.measure import collect
 from xops.triggers.policy import Policy
 from xops.triggers.proposals import propose
 from xops.triggers.report import chart
@@ -57,7 +57,7 @@ def test_github_that_refuses_leaves_every_week_unknown(
 ) -> None:
     monkeypatch.setenv("XOPS_GITHUB_TOKEN", "ghp_canary")
     as_of = datetime.now(UTC).date()
-    found = source.read_or_unknown(rules(github), as_of)
+    found = collect.read_or_unknown(rules(github), as_of)
     judged = evaluate(rules(github), found, as_of)
     assert judged.status.exit_code == 11
     assert all(row.value is None for row in judged.triggers if row.kind == "metric")
@@ -66,14 +66,14 @@ def test_github_that_refuses_leaves_every_week_unknown(
 
 def test_github_is_read_for_the_policys_weeks(github: GitHubServer) -> None:
     as_of = date(2026, 3, 16)
-    found = source.read(rules(github), as_of)
+    found = collect.read(rules(github), as_of)
     assert [row.start for row in found.weeks] == [as_of - timedelta(weeks=n) for n in (4, 3, 2, 1)]
     assert {row.iac_prs for row in found.weeks} == {0}
 
 
 def test_without_repositories_only_files_can_be_judged() -> None:
     with pytest.raises(InputError, match="facts file"):
-        source.read_or_unknown(policy(), date(2026, 3, 16))
+        collect.read_or_unknown(policy(), date(2026, 3, 16))
 
 
 @pytest.mark.parametrize("values", [[], [None], [6, 6, 6, None, 3]])

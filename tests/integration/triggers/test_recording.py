@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.soak import examples
 from tests.unit.triggers.samples import MONDAY, NOW, WEEK, readings, states, trigger
 from xops.triggers.history.ledger import Entry
-from xops.triggers.history.timeline import New, Timeline, due
+from xops.triggers.history.record import New, Timeline, due
 from xops.triggers.machine import Decided, Decision, Reading, State, decide
 
 

@@ -1,30 +1,148 @@
-"""Readings appended to the history: what is new, what changed, and what a person decided."""
+"""Readings appended to the history: what is new, what changed, and the verdicts that follow.
+
+`evaluate_and_record` leads from facts to an evaluation; `due` says, without a database, which
+entries readings call for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from uuid import uuid5
 from zoneinfo import ZoneInfo
 
 from xops.core.errors import Finding, InputError
+from xops.triggers.evaluation import Evaluation, conclude
 from xops.triggers.facts import Facts, last_week
 from xops.triggers.history.ledger import Entry, History, Ledger, TriggerEvent
-from xops.triggers.history.timeline import New, Timeline, due
-from xops.triggers.machine import (
-    Decided,
-    Decision,
-    Reading,
-    State,
-    activation_id,
-    decide,
-    label,
-)
+from xops.triggers.machine import START, Reading, State, activation_id, decide, label, step
 from xops.triggers.policy import MandateTrigger, Policy, Trigger
+from xops.triggers.series import read_series
 
 ACTIVATED = "xops.trigger.activated"
 DEACTIVATED = "xops.trigger.deactivated"
+
+
+def evaluate_and_record(
+    history: History, policy: Policy, facts: Facts, as_of: date, now: datetime
+) -> Evaluation:
+    """Append what is new to the history, and judge all that it remembers.
+
+    Raises:
+        InputError: the history is ahead of `as_of`, `as_of` lies in the future, or the time zones
+            differ.
+        TemporaryError: the database does not answer.
+        PermanentError: the database refuses what is asked of it.
+    """
+    series = read_series(policy, facts, as_of)
+    recorded = append_readings(history, policy, facts, series, as_of=as_of, now=now)
+    evaluation = conclude(policy, facts, as_of, recorded.past)
+    added = recorded.added
+    done = f"{added} entries were added" if added else "nothing is new: it was recorded before"
+    warnings = (*evaluation.warnings, *recorded.restated)
+    return evaluation.model_copy(update={"recorded": done, "warnings": warnings})
+
+
+@dataclass(frozen=True)
+class New:
+    """An entry to be: what was read or decided, and the states around it."""
+
+    period: date
+    revision: int
+    before: State
+    after: State
+    reading: Reading | None = None
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What stands of one trigger: the latest revision of each period, and people's decisions."""
+
+    readings: tuple[Entry, ...]
+    decisions: tuple[Entry, ...]
+    revisions: dict[tuple[str, date], int]
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Timeline:
+        """From all entries of one trigger, in the order in which they were made."""
+        readings: dict[date, Entry] = {}
+        decisions: list[Entry] = []
+        revisions: dict[tuple[str, date], int] = {}
+        for entry in entries:
+            revisions[entry.kind, entry.period] = entry.revision
+            if entry.kind == "reading":
+                readings[entry.period] = entry
+            else:
+                decisions.append(entry)
+        ordered = tuple(readings[period] for period in sorted(readings))
+        return cls(ordered, tuple(decisions), revisions)
+
+    def next_revision(self, kind: str, period: date) -> int:
+        """The number of the next entry of that kind for that period, from 0."""
+        return self.revisions.get((kind, period), -1) + 1
+
+    @property
+    def state(self) -> State:
+        """The present state, decisions among it."""
+        if not self.readings:
+            return START
+        return self.state_after(self.readings[-1])
+
+    def state_after(self, reading: Entry) -> State:
+        """The state after a period: a decision made within it, since it was read, counts."""
+        later = [
+            entry.after
+            for entry in self.decisions
+            if entry.period == reading.period and entry.sequence > reading.sequence
+        ]
+        return later[-1] if later else reading.after
+
+    def past(self) -> list[tuple[Reading, State]]:
+        """Each reading with the state after it."""
+        return [(row.reading, self.state_after(row)) for row in self.readings if row.reading]
+
+
+def due(trigger: Trigger, timeline: Timeline, readings: Sequence[Reading]) -> Iterator[New]:
+    """The entries that the readings call for. Pure.
+
+    Periods after the last recorded one are entered. Where a recorded period was unknown and is
+    known now, it and all after it are entered anew. What was known stays: later facts do not
+    rewrite a verdict.
+    """
+    standing = {row.period: row.reading for row in timeline.readings if row.reading}
+    now = {row.period: row for row in readings}
+    learnt = [
+        period
+        for period, reading in standing.items()
+        if reading.value is None and period in now and now[period].value is not None
+    ]
+    last = max(standing, default=date.min)
+    news = [*learnt, *(period for period in now if period > last)]
+    if not news:
+        return
+    first = min(news)
+    chosen = {period: row for period, row in now.items() if period in news}
+    chosen |= {period: row for period, row in standing.items() if period not in news}
+    state = _state_before(timeline, first)
+    for period in sorted(period for period in chosen if period >= first):
+        after = _with_decision(timeline, period, step(trigger, state, chosen[period]))
+        revision = timeline.next_revision("reading", period)
+        yield New(period, revision, state, after, chosen[period])
+        state = after
+
+
+def _state_before(timeline: Timeline, period: date) -> State:
+    earlier = [row for row in timeline.readings if row.period < period]
+    return timeline.state_after(earlier[-1]) if earlier else START
+
+
+def _with_decision(timeline: Timeline, period: date, state: State) -> State:
+    """The state with what a person decided in that period, when it is entered anew."""
+    made = [row.after.decided for row in timeline.decisions if row.period == period]
+    if made and made[-1] and state.is_active:
+        return decide(state, made[-1])
+    return state
 
 
 @dataclass(frozen=True)
@@ -43,7 +161,7 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class _Provenance:
+class Provenance:
     """What the entries of one evaluation follow from."""
 
     as_of: date
@@ -52,6 +170,7 @@ class _Provenance:
     policy: str
 
     def entry(self, name: str, new: New) -> Entry:
+        """The entry of that trigger, not sealed yet."""
         return Entry(
             sequence=0,
             recorded_at=self.now.astimezone(UTC),
@@ -100,7 +219,7 @@ def append_readings(
     def append(ledger: Ledger) -> Recorded:
         _refuse_the_past(ledger, as_of)
         documents = (ledger.keep("facts", facts.document()), ledger.keep("policy", policy.rules()))
-        provenance = _Provenance(as_of, now, *documents)
+        provenance = Provenance(as_of, now, *documents)
         rows = [_append_one(ledger, policy, name, series[name], provenance) for name in series]
         return Recorded(
             past=dict(zip(series, (past for past, _ in rows), strict=True)),
@@ -116,7 +235,7 @@ def append_readings(
 
 
 def _append_one(
-    ledger: Ledger, policy: Policy, name: str, readings: Sequence[Reading], provenance: _Provenance
+    ledger: Ledger, policy: Policy, name: str, readings: Sequence[Reading], provenance: Provenance
 ) -> tuple[list[tuple[Reading, State]], int]:
     """Append one trigger's readings: its past after that, and the number of new entries."""
     before = Timeline.of(ledger.entries(name))
@@ -190,50 +309,6 @@ def _restated(
                 f"the week of {row.period} was recorded with {row.value}, the facts now say"
                 f" {now[row.period]}: the history stands"
             )
-
-
-def acknowledge(
-    history: History,
-    policy: Policy,
-    trigger: str,
-    *,
-    decision: Decision,
-    by: str,
-    reason: str,
-    now: datetime,
-    today: date,
-) -> State:
-    """Record what a person decided about an active trigger; the state after it.
-
-    Raises:
-        InputError: there is no such trigger, or it is not active.
-    """
-    if trigger not in policy.triggers:
-        known = ", ".join(policy.triggers)
-        raise _cannot_decide(f"no trigger {trigger!r}; there are: {known}")
-    decided = Decided(decision=decision, by=by, reason=reason, on=today)
-    return history.transact(lambda ledger: _append_decision(ledger, policy, trigger, decided, now))
-
-
-def _append_decision(
-    ledger: Ledger, policy: Policy, name: str, decided: Decided, now: datetime
-) -> State:
-    timeline = Timeline.of(ledger.entries(name))
-    before = timeline.state
-    if not before.is_active or before.last is None:
-        raise _cannot_decide(f"{name} is {before.phase}: there is nothing to decide about")
-    period = before.last.period
-    after = decide(before, decided)
-    new = New(period, timeline.next_revision("decision", period), before, after)
-    read = timeline.readings[-1]
-    rules = ledger.keep("policy", policy.rules())
-    ledger.append(_Provenance(read.as_of, now, read.facts, rules).entry(name, new))
-    return after
-
-
-def _cannot_decide(found: str) -> InputError:
-    remedy = "See `xops triggers evaluate` for what is active; the history must have recorded it."
-    return InputError("recording a decision", [Finding("argument trigger", "", found)], remedy)
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,20 @@ is unknown and says why.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from xops.core.errors import PermanentError, XopsError
+from xops.core.errors import PermanentError, TemporaryError, XopsError
 from xops.github.client import Client
-from xops.github.people import Aliases, Directory, Person, roster_size
+from xops.github.people import Aliases, Directory, roster_size
 from xops.github.pull_requests import merged_counts, read_all_paths
 from xops.github.records import MergedPullRequest, Store
 from xops.github.repositories import OF_ONE_REPOSITORY, Reader, RepositorySnapshot
-from xops.triggers.connection import cache, github_section
+from xops.triggers.connection import cache, connect, github_section
 from xops.triggers.facts import (
     WEEK,
     Bucket,
@@ -29,21 +28,52 @@ from xops.triggers.facts import (
     Engineers,
     Facts,
     Mandate,
-    People,
     PullRequestEvidence,
     RepositoryWeek,
     Week,
     last_week,
     week_bounds,
 )
-from xops.triggers.measure import buckets, mandates
-from xops.triggers.measure.paths import Classifier
+from xops.triggers.measure import mandates
+from xops.triggers.measure.classification import Classifier, bucket, deciding_paths
+from xops.triggers.measure.team import DAYS90, Team, without_people
 from xops.triggers.policy import GitHub, Policy
 
-logger = logging.getLogger(__name__)
+Read = Callable[[Policy, date, Path | None], Facts]
 
-DAYS28 = timedelta(days=28)
-DAYS90 = timedelta(days=90)
+
+def read(policy: Policy, as_of: date, file: Path | None = None) -> Facts:
+    """The facts of a file, or of GitHub.
+
+    Raises:
+        InputError: the file, a mandate or the credential is wrong.
+        PermanentError, TemporaryError: GitHub does not answer what was asked.
+    """
+    if file is not None:
+        return Facts.load(file)
+    with connect(policy) as client:
+        return collect(policy, as_of, client)
+
+
+def read_or_unknown(
+    policy: Policy, as_of: date, file: Path | None = None, *, read: Read = read
+) -> Facts:
+    """The facts; where GitHub does not give them, facts that say so, by which every state freezes.
+
+    Args:
+        policy: the rules.
+        as_of: the day.
+        file: instead of GitHub.
+        read: reads them; a flow passes its task, which tries again.
+
+    Raises:
+        InputError: the file, a mandate or the credential is wrong.
+    """
+    try:
+        return read(policy, as_of, file)
+    except (PermanentError, TemporaryError) as error:
+        # A week that cannot be measured is entered as unknown: states freeze, none resolves.
+        return unknown(policy, as_of, error, datetime.now(UTC))
 
 
 def collect(
@@ -81,7 +111,7 @@ def collect(
     snapshots = Reader(client, store, now).read(github.repositories, span.since)
     count = _Count(snapshots, github, Classifier(github.kinds), directory, client, store)
     weeks = [count.week(start, zone) for start in span.weeks]
-    team = _Team(snapshots, directory, policy, span.since)
+    team = Team(snapshots, directory, policy, span.since)
     ends = [week_bounds(start, zone)[1] for start in span.weeks]
     measured = [team.engineers(end) for end in ends]
     notes = list(_notes(snapshots, client, ends[-1] if cross_check else None, zone, count))
@@ -92,7 +122,7 @@ def collect(
         timezone=policy.timezone,
         source="github",
         weeks=tuple(
-            week.model_copy(update={"engineers": _without_people(found)})
+            week.model_copy(update={"engineers": without_people(found)})
             for week, found in zip(weeks, measured, strict=True)
         ),
         engineers=measured[-1],
@@ -251,9 +281,9 @@ class _Count:
             merged_at=request.merged_at,
             author=request.author.login,
             title=request.title,
-            bucket=buckets.bucket(request, kinds, self.directory),
+            bucket=bucket(request, kinds, self.directory),
             kinds=kinds,
-            paths=buckets.deciding_paths(matched),
+            paths=deciding_paths(matched),
             truncated=request.truncated,
         )
 
@@ -283,59 +313,6 @@ def _sum(counts: Iterable[int | None]) -> int | None:
     listed = list(counts)
     known = [count for count in listed if count is not None]
     return sum(known) if len(known) == len(listed) else None
-
-
-class _Team:
-    """How many people were active, at the end of any week."""
-
-    def __init__(
-        self,
-        snapshots: Sequence[RepositorySnapshot],
-        directory: Directory,
-        policy: Policy,
-        since: datetime,
-    ) -> None:
-        self._since = since
-        roster = policy.people.roster
-        self._roster = None if roster is None else roster_size(roster, "triggers.yaml")
-        unread = [f"{one.name}: {one.problem.found}" for one in snapshots if one.problem]
-        self._reason = "; ".join(unread)
-        for snapshot in snapshots:
-            mailmap = policy.people.mailmap
-            for activity in snapshot.activities(mailmap=mailmap):
-                directory.add(activity)
-        self._people = directory.people()
-
-    def engineers(self, end: datetime) -> Engineers:
-        """The counts at a moment. A count is unknown if not all of its days were read."""
-        short = end - DAYS90 < self._since
-        reason = self._reason or ("not read so far back" if short else "")
-        return Engineers(
-            days28=self._active(end, DAYS28),
-            days90=self._active(end, DAYS90),
-            roster=self._roster,
-            people=None if self._reason else self._active_people(end),
-            reason=reason,
-        )
-
-    def _active(self, end: datetime, days: timedelta) -> int | None:
-        start = end - days
-        if self._reason or start < self._since:
-            return None
-        return sum(person.within(start, end) for person in self._people)
-
-    def _active_people(self, end: datetime) -> tuple[People, ...]:
-        start = max(end - DAYS90, self._since)
-        return tuple(_person(person, end) for person in self._people if person.within(start, end))
-
-
-def _person(person: Person, end: datetime) -> People:
-    return People(name=person.name, identities=person.identities, last_seen=person.last_seen(end))
-
-
-def _without_people(engineers: Engineers) -> Engineers:
-    """The counts without the people, who would stand in every week again."""
-    return engineers.model_copy(update={"people": None})
 
 
 def _notes(

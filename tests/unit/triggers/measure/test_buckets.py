@@ -8,7 +8,7 @@ import pytest
 from xops.github.people import Directory, Identity
 from xops.github.records import MergedPullRequest
 from xops.triggers.facts import Bucket
-from xops.triggers.measure.buckets import bucket, deciding_paths
+from xops.triggers.measure.classification import bucket, deciding_paths
 
 AT = datetime(2026, 11, 17, tzinfo=UTC)
 

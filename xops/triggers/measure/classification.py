@@ -1,21 +1,28 @@
-"""Which changed path is infrastructure code, and of which kind. Patterns are those of .gitignore.
+"""What a merged pull request counts as: which of its paths are infrastructure code, and whose work.
 
-A path is of the first kind that matches, in the order of `Kind`. What is `Excluded` (lock files,
-documents) is none of them, wherever it lies: a lock file follows from a change, and a document
-about infrastructure changes nothing.
+A path is of the first kind that matches, in the order of `Kind`; patterns are those of .gitignore.
+What is `Excluded` (lock files, documents) is none of them, wherever it lies: a lock file follows
+from a change, and a document about infrastructure changes nothing. Only paths are looked at: GitHub
+lists them reliably, other than the contents of large changes.
 
-Only paths are looked at. GitHub lists them reliably, other than the contents of large changes.
+A pull request is counted in one place. Bots come first, then reverts, then image bumps; what is
+left was made by people. A repository that Argo CD or Flux writes to merges dozens of image bumps a
+week, which say nothing about people.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
 from pathspec import GitIgnoreSpec
 
 from xops.core.errors import Finding, InputError
+from xops.github.people import Directory
+from xops.github.records import MergedPullRequest
+from xops.triggers.facts import Bucket
 
 
 class Kind(StrEnum):
@@ -137,3 +144,52 @@ def _problem(pattern: str) -> str:
     except ValueError as error:
         return f"{pattern!r} is no pattern of .gitignore: {error}"
     return f"{pattern!r} matches nothing" if compiled.regex is None else ""
+
+
+# GitHub's button writes the title `Revert "..."` and the branch revert-NUMBER-...; others write
+# the type of Conventional Commits.
+_REVERT_TITLE = re.compile(r'Revert "|(?i:revert)(\([^)]*\))?!?: ')
+_REVERT_BRANCH = re.compile(r"revert-\d+-")
+
+_BUMP_BRANCH = re.compile(
+    r"(argocd-)?image-updater[-/]|flux-image-updates?|(renovate|dependabot)/docker"
+)
+_BUMP_TITLE = re.compile(
+    r"""
+    ^build:\ automatic\ update\ of\                  # Argo CD Image Updater
+    | ^Update\ from\ image\ update\ automation       # Flux
+    | \b(bump|update|upgrade|promote|deploy)\b.*\b(image|images|image\ tag|docker\ tag)\b
+    | \b(image|images|docker\ tag)\b.*\bto\ v?\d
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+_CARRY_IMAGES = frozenset[str]({Kind.HELM, Kind.KUSTOMIZE, Kind.KUBERNETES, Kind.ARGO, Kind.FLUX})
+
+
+def bucket(request: MergedPullRequest, kinds: Collection[str], directory: Directory) -> Bucket:
+    """Where it is counted.
+
+    Args:
+        request: merged, and known to touch infrastructure code.
+        kinds: of which kinds.
+        directory: tells bots from people.
+    """
+    if directory.is_bot(request.author):
+        return Bucket.BOT
+    if _REVERT_TITLE.match(request.title) or _REVERT_BRANCH.match(request.head):
+        return Bucket.REVERT
+    return Bucket.IMAGE_BUMP if _is_image_bump(request, kinds) else Bucket.COUNTED
+
+
+def _is_image_bump(request: MergedPullRequest, kinds: Collection[str]) -> bool:
+    """Whether it says so, and does nothing else: lines replaced one by one, where images stand."""
+    says_so = _BUMP_BRANCH.match(request.head) or _BUMP_TITLE.search(request.title)
+    replaced = request.additions == request.deletions
+    return bool(says_so) and replaced and _CARRY_IMAGES.issuperset(kinds)
+
+
+def deciding_paths(matched: Mapping[str, str], most: int = 5) -> tuple[str, ...]:
+    """A few of the paths that decided, for evidence; one of each kind first."""
+    first_of_kind = {kind: path for path, kind in reversed(list(matched.items()))}
+    return tuple(dict.fromkeys([*first_of_kind.values(), *matched]))[:most]

@@ -7,7 +7,7 @@ from pathspec import GitIgnoreSpec
 
 from tests.soak import examples
 from xops.core.errors import InputError
-from xops.triggers.measure.paths import EXCLUDED, PATTERNS, Classifier, Excluded, Kind
+from xops.triggers.measure.classification import EXCLUDED, PATTERNS, Classifier, Excluded, Kind
 
 KINDS = {
     "main.tf": Kind.TERRAFORM,
