@@ -20,7 +20,7 @@ from xops.aws.target import Target
 from xops.core.errors import StalePlanError
 from xops.core.evidence import records, stores
 from xops.core.files import settings
-from xops.core.lifecycle import steps, watching
+from xops.core.lifecycle import watching
 from xops.core.lifecycle.gate import Approval, who
 from xops.core.plan.model import Plan
 from xops.k3s import paths
@@ -44,8 +44,6 @@ from xops.k3s.ssh.transport_protocol import Connector
 from xops.k3s.state import preflight
 from xops.k3s.state.collect import ConnectedHosts, collect_facts, connect_hosts
 from xops.k3s.state.preflight import Observation, PreflightFinding
-
-K3sOutcome = steps.Outcome[ClusterVerification]
 
 _PASSES = 2
 
