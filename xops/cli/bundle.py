@@ -127,13 +127,13 @@ def lock(
     as_json: AsJson = False,
 ) -> None:
     """Write a release's hashes, from its own checksum files, into the lock file, for review."""
-    from xops.k3s.release import lock as locks
-    from xops.k3s.release import sources
+    from xops.k3s.release import lock_entry, sources
+    from xops.k3s.release.lock import FILE, Lock
 
-    target = file or locks.FILE
-    locks.Lock.load(target)  # a wrong file must be known before anything is downloaded
+    target = file or FILE
+    Lock.load(target)  # a wrong file must be known before anything is downloaded
     entry = asyncio.run(sources.read_entry(_origin(folder), version))
-    changed = locks.write_entry(target, version, entry)
+    changed = lock_entry.write_entry(target, version, entry)
     if as_json:
         print_json({"file": str(target), "version": version, "changed": changed})
     else:

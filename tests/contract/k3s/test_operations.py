@@ -22,16 +22,16 @@ from tests.k3s_release import VERSION, release
 from tests.soak import ROUNDS
 from xops.core.errors import PermanentError, StalePlanError
 from xops.core.lifecycle.gate import Approval
-from xops.core.lifecycle.steps import OutcomeStatus, run_lifecycle
+from xops.core.lifecycle.steps import Outcome, OutcomeStatus, run_lifecycle
 from xops.core.plan.model import Plan
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.operations import tokens
 from xops.k3s.operations.apply import QuorumError
-from xops.k3s.operations.bootstrap import K3sOutcome, K3sSteps
+from xops.k3s.operations.bootstrap import K3sSteps
 from xops.k3s.operations.recover import NotReadyError
 from xops.k3s.operations.tokens import Tokens
-from xops.k3s.operations.verify import UnsteadyClusterError
+from xops.k3s.operations.verify import ClusterVerification, UnsteadyClusterError
 from xops.k3s.release import bundle
 from xops.k3s.release.lock import ARCHITECTURES
 from xops.k3s.release.sources import Folder
@@ -72,7 +72,7 @@ class Lab:
     def steps(self) -> K3sSteps:
         return K3sSteps(self.cluster, self.world, self.watched, release().lock)
 
-    def apply(self) -> K3sOutcome:
+    def apply(self) -> Outcome[ClusterVerification]:
         """From facts to record, approved by whoever is asked."""
         return run_lifecycle(self.steps, _yes, self.watched, apply=True, sleep=lambda _: None)
 

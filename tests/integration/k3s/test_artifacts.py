@@ -18,22 +18,21 @@ from hypothesis import strategies as st
 from tests.k3s_release import IMAGES, VERSION, archive, packed, program, release, zstandard
 from tests.soak import examples
 from xops.core.errors import InputError, PermanentError, TemporaryError
-from xops.k3s.release import lock as artifacts
+from xops.k3s.release import file_checks
+from xops.k3s.release.file_checks import MismatchError, WrongArchitectureError, check_architecture
 from xops.k3s.release.images import full_name, image_list, images_in, openers
 from xops.k3s.release.lock import (
+    ARCHITECTURES,
+    FILE,
+    Architecture,
     Artifact,
     Entry,
     Kind,
     Lock,
     LockedFiles,
-    MismatchError,
     NotLockedError,
-    WrongArchitectureError,
-    check_architecture,
-    lock_from_checksums,
-    with_entry,
-    write_entry,
 )
+from xops.k3s.release.lock_entry import lock_from_checksums, with_entry, write_entry
 from xops.k3s.release.sources import Folder, MissingFileError, Release, fetch, read_entry
 
 DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
@@ -57,7 +56,7 @@ def test_the_committed_lock_is_one() -> None:
     lock = Lock.load()
 
     for version, entry in lock.versions.items():
-        assert set(entry) == set(artifacts.ARCHITECTURES), version
+        assert set(entry) == set(ARCHITECTURES), version
         assert entry["amd64"].binary.name == "k3s"
         assert entry["arm64"].binary.name == "k3s-arm64"
         hashes = {row.artifact(kind).sha256 for row in entry.values() for kind in Kind}
@@ -117,9 +116,9 @@ def test_the_digest_of_a_version_follows_every_value() -> None:
 # --- checksum files
 
 
-def texts() -> dict[artifacts.Architecture, str]:
+def texts() -> dict[Architecture, str]:
     files = release().files
-    return {arch: files[f"sha256sum-{arch}.txt"].decode() for arch in artifacts.ARCHITECTURES}
+    return {arch: files[f"sha256sum-{arch}.txt"].decode() for arch in ARCHITECTURES}
 
 
 def test_checksum_files_make_an_entry() -> None:
@@ -249,7 +248,7 @@ def test_the_committed_lock_keeps_its_comments(
     version: str, images: tuple[str, ...] | None
 ) -> None:
     """What stands above an entry is about that entry, before and after."""
-    before = artifacts.FILE.read_text()
+    before = FILE.read_text()
     entry = {
         arch: row.model_copy(update={"image_list": images})
         for arch, row in release().lock.versions[VERSION].items()
@@ -335,7 +334,7 @@ def test_a_folder_with_a_release_makes_its_own_entry(tmp_path: Path) -> None:
 # --- a folder as a source
 
 
-def fetched(folder: Path, arch: artifacts.Architecture, kind: Kind, **options: Any) -> Path:
+def fetched(folder: Path, arch: Architecture, kind: Kind, **options: Any) -> Path:
     return asyncio.run(fetch(Folder(folder), release().lock, VERSION, arch, kind, **options))
 
 
@@ -395,8 +394,8 @@ def test_the_address_is_a_setting() -> None:
 # --- programs
 
 
-@pytest.mark.parametrize("arch", artifacts.ARCHITECTURES)
-def test_a_program_for_these_machines_passes(tmp_path: Path, arch: artifacts.Architecture) -> None:
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_a_program_for_these_machines_passes(tmp_path: Path, arch: Architecture) -> None:
     (tmp_path / "k3s").write_bytes(program(arch))
 
     check_architecture(tmp_path / "k3s", arch)
@@ -424,7 +423,7 @@ def test_a_program_for_other_machines_is_refused(
 
 @given(st.binary(max_size=64))
 def test_no_header_breaks_the_check(header: bytes) -> None:
-    assert artifacts._machine(header) is None or header.startswith(b"\x7fELF")
+    assert file_checks._machine(header) is None or header.startswith(b"\x7fELF")
 
 
 # --- images

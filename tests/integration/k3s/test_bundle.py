@@ -29,6 +29,7 @@ from tests.soak import examples
 from xops.core.errors import InputError, PermanentError
 from xops.k3s.release.bundle import Bundle, build, verify
 from xops.k3s.release.bundle_layout import DamagedBundleError, Manifest, digest_of, manifest_of
+from xops.k3s.release.file_checks import MismatchError, Progress
 from xops.k3s.release.images import openers
 from xops.k3s.release.lock import (
     ARCHITECTURES,
@@ -36,9 +37,7 @@ from xops.k3s.release.lock import (
     Kind,
     Lock,
     LockedFiles,
-    MismatchError,
     NotLockedError,
-    Progress,
 )
 from xops.k3s.release.sources import Folder, MissingFileError, fetch
 

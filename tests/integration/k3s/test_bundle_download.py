@@ -16,7 +16,8 @@ import pytest
 from tests.k3s_release import IMAGES, VERSION, program, release
 from xops.core.errors import InputError, PermanentError, TemporaryError
 from xops.k3s.release.bundle import Bundle, build, verify
-from xops.k3s.release.lock import ARCHITECTURES, Kind, Lock, MismatchError
+from xops.k3s.release.file_checks import MismatchError
+from xops.k3s.release.lock import ARCHITECTURES, Kind, Lock
 from xops.k3s.release.sources import MissingFileError, Release, fetch, read_entry
 
 

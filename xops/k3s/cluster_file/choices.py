@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
+from xops.core.evidence.settings import BucketEvidence, FolderEvidence
 from xops.core.files.validation import Model, raise_if_any
 from xops.k3s.cluster_file.field_types import Address, IpAddress, ip_address, kind_check
 from xops.k3s.cluster_file.sections import API_PORT
@@ -145,24 +146,15 @@ Artifacts = Annotated[
 # Where records are kept
 
 
-class FolderEvidence(Model):
-    """Records in a folder of this machine."""
-
-    store: Literal["folder"] = "folder"
-    folder: Annotated[Path | None, Field(description="Default: evidence in xOps' home.")] = None
-
-
-class BucketEvidence(Model):
+class ClusterBucketEvidence(BucketEvidence):
     """Records in a bucket, which outlives this machine."""
 
-    store: Literal["bucket"]
     bucket: str
-    prefix: Annotated[str, Field(description="Within the bucket.")] = "evidence"
     region: Annotated[str, Field(description="Of the bucket.")] = "ap-southeast-2"
 
 
 Evidence = Annotated[
-    FolderEvidence | BucketEvidence,
+    FolderEvidence | ClusterBucketEvidence,
     Field(discriminator="store"),
-    kind_check("store", FolderEvidence, BucketEvidence),
+    kind_check("store", FolderEvidence, ClusterBucketEvidence),
 ]

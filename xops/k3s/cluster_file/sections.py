@@ -96,11 +96,6 @@ class K3s(Model):
         raise_if_any(problems)
         return value
 
-    @property
-    def minor(self) -> tuple[int, int]:
-        """`(1, 34)` of `v1.34.1+k3s1`."""
-        return _minor(self.version)
-
 
 class Networks(Model):
     """The cluster's internal networks and how packets cross from node to node."""

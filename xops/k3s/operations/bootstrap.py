@@ -14,17 +14,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from xops.aws.access import Aws
-from xops.aws.errors import translate_aws_errors
 from xops.aws.evidence import S3Store
 from xops.aws.target import Target
 from xops.core.errors import StalePlanError
-from xops.core.evidence import records, stores
-from xops.core.files import settings
-from xops.core.lifecycle import steps, watching
+from xops.core.evidence import records
+from xops.core.evidence.settings import FolderEvidence
+from xops.core.evidence.stores import EvidenceStore
+from xops.core.lifecycle import watching
 from xops.core.lifecycle.gate import Approval, who
 from xops.core.plan.model import Plan
 from xops.k3s import paths
-from xops.k3s.cluster_file.choices import BucketEvidence
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.node import registries, snapshots
 from xops.k3s.node.managed_file import SecretFiles
@@ -44,8 +43,6 @@ from xops.k3s.ssh.transport_protocol import Connector
 from xops.k3s.state import preflight
 from xops.k3s.state.collect import ConnectedHosts, collect_facts, connect_hosts
 from xops.k3s.state.preflight import Observation, PreflightFinding
-
-K3sOutcome = steps.Outcome[ClusterVerification]
 
 _PASSES = 2
 
@@ -126,18 +123,16 @@ class K3sSteps:
         """Keep one record in the cluster's evidence store; its address.
 
         Raises:
-            XopsError: the bucket does not take it.
+            TemporaryError, PermanentError: it is not kept.
         """
         facts = {"who": who(), **facts}
-        with translate_aws_errors(f"recording the {kind} of {self.cluster.subject}"):
-            return records.record(self._store(), self.cluster.subject, kind, digest, facts)
+        return records.record(self._open_store(), self.cluster.subject, kind, digest, facts)
 
-    def _store(self) -> stores.EvidenceStore:
+    def _open_store(self) -> EvidenceStore:
         kept = self.cluster.evidence
-        if isinstance(kept, BucketEvidence):
-            client = Aws(Target.AWS, kept.region).client("s3")
-            return S3Store(client, kept.bucket, kept.prefix)
-        return stores.FolderStore(kept.folder or settings.home() / "evidence")
+        if isinstance(kept, FolderEvidence):
+            return kept.open()
+        return S3Store(Aws(Target.AWS, kept.region).client("s3"), kept.bucket, kept.prefix)
 
     def status(self) -> ClusterStatus:
         """The cluster as it is now, hosts that are down left out."""

@@ -40,18 +40,15 @@ from xops.k3s.release.bundle_layout import (
     read_manifest,
 )
 from xops.k3s.release.bundle_verification import Inspection, files_not_in_lock
-from xops.k3s.release.images import image_list, images_in
-from xops.k3s.release.lock import (
-    Architecture,
-    Artifact,
-    Kind,
-    Lock,
+from xops.k3s.release.file_checks import (
     Meter,
     MismatchError,
     Progress,
     matches,
     translate_write_errors,
 )
+from xops.k3s.release.images import image_list, images_in
+from xops.k3s.release.lock import Architecture, Artifact, Kind, Lock
 from xops.k3s.release.sources import IMAGE_LIST, MissingFileError, Origin, fetch, hold_file_lock
 
 _NO_ARCHITECTURE = Finding("architectures", "", "none is named")

@@ -17,15 +17,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from xops.core.errors import PermanentError
 from xops.core.files.validation import Model
-from xops.k3s.release.lock import (
-    Architecture,
-    FileName,
-    Image,
-    Kind,
-    Meter,
-    Sha256,
-    Version,
-)
+from xops.k3s.release.file_checks import Meter
+from xops.k3s.release.lock import Architecture, FileName, Image, Kind, Sha256, Version
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -15,7 +15,8 @@ from xops.k3s.release.bundle_layout import (
     member_of,
     padded,
 )
-from xops.k3s.release.lock import Lock, Meter
+from xops.k3s.release.file_checks import Meter
+from xops.k3s.release.lock import Lock
 
 _READ = 1 << 20
 

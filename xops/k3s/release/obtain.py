@@ -9,7 +9,8 @@ from pathlib import Path
 from xops.k3s.cluster_file.choices import FolderArtifacts, MirrorArtifacts
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.release.bundle import Bundle
-from xops.k3s.release.lock import Architecture, Kind, Lock, Progress
+from xops.k3s.release.file_checks import Progress
+from xops.k3s.release.lock import Architecture, Kind, Lock
 from xops.k3s.release.sources import Folder, Release, Source, fetch
 
 

@@ -19,6 +19,15 @@ import httpx
 
 from xops.core.errors import Finding, InputError, PermanentError, TemporaryError
 from xops.core.files import settings
+from xops.k3s.release.file_checks import (
+    Meter,
+    MismatchError,
+    Progress,
+    check_architecture,
+    check_bytes,
+    matches,
+    translate_write_errors,
+)
 from xops.k3s.release.images import image_list
 from xops.k3s.release.lock import (
     ARCHITECTURES,
@@ -28,16 +37,8 @@ from xops.k3s.release.lock import (
     Kind,
     Lock,
     LockedFiles,
-    Meter,
-    MismatchError,
-    Progress,
-    check_architecture,
-    check_bytes,
-    check_version,
-    lock_from_checksums,
-    matches,
-    translate_write_errors,
 )
+from xops.k3s.release.lock_entry import check_version, lock_from_checksums
 
 RELEASES = "https://github.com/k3s-io/k3s/releases/download"
 """Where K3S publishes its releases; the files of one lie below `<address>/<version>/`."""
