@@ -12,8 +12,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
-from xops.core.files.validation import Model, raise_if_any
-from xops.k3s.cluster_file.field_types import Address, IpAddress, ip_address, kind_check
+from xops.core.evidence.settings import (
+    IN_A_BUCKET,
+    IN_A_FOLDER,
+    BucketEvidence,
+    FolderEvidence,
+    store_tag,
+)
+from xops.core.files.validation import Model, kind_check, raise_if_any
+from xops.k3s.cluster_file.field_types import Address, IpAddress, ip_address
 from xops.k3s.cluster_file.sections import API_PORT
 
 _NO_K3D = "K3D clusters are not supported: list hosts that SSH reaches, or use terraform"
@@ -145,24 +152,16 @@ Artifacts = Annotated[
 # Where records are kept
 
 
-class FolderEvidence(Model):
-    """Records in a folder of this machine."""
-
-    store: Literal["folder"] = "folder"
-    folder: Annotated[Path | None, Field(description="Default: evidence in xOps' home.")] = None
-
-
-class BucketEvidence(Model):
+class ClusterBucketEvidence(BucketEvidence):
     """Records in a bucket, which outlives this machine."""
 
-    store: Literal["bucket"]
     bucket: str
-    prefix: Annotated[str, Field(description="Within the bucket.")] = "evidence"
     region: Annotated[str, Field(description="Of the bucket.")] = "ap-southeast-2"
 
 
 Evidence = Annotated[
-    FolderEvidence | BucketEvidence,
-    Field(discriminator="store"),
-    kind_check("store", FolderEvidence, BucketEvidence),
+    Annotated[FolderEvidence, Tag(IN_A_FOLDER)]
+    | Annotated[ClusterBucketEvidence, Tag(IN_A_BUCKET)],
+    Discriminator(store_tag),
+    kind_check("store", FolderEvidence, ClusterBucketEvidence),
 ]

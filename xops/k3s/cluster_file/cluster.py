@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from xops.core.errors import Finding, InputError, PermanentError
+from xops.core.evidence.settings import FolderEvidence
 from xops.core.files import settings
 from xops.core.files.validation import Model, ValidationIssue, raise_if_any
 from xops.core.lifecycle.approval_policy import ApprovalPolicy
@@ -33,7 +34,6 @@ from xops.k3s.cluster_file.choices import (
     DnsEndpoint,
     Endpoint,
     Evidence,
-    FolderEvidence,
     GivenSource,
     HostSource,
     ServersEndpoint,

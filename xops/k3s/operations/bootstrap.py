@@ -14,17 +14,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from xops.aws.access import Aws
-from xops.aws.errors import translate_aws_errors
 from xops.aws.evidence import S3Store
 from xops.aws.target import Target
 from xops.core.errors import StalePlanError
-from xops.core.evidence import records, stores
-from xops.core.files import settings
+from xops.core.evidence import records
+from xops.core.evidence.settings import FolderEvidence
+from xops.core.evidence.stores import EvidenceStore
 from xops.core.lifecycle import steps, watching
 from xops.core.lifecycle.gate import Approval, who
 from xops.core.plan.model import Plan
 from xops.k3s import paths
-from xops.k3s.cluster_file.choices import BucketEvidence
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.node import registries, snapshots
 from xops.k3s.node.managed_file import SecretFiles
@@ -129,15 +128,14 @@ class K3sSteps:
             XopsError: the bucket does not take it.
         """
         facts = {"who": who(), **facts}
-        with translate_aws_errors(f"recording the {kind} of {self.cluster.subject}"):
-            return records.record(self._store(), self.cluster.subject, kind, digest, facts)
+        return records.record(self._store(), self.cluster.subject, kind, digest, facts)
 
-    def _store(self) -> stores.EvidenceStore:
+    def _store(self) -> EvidenceStore:
         kept = self.cluster.evidence
-        if isinstance(kept, BucketEvidence):
-            client = Aws(Target.AWS, kept.region).client("s3")
-            return S3Store(client, kept.bucket, kept.prefix)
-        return stores.FolderStore(kept.folder or settings.home() / "evidence")
+        if isinstance(kept, FolderEvidence):
+            return kept.open()
+        aws = Aws(Target.AWS, kept.region, follows_endpoints=True)
+        return S3Store(aws.client("s3"), kept.bucket, kept.prefix)
 
     def status(self) -> ClusterStatus:
         """The cluster as it is now, hosts that are down left out."""
