@@ -60,11 +60,15 @@ class Aws:
         target: embedded, localstack or aws.
         region: for example ap-southeast-2.
         environ: where credentials and the endpoint are looked up.
+        follows_endpoints: whether an endpoint that a variable or a profile names is followed on
+            AWS: right for a bucket, which may be in another store that speaks S3, and wrong where
+            Terraform must go to the same place.
     """
 
     target: Target
     region: str
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    follows_endpoints: bool = False
 
     _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     _lock: threading.Lock = field(
@@ -121,8 +125,9 @@ class Aws:
         for variable, setting in _CONFIGURATION_FILES.items():
             if variable in self.environ:
                 chain.set_config_variable(setting, self.environ[variable])
-        # On the session, not on the client: those that fetch credentials must keep to it as well.
-        chain.set_config_variable("ignore_configured_endpoint_urls", True)
+        if not self.follows_endpoints:
+            # On the session, not on the client: what fetches credentials must keep to it as well.
+            chain.set_config_variable("ignore_configured_endpoint_urls", True)
         return chain
 
     def terraform_environ(self) -> dict[str, str]:

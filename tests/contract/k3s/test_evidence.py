@@ -80,5 +80,7 @@ def test_a_bucket_that_refuses_is_an_error_with_a_remedy(
 ) -> None:
     with bucket(403) as (address, _):
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
-        with pytest.raises(CredentialsError, match="k3s/unit"):
+        with pytest.raises(
+            CredentialsError, match="keeping the record s3://records-1/all/k3s/unit"
+        ):
             steps.record("apply", "0" * 64, {})

@@ -283,7 +283,11 @@ def test_accepted(findings: Findings, values: dict[str, Any]) -> None:
         ({"backup.schedule": "daily"}, "backup.schedule", "should match pattern"),
         ({"github.repository": "platform"}, "github.repository", "should match pattern"),
         ({"evidence.store": "disk"}, "evidence.store", "'folder' or 'bucket'"),
-        ({"evidence": {"bucket": "x"}}, "evidence.bucket", "is not a known key"),
+        (
+            {"evidence": {"bucket": "x"}},
+            "evidence.bucket",
+            "goes with store bucket, and store is folder",
+        ),
         (
             {"evidence": {"store": "bucket", "prefix": 1}},
             "evidence.prefix",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from xops.core.evidence.stores import FolderStore
 from xops.core.files import settings
-from xops.core.files.validation import Model, raise_if_any
+from xops.core.files.validation import Model, kind_check
 
 
 class FolderEvidence(Model):
@@ -31,27 +31,20 @@ class BucketEvidence(Model):
     prefix: Annotated[str, Field(description="Within the bucket.")] = "evidence"
 
 
-def _given(value: Any) -> Any:
-    """A folder unless a store is named; a key that is null counts as left out."""
-    if not isinstance(value, dict):
-        return value
-    given = {name: part for name, part in value.items() if part is not None}
-    if given.setdefault("store", "folder") not in _TAGS:
-        raise_if_any([(("store",), f"should be 'folder' or 'bucket' (found {given['store']!r})")])
-    return given
+# The names of the members are no keys: the path of a finding goes without them.
+IN_A_FOLDER = "in a folder"
+IN_A_BUCKET = "in a bucket"
 
 
-def _tag(value: Any) -> str | None:
+def store_tag(value: Any) -> str:
+    """Which member of the union a value is, by its `store`."""
     store = value["store"] if isinstance(value, dict) else getattr(value, "store", "")
-    return _TAGS.get(store)
+    return IN_A_BUCKET if store == "bucket" else IN_A_FOLDER
 
-
-# Named as no key is: the path of a finding goes without them.
-_TAGS = {"folder": "in a folder", "bucket": "in a bucket"}
 
 Evidence = Annotated[
-    Annotated[FolderEvidence, Tag("in a folder")] | Annotated[BucketEvidence, Tag("in a bucket")],
-    Discriminator(_tag),
-    BeforeValidator(_given),
+    Annotated[FolderEvidence, Tag(IN_A_FOLDER)] | Annotated[BucketEvidence, Tag(IN_A_BUCKET)],
+    Discriminator(store_tag),
+    kind_check("store", FolderEvidence, BucketEvidence),
 ]
 """Where records are kept; a folder unless a store is named."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any, get_args
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -76,3 +76,43 @@ def raise_if_any(issues: Iterable[ValidationIssue]) -> None:
     """
     if details := [error_details(issue) for issue in issues]:
         raise validation_error(details)
+
+
+def kind_check(
+    key: str, default: type[BaseModel], *others: type[BaseModel], gone: Mapping[str, str] = {}
+) -> BeforeValidator:
+    """Prepares a section for the union of its kinds, which `key` tells apart.
+
+    Who leaves the key out means the default, and a key that is null counts as left out. A key of
+    another kind is reported as that, instead of as one that nobody knows.
+
+    Args:
+        key: the key that tells the kind; in each model a literal.
+        default, others: the models.
+        gone: kinds that there were once, each with what to do instead.
+    """
+    models = {
+        get_args(model.model_fields[key].annotation)[0]: model for model in (default, *others)
+    }
+    usual = next(iter(models))
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        given = {key: usual} | {name: inner for name, inner in value.items() if inner is not None}
+        kind = given[key]
+        if not isinstance(kind, str) or kind not in models:
+            known = " or ".join(map(repr, models))
+            raise_if_any([((key,), gone.get(str(kind), f"should be {known} (found {kind!r})"))])
+        owners = {
+            name: [other for other, model in models.items() if name in model.model_fields]
+            for name in given
+        }
+        raise_if_any(
+            ((name,), f"goes with {key} {' or '.join(of)}, and {key} is {kind}")
+            for name, of in owners.items()
+            if of and kind not in of
+        )
+        return given
+
+    return BeforeValidator(check)

@@ -12,9 +12,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
-from xops.core.evidence.settings import BucketEvidence, FolderEvidence
-from xops.core.files.validation import Model, raise_if_any
-from xops.k3s.cluster_file.field_types import Address, IpAddress, ip_address, kind_check
+from xops.core.evidence.settings import (
+    IN_A_BUCKET,
+    IN_A_FOLDER,
+    BucketEvidence,
+    FolderEvidence,
+    store_tag,
+)
+from xops.core.files.validation import Model, kind_check, raise_if_any
+from xops.k3s.cluster_file.field_types import Address, IpAddress, ip_address
 from xops.k3s.cluster_file.sections import API_PORT
 
 _NO_K3D = "K3D clusters are not supported: list hosts that SSH reaches, or use terraform"
@@ -154,7 +160,8 @@ class ClusterBucketEvidence(BucketEvidence):
 
 
 Evidence = Annotated[
-    FolderEvidence | ClusterBucketEvidence,
-    Field(discriminator="store"),
+    Annotated[FolderEvidence, Tag(IN_A_FOLDER)]
+    | Annotated[ClusterBucketEvidence, Tag(IN_A_BUCKET)],
+    Discriminator(store_tag),
     kind_check("store", FolderEvidence, ClusterBucketEvidence),
 ]

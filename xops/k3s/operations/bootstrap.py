@@ -132,7 +132,8 @@ class K3sSteps:
         kept = self.cluster.evidence
         if isinstance(kept, FolderEvidence):
             return kept.open()
-        return S3Store(Aws(Target.AWS, kept.region).client("s3"), kept.bucket, kept.prefix)
+        aws = Aws(Target.AWS, kept.region, follows_endpoints=True)
+        return S3Store(aws.client("s3"), kept.bucket, kept.prefix)
 
     def status(self) -> ClusterStatus:
         """The cluster as it is now, hosts that are down left out."""

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from xops.core.evidence.settings import BucketEvidence, Evidence, FolderEvidence
 from xops.core.files.validation import Model
 
+BUCKETS, FOLDERS = "goes with store bucket,", "goes with store folder,"
 BUCKET = BucketEvidence(store="bucket", bucket="records", prefix="a")
 
 
@@ -52,9 +53,9 @@ def test_it_is_kept_as_it_was_read() -> None:
 @pytest.mark.parametrize(
     ("values", "key", "message"),
     [
-        ({"store": "folder", "bucket": "records"}, "bucket", "Extra inputs are not permitted"),
-        ({"prefix": "a"}, "prefix", "Extra inputs are not permitted"),
-        ({"store": "bucket", "folder": "/a"}, "folder", "Extra inputs are not permitted"),
+        ({"store": "folder", "bucket": "records"}, "bucket", f"{BUCKETS} and store is folder"),
+        ({"prefix": "a"}, "prefix", f"{BUCKETS} and store is folder"),
+        ({"store": "bucket", "folder": "/a"}, "folder", f"{FOLDERS} and store is bucket"),
         ({"store": "disk"}, "store", "should be 'folder' or 'bucket' (found 'disk')"),
     ],
     ids=str,
