@@ -88,7 +88,7 @@ def url(home: Path) -> str:
 def remove_socket_folder(home: Path) -> None:
     """Remove what is left in the temporary folder of a server that has ended."""
     folder = socket_folder(home)
-    if folder.is_dir() and not any(folder.iterdir()):
+    if _is_private(folder, _owners()) and not any(folder.iterdir()):
         folder.rmdir()
 
 
@@ -170,7 +170,7 @@ def _leave_root(*folders: Path) -> pwd.struct_passwd | None:
     if os.geteuid() != 0:
         return None
     for folder in folders:
-        if folder.exists():
+        if os.path.lexists(folder):
             _give(folder, 0, 0)  # they may be another user's since the last start
     try:
         os.unshare(os.CLONE_NEWUSER)
@@ -180,6 +180,12 @@ def _leave_root(*folders: Path) -> pwd.struct_passwd | None:
             raise _refused(f"no user namespace ({error.strerror}), and no user to become") from None
         return found
     return None
+
+
+def _owners() -> set[int]:
+    """Whose the folders may be: this user's, or those of the user that root becomes."""
+    other = _unprivileged_user() if os.geteuid() == 0 else None
+    return {os.geteuid(), *([other.pw_uid] if other else [])}
 
 
 def _unprivileged_user() -> pwd.struct_passwd | None:
@@ -231,6 +237,7 @@ def _make_enterable(folder: Path) -> Path:
 
 
 def _give(folder: Path, uid: int, gid: int) -> None:
+    _refuse_unless_private(folder, _owners())
     if folder.stat().st_uid == uid:
         return
     for path in (folder, *folder.rglob("*")):
@@ -243,16 +250,35 @@ def _make_private(folder: Path) -> None:
     Raises:
         PermanentError: it is another's, or others may look into it.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except (FileExistsError, PermissionError) as error:
+        raise _not_private(folder) from error
+    _refuse_unless_private(folder, {os.geteuid()})
+
+
+def _refuse_unless_private(folder: Path, owners: set[int]) -> None:
+    """Others may have made it first where everybody may write: a link would lead root astray."""
+    if not _is_private(folder, owners):
+        raise _not_private(folder)
+
+
+def _is_private(folder: Path, owners: set[int]) -> bool:
+    if not os.path.lexists(folder):
+        return False
     found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise PermanentError(
-            ATTEMPTED,
-            f"{folder} is not a folder of this user's alone, or it lies where PostgreSQL's user"
-            " may not enter",
-            f"See whose it is (`ls -ld {folder}`) and remove it, or set XOPS_HOME to a folder of"
-            " the user who runs xOps.",
-        )
+    closed = not found.st_mode & 0o077
+    return stat.S_ISDIR(found.st_mode) and closed and found.st_uid in owners
+
+
+def _not_private(folder: Path) -> PermanentError:
+    return PermanentError(
+        ATTEMPTED,
+        f"{folder} is not a folder of this user's alone, or it lies where PostgreSQL's user"
+        " may not enter",
+        f"See whose it is (`ls -ld {folder}`) and remove it, or set XOPS_HOME to a folder of"
+        " the user who runs xOps.",
+    )
 
 
 def _initialise(binaries: Path, data: Path) -> None:

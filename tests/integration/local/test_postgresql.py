@@ -196,9 +196,31 @@ def test_a_socket_folder_that_is_not_ones_own_is_refused(tmp_path: Path) -> None
         sockets = postgresql.socket_folder(tmp_path)
         sockets.mkdir()
         sockets.chmod(0o777)
-        database.launch()
-        with pytest.raises(PermanentError, match=f"{sockets} is not a folder of this user's alone"):
-            database.wait()
+        try:
+            with pytest.raises(PermanentError, match=f"{sockets} is not a folder of this user's"):
+                start(database)
+        finally:
+            sockets.rmdir()
+
+
+def test_a_link_in_place_of_the_socket_folder_leads_nowhere(tmp_path: Path) -> None:
+    """Anybody may make one in the temporary folder; root would hand over what it leads to."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    (elsewhere / ".s.PGSQL.5432").touch()
+    link = postgresql.socket_folder(tmp_path / "home")
+    link.symlink_to(elsewhere)
+    try:
+        with installation(tmp_path / "home") as database:
+            with pytest.raises(PermanentError, match=f"{link} is not a folder"):
+                start(database)
+            if os.geteuid() == 0:
+                done = run_as_root_of(65536, tmp_path / "home", START)
+                assert f"{link} is not a folder" in done.stderr
+        assert [file.name for file in elsewhere.iterdir()] == [".s.PGSQL.5432"]
+        assert elsewhere.stat().st_uid == os.geteuid()
+    finally:
+        link.unlink()
 
 
 def test_two_installations_run_side_by_side(tmp_path: Path) -> None:
@@ -306,7 +328,8 @@ def test_where_the_other_user_may_not_enter_the_home_the_data_lie_outside(tmp_pa
             database.stop()
             outside = postgresql.data_folder(folder).parent
             shutil.rmtree(outside)
-            outside.parent.rmdir()
+            if not any(outside.parent.iterdir()):
+                outside.parent.rmdir()
 
 
 @as_root

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import httpx
+import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolUpdate
@@ -26,10 +27,11 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from prefect.states import Running, Suspended
 
 from tests.prefect_servers import home
-from xops.core.errors import InputError, PermanentError
+from xops.core.errors import InputError, PermanentError, TemporaryError
 from xops.core.files import settings
 from xops.ecs import environment
 from xops.k3s.cluster_file import cluster as inventory
+from xops.local.doctor import Verdict, examine
 from xops.local.stack import POOL, Stack
 from xops.prefect_server import automations, runs
 from xops.prefect_server import setup as prefect_setup
@@ -393,6 +395,7 @@ def delivering(prefect: SyncPrefectClient, subject: str) -> list[FlowRun]:
 
 
 @pytest.mark.usefixtures("worker")
+@pytest.mark.timeout(300)  # its runs, one after another, are processes that import all of Prefect
 def test_a_failed_run_is_reported_once_and_a_failed_report_never(
     servers: Stack, prefect: SyncPrefectClient
 ) -> None:
@@ -421,6 +424,7 @@ def test_a_failed_run_is_reported_once_and_a_failed_report_never(
 
 
 @pytest.mark.usefixtures("worker")
+@pytest.mark.timeout(300)  # its runs, one after another, are processes that import all of Prefect
 def test_a_notice_of_one_event_is_delivered_once(
     servers: Stack, prefect: SyncPrefectClient
 ) -> None:
@@ -439,7 +443,9 @@ def test_forty_runs_that_are_asked_for_at_once_are_all_taken(
 ) -> None:
     """SQLite, which takes one writer at a time, refused most of them with 503."""
     deployment = prefect.read_deployment_by_name("detect-ecs-drift/ecs").id
-    later = {"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00Z"}}}
+    later = {
+        "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}
+    }
 
     def ask(_: int) -> int:
         with http(servers) as client:
@@ -448,3 +454,26 @@ def test_forty_runs_that_are_asked_for_at_once_are_all_taken(
     with ThreadPoolExecutor(40) as people:
         answers = list(people.map(ask, range(40)))
     assert Counter(answers) == {201: 40}
+
+
+def test_a_killed_database_is_seen_and_comes_back_with_everything(
+    servers: Stack, prefect: SyncPrefectClient
+) -> None:
+    before = everything(servers, prefect)
+    first = servers.postgresql.process()
+    assert first is not None
+    process = psutil.Process(first.pid)
+    process.kill()
+    process.wait(20)
+
+    assert seen(lambda: http(servers).get("/ready").is_server_error)
+    shown = {check.name: check for check in examine({})}["service postgresql"]
+    assert (shown.verdict, shown.found) == (Verdict.NOTE, "not running")
+    assert "xops up" in shown.remedy
+    with pytest.raises(TemporaryError, match="or its database has stopped answering"):
+        runs.follow(servers.api, uuid4(), on_step=lambda step: None)
+
+    servers.postgresql.launch()
+    servers.postgresql.wait()
+    servers.server.wait()
+    assert everything(servers, prefect) == before

@@ -1,0 +1,62 @@
+"""Commands that start servers at the same time: of one installation, and of two."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.embedded_aws import free_port
+from tests.prefect_servers import home
+from xops.local.stack import stack
+
+START = """
+from xops.local.services import starting_alone
+from xops.local.stack import stack
+from xops.local.up import start_servers
+found = stack()
+with starting_alone(found.home, print):
+    start_servers(found, print)
+"""
+
+
+def start(folder: Path, *ports: int) -> subprocess.Popen[str]:
+    """What `xops up` does first."""
+    with home(folder, XOPS_AWS_PORT=str(ports[0]), XOPS_PREFECT_PORT=str(ports[1])):
+        return subprocess.Popen(
+            [sys.executable, "-c", START],
+            env=dict(os.environ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+def end(folder: Path) -> list[str]:
+    with home(folder):
+        return stack().stop()
+
+
+@pytest.mark.timeout(400)  # two Prefect servers come up at once
+def test_each_installation_gets_one_of_each_server(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    ports = [free_port() for _ in range(4)]
+    try:
+        commands = [start(one, *ports[:2]), start(one, *ports[:2]), start(other, *ports[2:])]
+        outputs = [command.communicate(timeout=350)[0] for command in commands]
+        assert [command.returncode for command in commands] == [0, 0, 0], outputs
+    finally:
+        stopped = [end(one), end(other)]
+    assert stopped == 2 * [["prefect", "postgresql", "aws"]]
+    for name in ("aws", "postgresql", "prefect"):
+        assert sorted(said(output, name) for output in outputs[:2]) == ["found", "starting"]
+        assert said(outputs[2], name) == "starting"
+    waited = [output for output in outputs if "which is starting this installation" in output]
+    assert len(waited) == 1
+    assert waited[0] in outputs[:2]
+
+
+def said(output: str, name: str) -> str:
+    """Whether the server was started or found."""
+    return next(line.split()[0] for line in output.splitlines() if line.split()[1:2] == [name])
