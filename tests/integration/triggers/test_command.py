@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def test_a_history_that_somebody_changed_is_found_out(shell: Shell, tmp_path: Pa
     shell.given([6, 6, 6]).run("evaluate", "--record")
     result = CliRunner().invoke(app, ["verify"])
     assert (result.exit_code, result.output) == (0, "9 entries, 2 documents: whole\n")
-    with sqlite3.connect(tmp_path / "home" / "triggers" / "history.sqlite") as file:
+    with closing(sqlite3.connect(tmp_path / "home" / "triggers" / "history.sqlite")) as file, file:
         file.execute("DROP TRIGGER xops_trigger_entries_no_UPDATE")
         file.execute(
             "UPDATE xops_trigger_entries SET body = replace(body, '\"value\":6', '\"value\":7')"

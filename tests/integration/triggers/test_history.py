@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -202,7 +203,7 @@ def test_every_verdict_can_be_recomputed(history: History) -> None:
 def test_a_verdict_that_was_forged_is_found_out(tmp_path: Path) -> None:
     history = History(f"sqlite:///{tmp_path}/h.sqlite")
     remember(history, [6, 6, 6])
-    with sqlite3.connect(tmp_path / "h.sqlite") as file:
+    with closing(sqlite3.connect(tmp_path / "h.sqlite")) as file, file:
         file.execute("DROP TRIGGER xops_trigger_entries_no_UPDATE")
         file.execute(
             'UPDATE xops_trigger_entries SET body = replace(body, \'"phase":"active"\','
