@@ -21,8 +21,8 @@ LIMITS = {"unit": 10, "contract": 60, "integration": 120, "e2e": 120}
 A test that needs more says so with a mark of its own; the rig goes by the general limit.
 """
 
-SERVERS = {"endpoint": "embedded-aws", "embedded": "stack", "postgres": "postgresql"}
-"""The group of all tests that share a server, by the fixture that starts it once a session."""
+SERVERS = {"endpoint", "embedded", "postgres"}
+"""Fixtures that start a server once a session, for all tests of a folder: these are a group."""
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 
@@ -46,6 +46,8 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# First, since pytest-xdist reads the groups in its own.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test its layer's limit and its group; refuse ids that differ between processes."""
     if told := [item.nodeid for item in items if _ADDRESS.search(item.nodeid)]:
@@ -67,9 +69,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _group(item: pytest.Item, layer: str, inside: list[str]) -> str:
     """What runs one after the other on one worker: the tests of a server, of the rig, of a file."""
-    names = set(getattr(item, "fixturenames", ()))
-    shared = next((group for fixture, group in SERVERS.items() if fixture in names), None)
-    return shared or ("rig" if layer == "rig" else ".".join([layer, *inside]))
+    shared = sorted(SERVERS.intersection(getattr(item, "fixturenames", ())))
+    return ".".join([layer, *inside[:-1], *shared] if shared else [layer, *inside])
 
 
 @pytest.hookimpl(wrapper=True)

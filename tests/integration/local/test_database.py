@@ -1,6 +1,7 @@
 """The database of the release before, which kept its runs in SQLite."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from xops.local.database import set_aside_sqlite, sqlite_file
@@ -20,7 +21,7 @@ def before(home: Path) -> sqlite3.Connection:
 
 
 def runs(file: Path) -> list[tuple[str]]:
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection, connection:
         return connection.execute("select name from flow_run").fetchall()
 
 
