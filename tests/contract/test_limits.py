@@ -40,6 +40,7 @@ def test_a_tool():
     command = ["sh", "-c", "echo $$ > tool; exec sleep 600"]
     process.run(process.Command(command, Path.cwd(), dict(os.environ), deadline=600))
 """
+GROUPED = "import pytest\n@pytest.mark.parametrize('n', range(8))\ndef test_one(n): pass\n"
 SKIPS = "import pytest\ndef test_skips(): pytest.skip('no such program: install it')\n"
 
 
@@ -47,7 +48,7 @@ SKIPS = "import pytest\ndef test_skips(): pytest.skip('no such program: install 
 def suite(tmp_path: Path) -> Suite:
     """Run a file of tests as one of ours, in a folder of its own; what pytest says."""
 
-    def run(text: str, **environ: str) -> str:
+    def run(text: str, *more: str, **environ: str) -> str:
         folder = tmp_path / "tests" / "integration"
         folder.mkdir(parents=True)
         for shared in (settings.ROOT / "tests").glob("*.py"):
@@ -57,7 +58,7 @@ def suite(tmp_path: Path) -> Suite:
         options = [f"--rootdir={tmp_path}", "-q", "-p", "no:cacheprovider"]
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "XOPS_"))}
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", configuration, *options, str(folder)],
+            [sys.executable, "-m", "pytest", configuration, *options, *more, str(folder)],
             cwd=tmp_path,
             env={**inherited, **environ},
             stdout=subprocess.PIPE,
@@ -68,6 +69,14 @@ def suite(tmp_path: Path) -> Suite:
         return done.stdout
 
     return run
+
+
+def test_a_group_stays_on_one_worker(suite: Suite) -> None:
+    """What starts a server is a fixture of a worker's own: scattered, a group starts many."""
+    said = suite(GROUPED, "-n", "2", "--dist", "loadgroup", "-vv")
+
+    assert "8 passed" in said, said
+    assert ("[gw0]" in said) != ("[gw1]" in said)
 
 
 def test_a_test_that_hangs_is_ended_with_its_stack_and_leaves_no_process(
