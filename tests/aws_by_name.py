@@ -151,6 +151,11 @@ class Tunnel(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = _forward  # noqa: N815
 
+    def finish(self) -> None:
+        """Close what was put over the connection, too: the server knows only what is below it."""
+        super().finish()
+        self.connection.close()
+
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
