@@ -25,6 +25,13 @@ STATE = "xops-local-state-123456789012-ap-southeast-2"
 LOCK = "stream1/terraform.tfstate.tflock"
 LOG_GROUP = "/xops-local/crew"
 
+# On a worker of its own, with a stack of its own: the longest of the end-to-end tests, which mostly
+# wait for Terraform's provider.
+pytestmark = pytest.mark.xdist_group("faults")
+
+SEVERAL_APPLIES = 300
+"""Seconds for a test that applies a stack of 120 resources more than once, beside other suites."""
+
 
 class Aws:
     """The embedded AWS from outside: what is there, and faults on demand."""
@@ -164,6 +171,7 @@ ROLLBACKS = {
 }
 
 
+@pytest.mark.timeout(SEVERAL_APPLIES)
 def test_a_deployment_that_rolls_back_names_container_and_reason_and_the_old_one_serves(
     stack: Embedded, aws: Aws
 ) -> None:
@@ -204,6 +212,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
     pytest.fail(f"{text!r} was never printed:\n{seen}")
 
 
+@pytest.mark.timeout(SEVERAL_APPLIES)
 def test_ctrl_c_during_an_apply_releases_the_lock_and_the_next_run_converges(
     stack: Embedded, aws: Aws
 ) -> None:
@@ -221,6 +230,7 @@ def test_ctrl_c_during_an_apply_releases_the_lock_and_the_next_run_converges(
     assert aws.retention() == 7
 
 
+@pytest.mark.timeout(SEVERAL_APPLIES)
 @pytest.mark.soak
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_killed_at_a_boundary_the_next_run_ends_in_the_same_state(
@@ -320,6 +330,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(stack: Embedded, aws: Aws, tmp_
     assert not aws.locked()
 
 
+@pytest.mark.timeout(SEVERAL_APPLIES)
 def test_two_applies_at_once_do_not_mix(stack: Embedded, aws: Aws) -> None:
     aws.drift(1)
     processes = [start(stack, "ecs", "apply", "-e", "local", "--json") for _ in range(2)]
