@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Database:
+class PrefectDatabase:
     """One database.
 
     Attributes:
@@ -43,7 +43,7 @@ class Database:
     remedy: str = ""
 
 
-def choose(environ: Mapping[str, str], home: Path) -> Database:
+def choose(environ: Mapping[str, str], home: Path) -> PrefectDatabase:
     """The database for this machine: the person's own, else PostgreSQL, else SQLite.
 
     Variables that other software reads (PGHOST, DATABASE_URL, Prefect's own) choose nothing.
@@ -55,9 +55,9 @@ def choose(environ: Mapping[str, str], home: Path) -> Database:
         return _own(given)
     if postgresql.programs() is not None:
         found = f"{Kind.EMBEDDED}, {postgresql.data_folder(home)}"
-        return Database(Kind.EMBEDDED, found, postgresql.url(home))
+        return PrefectDatabase(Kind.EMBEDDED, found, postgresql.url(home))
     file = sqlite_file(home)
-    return Database(
+    return PrefectDatabase(
         Kind.SQLITE,
         f"{Kind.SQLITE}, {file}: there is no PostgreSQL for {sys.platform}/{platform.machine()}",
         f"sqlite+aiosqlite:///{file}",
@@ -89,7 +89,7 @@ def set_aside_sqlite(home: Path) -> Path | None:
     return aside / file.name
 
 
-def _own(given: str) -> Database:
+def _own(given: str) -> PrefectDatabase:
     from sqlalchemy.engine import make_url  # takes a third of a second to import
     from sqlalchemy.exc import ArgumentError
 
@@ -109,7 +109,9 @@ def _own(given: str) -> Database:
         raise _wrong(f"names no database; write {_FORMS}")
     parsed = parsed.set(drivername=driver)
     shown = parsed.set(drivername=backend).render_as_string(hide_password=True)
-    return Database(Kind.OWN, f"{shown} ({VARIABLE})", parsed.render_as_string(hide_password=False))
+    return PrefectDatabase(
+        Kind.OWN, f"{shown} ({VARIABLE})", parsed.render_as_string(hide_password=False)
+    )
 
 
 def _wrong(message: str) -> InputError:

@@ -11,7 +11,7 @@ import httpx
 
 from xops.core.files import settings
 from xops.local import postgresql
-from xops.local.database import VARIABLE, Database, Kind, choose
+from xops.local.database import VARIABLE, Kind, PrefectDatabase, choose
 from xops.local.services import Service, answers, python, read_record
 from xops.prefect_server.profile import Profile, without_prefect
 
@@ -31,7 +31,7 @@ class Stack:
     postgresql: Service
     server: Service
     worker: Service
-    database: Database
+    database: PrefectDatabase
 
     @property
     def services(self) -> tuple[Service, ...]:
@@ -143,7 +143,7 @@ def _for_runs(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in without_prefect(environ).items() if name != VARIABLE}
 
 
-def _for_server(environ: Mapping[str, str], database: Database) -> dict[str, str]:
+def _for_server(environ: Mapping[str, str], database: PrefectDatabase) -> dict[str, str]:
     """Without what would lead the server's connections elsewhere; with what is its own."""
     kept = {name: value for name, value in environ.items() if not name.startswith("PG")}
     return {

@@ -105,7 +105,7 @@ def _read_document[Document: (Policy, Facts)](
     return kind.model_validate(document)
 
 
-class Verification(Model):
+class HistoryVerification(Model):
     """The history as a whole: how much it holds, and what is wrong with it."""
 
     entries: int
@@ -113,12 +113,12 @@ class Verification(Model):
     problems: tuple[str, ...] = ()
 
 
-def verify(history: History) -> Verification:
+def verify(history: History) -> HistoryVerification:
     """Check the hash of every entry and document, and that each entry follows the one before it."""
     return history.transact(_verify)
 
 
-def _verify(ledger: Ledger) -> Verification:
+def _verify(ledger: Ledger) -> HistoryVerification:
     entries, documents = ledger.entries(), list(ledger.documents())
     pairs = zip(entries, [None, *entries], strict=False)
     problems = [text for entry, before in pairs for text in _broken_hashes(entry, before)]
@@ -127,4 +127,6 @@ def _verify(ledger: Ledger) -> Verification:
         for name, document in documents
         if digest_of(document) != name
     ]
-    return Verification(entries=len(entries), documents=len(documents), problems=tuple(problems))
+    return HistoryVerification(
+        entries=len(entries), documents=len(documents), problems=tuple(problems)
+    )
