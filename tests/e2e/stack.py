@@ -12,12 +12,23 @@ import pytest
 
 from tests.embedded_aws import free_port
 
-__all__ = ["CANARY", "OUTPUT", "ROOT", "XOPS", "Embedded", "FirstRun", "free_port"]
+__all__ = [
+    "CANARY",
+    "OUTPUT",
+    "ROOT",
+    "SEVERAL_APPLIES",
+    "XOPS",
+    "Embedded",
+    "FirstRun",
+    "free_port",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 XOPS = str(Path(sys.executable).with_name("xops"))
 CANARY = "canary-2b9f41c07d5e"
 """The value of every secret in these commands' environment; nothing may write it down."""
+SEVERAL_APPLIES = 300
+"""Seconds for a test that applies a stack of 120 resources more than once, beside other suites."""
 OUTPUT = ROOT / "test-output"
 """Screenshots and logs that a person may want to look at after a run."""
 

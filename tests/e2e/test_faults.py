@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.e2e.kill_at import BOUNDARIES
-from tests.e2e.stack import ROOT, XOPS, Embedded, free_port
+from tests.e2e.stack import ROOT, SEVERAL_APPLIES, XOPS, Embedded, free_port
 from tests.mounts import small_file_system
 from xops.core.errors import ExitCode
 
@@ -24,13 +24,6 @@ CREW_IMAGE = "XOPS_ENVIRONMENT__SERVICES__CREW__IMAGE"
 STATE = "xops-local-state-123456789012-ap-southeast-2"
 LOCK = "stream1/terraform.tfstate.tflock"
 LOG_GROUP = "/xops-local/crew"
-
-# On a worker of its own, with a stack of its own: the longest of the end-to-end tests, which mostly
-# wait for Terraform's provider.
-pytestmark = pytest.mark.xdist_group("faults")
-
-SEVERAL_APPLIES = 300
-"""Seconds for a test that applies a stack of 120 resources more than once, beside other suites."""
 
 
 class Aws:

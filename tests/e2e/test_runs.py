@@ -9,12 +9,14 @@ import psutil
 import pytest
 
 from tests.e2e.prefect_api import PrefectApi
-from tests.e2e.stack import Embedded
+from tests.e2e.stack import SEVERAL_APPLIES, Embedded
 from tests.e2e.test_faults import Aws, start
 from xops.local.services import START_DEADLINE, answers
 
 PROVISION = "provision-ecs/ecs"
 APPLY = {"request": {"environment": "local"}, "apply": True}
+
+pytestmark = pytest.mark.timeout(SEVERAL_APPLIES)
 
 
 @pytest.fixture
