@@ -27,8 +27,11 @@ ROOT = Path(__file__).resolve().parents[2]
 XOPS = str(Path(sys.executable).with_name("xops"))
 CANARY = "canary-2b9f41c07d5e"
 """The value of every secret in these commands' environment; nothing may write it down."""
-SEVERAL_APPLIES = 300
-"""Seconds for a test that applies a stack of 120 resources more than once, beside other suites."""
+SEVERAL_APPLIES = 600
+"""Seconds for a test that makes or removes a stack of 120 resources, or applies it several times.
+
+The provider's own waits for a new stack come to two minutes on an idle machine.
+"""
 OUTPUT = ROOT / "test-output"
 """Screenshots and logs that a person may want to look at after a run."""
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from tests.e2e.prefect_api import PrefectApi
-from tests.e2e.stack import OUTPUT, Embedded
+from tests.e2e.stack import OUTPUT, SEVERAL_APPLIES, Embedded
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 QUIET = (
@@ -24,10 +24,13 @@ PATIENCE = 120_000.0
 RUN, RESUME = "create_flow_run", "resume"
 """The calls of the API with which the UI starts a run and answers a gate."""
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("XOPS_REQUIRE_ALL"),
-    reason="no Chromium on this machine: install the package `chromium`",
-)
+pytestmark = [
+    pytest.mark.timeout(SEVERAL_APPLIES),
+    pytest.mark.skipif(
+        CHROMIUM is None and not os.environ.get("XOPS_REQUIRE_ALL"),
+        reason="no Chromium on this machine: install the package `chromium`",
+    ),
+]
 
 
 @pytest.fixture
