@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,9 +13,12 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel
 
 import flows
+from flows.lifecycle_tasks import as_tasks
 
 CHANGING = {"provision-ecs", "destroy-ecs", "bootstrap-k3s"}
 """Flows that change something: they plan only, unless told to apply."""
+
+STEPS = ("plan", "apply", "verify", "record")
 
 
 def members(kind: type[Any]) -> Iterator[tuple[str, Any]]:
@@ -64,6 +68,17 @@ def test_a_flow_is_sync_and_says_what_it_does(flow: Flow[..., Any]) -> None:
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_no_task_is_answered_from_a_cache(task: Task[..., Any]) -> None:
     assert task.cache_policy == NO_CACHE
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_the_steps_of_a_lifecycle_are_tasks_that_no_cache_answers(name: str) -> None:
+    steps: Any = SimpleNamespace(**dict.fromkeys(STEPS, len))
+    made = getattr(as_tasks(steps, "a-slot"), name)
+    assert isinstance(made, Task)
+    assert made.name == name
+    assert made.cache_policy == NO_CACHE
+    assert made.persist_result is False
+    assert made.retries == 0
 
 
 @pytest.mark.parametrize("hooked", [*FLOWS.values(), *TASKS.values()], ids=[*FLOWS, *TASKS])

@@ -20,7 +20,7 @@ from xops.core.errors import PermanentError
 from xops.core.files import settings
 from xops.core.process import Command, Finished, run
 from xops.ecs import environment
-from xops.k3s.cluster_file import cluster as inventory
+from xops.k3s.cluster_file import cluster
 from xops.prefect_server import automations
 from xops.prefect_server.profile import Profile, without_prefect
 from xops.prefect_server.runs import client
@@ -99,7 +99,7 @@ def _make_work_pool(prefect: SyncPrefectClient, pool: str) -> None:
 
 def _make_limits(prefect: SyncPrefectClient) -> None:
     slots = [environment.slot(name) for name in environment.names()]
-    slots += [inventory.slot(name) for name in inventory.names()]
+    slots += [cluster.slot(name) for name in cluster.names()]
     for slot in slots:
         prefect.upsert_global_concurrency_limit_by_name(slot, 1)
 
