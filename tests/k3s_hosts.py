@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from tests.k3s_release import VERSION, release
+from tests.plans import KEY
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.node import config
@@ -15,7 +16,7 @@ from xops.k3s.operations.plan import Desired, images_path
 from xops.k3s.operations.tokens import Tokens
 from xops.k3s.release.lock import ARCHITECTURES, Artifact, Kind
 from xops.k3s.state import facts, topology
-from xops.k3s.state.facts import FileFacts, HostFacts, NodeFacts, ServiceFacts
+from xops.k3s.state.facts import EtcdMember, FileFacts, HostFacts, NodeFacts, ServiceFacts
 
 LOCK = release().lock
 CLUSTER_ID = hashlib.sha256(b"the cluster's own CA").hexdigest()
@@ -101,9 +102,35 @@ def node(host: Host, version: str = VERSION, **values: Any) -> NodeFacts:
     return replace(made, **values)
 
 
+def member(host: Host, life: int = 1, **values: Any) -> EtcdMember:
+    """A voter; each life of a host has a name and an id of its own."""
+    made = EtcdMember(
+        id=f"{life}{host.internal_address.rpartition('.')[2]}",
+        name=f"{host.name}-{life:08x}",
+        peer_urls=(f"https://{host.internal_address}:2380",),
+    )
+    return replace(made, **values)
+
+
+def with_members(seen: Mapping[str, HostFacts], *members: EtcdMember) -> dict[str, HostFacts]:
+    """The same hosts; servers whose API answers tell these members, and nodes name theirs."""
+    return {
+        name: replace(each, members=members, nodes=tuple(_named(n, members) for n in each.nodes))
+        if each.nodes is not None
+        else each
+        for name, each in seen.items()
+    }
+
+
+def _named(node: NodeFacts, members: Sequence[EtcdMember]) -> NodeFacts:
+    """The node with the name of its member, the first one at its address."""
+    own = [member for member in members if node.address in member.addresses]
+    return replace(node, member=own[0].name if own else None)
+
+
 def desired(**values: Any) -> Desired:
     """The files of the release in `tests.k3s_release`, and tokens."""
-    return Desired(**{"binaries": artifacts(Kind.BINARY), "tokens": TOKENS, **values})
+    return Desired(**{"key": KEY, "binaries": artifacts(Kind.BINARY), "tokens": TOKENS, **values})
 
 
 def artifacts(kind: Kind) -> dict[str, Artifact]:

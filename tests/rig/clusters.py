@@ -184,6 +184,12 @@ class TestCluster:
             if (conditions["Ready"], conditions.get("EtcdIsVoter")) == ("True", "True")
         }
 
+    def members(self, server: Host) -> dict[str, bool]:
+        """Etcd's members as this server tells them: whether each votes, by its node's name."""
+        told = server.exec(["/usr/local/bin/k3s", "kubectl", "get", "--raw", "/db/info"])
+        rows = json.loads(told)["members"]
+        return {row["name"].rpartition("-")[0]: not row.get("isLearner") for row in rows}
+
     def apply_until(self, line: str, then: Callable[[], object], *options: str) -> str:
         """Run `apply` and do something as soon as a line of it matches; what it printed till then.
 

@@ -67,11 +67,11 @@ def test_bare_hosts_become_a_cluster(cluster: TestCluster) -> None:
 
 def test_every_step_of_a_host_is_a_line_with_its_seconds(cluster: TestCluster) -> None:
     for host in ("server-1", "server-2", "server-3"):
-        steps = re.findall(rf"✔ {host} +(\S.*?) +\d+\.\d s", FIRST["err"])
+        steps = re.findall(rf"✔ {host}: (\S.*?) +\d+\.\d s", FIRST["err"])
         assert steps[:5] == ["binary brought", steps[1], "active", "readyz", "node"], steps
         assert re.fullmatch(r"\d+ files written", steps[1])
     # One server after the other: the next is started when the last is a voter.
-    order = re.findall(r"✔ (server-\d) +(active|node) ", FIRST["err"])
+    order = re.findall(r"✔ (server-\d): (active|node) ", FIRST["err"])
     assert order == [(name, step) for name in sorted(SERVERS) for step in ("active", "node")]
 
 
@@ -83,12 +83,14 @@ def test_no_server_is_special_afterwards(cluster: TestCluster) -> None:
 
 
 def test_the_record_names_the_plan_and_what_was_seen(cluster: TestCluster) -> None:
-    (file,) = (cluster.home / "evidence" / "k3s" / "rig").glob("*-apply.json")
-    record = json.loads(file.read_text())
+    files = sorted((cluster.home / "evidence" / "k3s" / "rig").glob("*.json"))
+    records = [json.loads(file.read_text()) for file in files]
+    assert [row["kind"] for row in records[:2]] == ["intent", "intent"]
+    record = next(row for row in records if row["kind"] == "apply")
     assert record["digest"] == record["plan"]["digest"]
     assert record["status"] == "applied"
     assert {node["name"] for node in record["verification"]["nodes"]} == {*SERVERS, "agent-1"}
-    assert record["approval"]["by"].startswith("policy of cluster file")
+    assert record["approval"]["identity"] == "policy"
 
 
 def test_secrets_are_root_s_alone_and_nowhere_else(cluster: TestCluster) -> None:
@@ -239,7 +241,7 @@ def test_a_change_goes_from_server_to_server_and_the_api_stays(
     pids = {host.name: host.shell("systemctl show k3s -p MainPID") for host in cluster.rig.servers}
     done = cluster.run("apply")
     assert done.returncode == 0, done.stdout + done.stderr
-    order = re.findall(r"✔ (server-\d) +(active|node) ", done.stderr)
+    order = re.findall(r"✔ (server-\d): (active|node) ", done.stderr)
     assert order == [(name, step) for name in sorted(SERVERS) for step in ("active", "node")]
     for host in cluster.rig.servers:
         assert host.shell("systemctl show k3s -p MainPID") != pids[host.name]
@@ -368,7 +370,7 @@ def test_an_upgrade_goes_host_by_host_and_the_api_answers_all_along(
         done = cluster.run("apply")
     assert done.returncode == 0, done.stdout + done.stderr
     assert set(versions(cluster).values()) == {after}
-    assert re.findall(r"✔ (\S+) +node ", done.stderr) == [*sorted(SERVERS), "agent-1"]
+    assert re.findall(r"✔ (\S+): node ", done.stderr) == [*sorted(SERVERS), "agent-1"]
     assert cluster.voters() == SERVERS
     assert len(answers) >= 5
     assert all(answers)

@@ -1,6 +1,6 @@
 """Killed anywhere and run again; a host that does not come up; a bundle without a way out.
 
-But for the last, the tests of this module share one cluster and leave it whole.
+But for two, the tests of this module share one cluster and leave it whole.
 """
 
 import io
@@ -16,6 +16,7 @@ import pytest
 from tests.rig.clusters import XOPS, TestCluster
 from tests.rig.conftest import MakeCluster, MakeRig
 from tests.rig.engine import run
+from tests.rig.hosts import File
 from xops.core.errors import ExitCode
 
 pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(400)]
@@ -24,15 +25,15 @@ pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(400)]
 # on by itself after the kill (K3S coming up) is not waited for.
 BOUNDARIES = (
     "to create",
-    "server-1 +binary brought",
-    r"server-1 +\d files written",
-    "server-1 +active",
-    r"server-2 +\d files written",
-    "server-2 +active",
-    r"server-3 +\d files written",
-    "server-3 +active",
-    r"agent-1 +\d files written",
-    "agent-1 +active",
+    "server-1: binary brought",
+    r"server-1: \d files written",
+    "server-1: active",
+    r"server-2: \d files written",
+    "server-2: active",
+    r"server-3: \d files written",
+    "server-3: active",
+    r"agent-1: \d files written",
+    "agent-1: active",
 )
 
 
@@ -87,6 +88,7 @@ def test_a_host_that_never_comes_up_is_named_and_taken_back(cluster: TestCluster
     assert "waiting for K3S on server-3" in done.stderr
     assert "server-3 was rolled back to before it joined" in done.stderr
     assert cluster.json("status")["quorum"] is True
+    assert cluster.members(one) == {"server-1": True, "server-2": True}
     assert not three.shell("ls /var/lib/rancher/k3s/server 2>/dev/null || true").strip()
 
     for sender in (one, two):
@@ -97,12 +99,88 @@ def test_a_host_that_never_comes_up_is_named_and_taken_back(cluster: TestCluster
     assert cluster.voters() == SERVERS
 
 
+# What a kubelet that is slow, or cannot start, leaves: a member of etcd that is no node.
+SLOW_NODE = File("/etc/default/k3s", "K3S_RIG_NODE_SECONDS=60\n")
+"""For the test distribution; the real K3S needs no telling."""
+BAD_KUBELET = File(
+    "/etc/rancher/k3s/config.yaml.d/by-hand.yaml", "kubelet-arg+: [no-such-flag=1]\n"
+)
+
+
+def test_a_server_that_joins_anew_and_fails_is_removed_from_etcd_before_it_is_erased(
+    cluster: TestCluster,
+) -> None:
+    one, _, three = cluster.rig.servers
+    three.lose_disk()
+    three.put(SLOW_NODE)
+    cluster.environ["XOPS_K3S_GATE_SECONDS"] = "25"
+    done = cluster.run("apply", *approval(cluster))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "waiting for K3S on server-3: got as far as: active, readyz" in done.stderr
+    assert "server-3 was rolled back to before it joined" in done.stderr
+    assert cluster.members(one) == {"server-1": True, "server-2": True}
+    assert cluster.voters(one) == {"server-1", "server-2"}
+    assert not three.shell("ls /var/lib/rancher/k3s/server 2>/dev/null || true").strip()
+
+    three.shell(f"rm {SLOW_NODE.path}")
+    cluster.environ.clear()
+    done = cluster.run("apply")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cluster.voters() == SERVERS
+    assert cluster.members(one) == dict.fromkeys(SERVERS, True)
+
+
+def test_a_service_that_is_stopped_does_not_hide_the_cluster(cluster: TestCluster) -> None:
+    one, two, _ = cluster.rig.servers
+    one.shell("systemctl stop k3s")
+    assert cluster.members(two) == dict.fromkeys(SERVERS, True)
+    status = cluster.json("status")
+    assert (status["quorum"], len(status["nodes"]), len(status["members"])) == (True, 4, 3)
+    changes = cluster.json("plan", accepted=(ExitCode.FINDINGS,))["plan"]["changes"]
+    assert [row["target"] for row in changes] == ["server-1: k3s", "server-1: node"]
+
+    token = cluster.secrets / "server-token"
+    right = token.read_text()
+    token.write_text("of another cluster\n")
+    done = cluster.run("plan")
+    assert (done.returncode, "run with other tokens" in done.stderr) == (1, True), done.stderr
+    token.write_text(right)
+    done = cluster.run("apply")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cluster.voters() == SERVERS
+
+
+def test_a_new_server_whose_kubelet_cannot_start_leaves_the_cluster_alive(
+    make_rig: MakeRig, make_cluster: MakeCluster
+) -> None:
+    """It votes by then, one of two: erased as it is, it would take the quorum along for good."""
+    cluster = make_cluster(make_rig(servers=3, agents=0))
+    one, two, _ = cluster.rig.servers
+    two.put(BAD_KUBELET)
+    cluster.environ["XOPS_K3S_GATE_SECONDS"] = "45"
+    done = cluster.run("apply")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "waiting for K3S on server-2" in done.stderr
+    assert "unknown flag: --no-such-flag" in done.stderr
+    assert "server-2 was rolled back to before it joined" in done.stderr
+    assert cluster.members(one) == {"server-1": True}
+    status = cluster.json("status")
+    assert (status["quorum"], [node["name"] for node in status["nodes"]]) == (True, ["server-1"])
+
+    two.shell(f"rm {BAD_KUBELET.path}")
+    cluster.environ.clear()
+    done = cluster.run("apply")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cluster.voters() == SERVERS
+    assert cluster.members(one) == dict.fromkeys(SERVERS, True)
+
+
 def test_a_host_that_reboots_while_it_joins_is_joined_by_running_again(
     cluster: TestCluster,
 ) -> None:
     second = cluster.rig.servers[1]
     second.lose_disk()
-    cluster.apply_until(r"server-2 +\d files written", second.reboot, *approval(cluster))
+    cluster.apply_until(r"server-2: \d files written", second.reboot, *approval(cluster))
     done = cluster.run("apply")
     assert done.returncode == 0, done.stdout + done.stderr
     assert cluster.voters() == SERVERS
@@ -162,7 +240,7 @@ def test_without_a_way_out_all_comes_from_one_bundle(
     done = cluster.run("apply")
     assert done.returncode == 0, done.stdout + done.stderr
     # Images are on every host before a binary changes on any.
-    steps = re.findall(r"✔ (\S+) +(\S+ brought|\d+ files written)", done.stderr)
+    steps = re.findall(r"✔ (\S+): (\S+ brought|\d+ files written)", done.stderr)
     last_images = max(i for i, (_, step) in enumerate(steps) if "images" in step)
     first_files = min(i for i, (_, step) in enumerate(steps) if "files written" in step)
     assert last_images < first_files

@@ -35,8 +35,8 @@ CLUSTER_ID = hashlib.sha256(CA).hexdigest()
 TEXTS = {
     name: resources.files(scripts).joinpath(f"{name}.sh").read_text()
     for name in (
-        "diagnose", "facts", "forget", "nodes_ready", "peers", "prepare", "roll_back", "start",
-        "wait_ready",
+        "diagnose", "discard", "facts", "forget", "members", "nodes_ready", "peers", "prepare",
+        "roll_back", "start", "stop", "wait_ready",
     )
 }  # fmt: skip
 KNOWN = {text.partition("\n")[0]: name for name, text in TEXTS.items()}
@@ -73,6 +73,12 @@ class Machine:
     knows_ca: bool = False
     breaks: str | None = None
     """What its log says; K3S then never comes up."""
+    kubelet_breaks: str | None = None
+    """What its log says when its kubelet ends K3S: etcd has joined by then, and votes."""
+    takes_down_at_start_of: str | None = None
+    """A host; when K3S is started there, this one's power fails."""
+    member: str = ""
+    """The id of its etcd member, of its latest life."""
     log: str = ""
     forgets_file: str | None = None
     """A path at which nothing that is written stays."""
@@ -84,6 +90,13 @@ class Machine:
         """config.yaml as K3S would read it."""
         body, _ = self.files.get(paths.CONFIG, (b"", 0))
         return yaml.safe_load(body) or {}
+
+    @property
+    def votes(self) -> bool:
+        """Whether its etcd runs, be it between two ends of its kubelet."""
+        return self.has_etcd and (
+            self.active == "active" or (self.active == "activating" and bool(self.kubelet_breaks))
+        )
 
     @property
     def restarts(self) -> int:
@@ -107,6 +120,12 @@ class World:
     machines: dict[str, Machine] = field(default_factory=dict)
     nodes: dict[str, bool] = field(default_factory=dict)
     """Ready or not, by name."""
+    annotations: dict[str, dict[str, str]] = field(default_factory=dict)
+    etcd: dict[str, str] = field(default_factory=dict)
+    """Etcd's members: the names of their hosts by id. Those in `joining` are learners."""
+    most_members: int = 0
+    refuses_removal: bool = False
+    """Whether etcd's members stay whatever is asked."""
     initialised: int = 0
     events: list[Event] = field(default_factory=list)
     scripts: list[str] = field(default_factory=list)
@@ -152,20 +171,41 @@ class World:
 
     @property
     def members(self) -> list[str]:
-        """Servers whose vote counts, up or down; a learner's does not yet."""
-        servers = [name for name in self.nodes if self.machines[name].host.is_server]
-        return [name for name in servers if name not in self.joining]
+        """Hosts whose vote counts, up or down; a learner's does not yet."""
+        return [host for host in self.etcd.values() if host not in self.joining]
 
     @property
     def voters(self) -> list[str]:
         """Members that are up."""
         machines = self.machines
-        up = [name for name in self.members if machines[name].active == "active"]
-        return [name for name in up if machines[name].has_etcd]
+        return [
+            host
+            for id_, host in self.etcd.items()
+            if host not in self.joining and machines[host].votes and machines[host].member == id_
+        ]
 
     @property
     def has_quorum(self) -> bool:
         return 2 * len(self.voters) > len(self.members)
+
+    def add_member(self, machine: Machine) -> None:
+        """Etcd counts the machine's new life from now on."""
+        machine.member = str(10**18 + self.most_members)
+        self.most_members += 1
+        self.etcd[machine.member] = machine.host.name
+        machine.has_etcd = True
+
+    def member_name(self, id_: str) -> str:
+        """As K3S names members: the node, and something of this life."""
+        return f"{self.etcd[id_]}-{int(id_) % 10**8:08x}"
+
+    def start_again(self, name: str) -> None:
+        """The init system starts a service that has ended once more."""
+        _come_up(self, self.machines[name])
+
+    def answers(self, machine: Machine) -> bool:
+        """Whether the API of this host is up."""
+        return machine.host.is_server and machine.active == "active" and self.has_quorum
 
 
 class InMemory:
@@ -284,6 +324,7 @@ def _facts(world: World, machine: Machine, values: dict[str, str]) -> Answer:
         "cluster_id": CLUSTER_ID if machine.knows_ca else "",
         "etcd": "member" if machine.has_etcd else "",
         "nodes": _nodes(world, machine),
+        "members": _members_json(world) if world.answers(machine) else "",
         "fsync": "",
         "end": "",
     }
@@ -299,8 +340,26 @@ def _file_rows(world: World, machine: Machine, watched: str) -> Iterator[str]:
 
 
 def _nodes(world: World, machine: Machine) -> str:
-    answers = machine.host.is_server and machine.active == "active" and world.has_quorum
-    return json.dumps({"items": [_node(world, name) for name in world.nodes]}) if answers else ""
+    if not world.answers(machine):
+        return ""
+    return json.dumps({"items": [_node(world, name) for name in world.nodes]})
+
+
+def _members_json(world: World) -> str:
+    rows = []
+    for id_, host in world.etcd.items():
+        address = world.machines[host].host.internal_address
+        row: dict[str, Any] = {"ID": int(id_), "name": world.member_name(id_)}
+        row |= {"peerURLs": [f"https://{address}:2380"], "isLearner": host in world.joining}
+        rows.append(row)
+    return json.dumps({"members": rows}, separators=(",", ":"))
+
+
+def _members(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    if not world.answers(machine):
+        yield 21
+        return
+    yield f"@@members\n{_members_json(world)}\n@@nodes\n{_nodes(world, machine)}"
 
 
 def _node(world: World, name: str) -> dict[str, Any]:
@@ -313,6 +372,7 @@ def _node(world: World, name: str) -> dict[str, Any]:
         "metadata": {
             "name": name,
             "labels": {f"node-role.kubernetes.io/{role}": "true" for role in roles},
+            "annotations": world.annotations.get(name, {}),
         },
         "status": {
             "conditions": [{"type": kind, "status": value} for kind, value in conditions.items()],
@@ -342,6 +402,9 @@ def _start(world: World, machine: Machine, values: dict[str, str]) -> Answer:
     if values["VERB"] == "start" and machine.active in ("active", "activating"):
         return
     machine.starts += 1
+    for other in world.machines.values():
+        if other.takes_down_at_start_of == machine.host.name:
+            other.active = "failed"
     machine.read = {path: body for path, (body, _) in machine.files.items()}
     _come_up(world, machine)
     yield from ()
@@ -353,29 +416,39 @@ def _come_up(world: World, machine: Machine) -> None:
         machine.log = (_server if machine.host.is_server else _agent)(world, machine)
     else:
         machine.log = machine.breaks
-    if not machine.log:
-        machine.active = "active"
-        machine.knows_ca = True
-        world.nodes[machine.host.name] = True
+    if machine.log:
+        return
+    machine.knows_ca = True
+    if machine.kubelet_breaks:
+        world.joining.discard(machine.host.name)
+        machine.log = machine.kubelet_breaks
+        return
+    machine.active = "active"
+    world.nodes[machine.host.name] = True
+    if machine.host.is_server:
+        name = world.member_name(machine.member)
+        world.annotations[machine.host.name] = {facts.MEMBER_NAME: name}
 
 
 def _server(world: World, machine: Machine) -> str:
     """Initialise or join as the configuration says; what the log says where it fails."""
     config, name = machine.text, machine.host.name
+    if machine.has_etcd and machine.member not in world.etcd:
+        return '{"level":"error","msg":"the member has been permanently removed from the cluster"}'
     if machine.has_etcd:
         return ""
     if config.get("cluster-init"):
         world.initialised += 1
-        machine.has_etcd = True
+        world.add_member(machine)
         return ""
     token = machine.files[paths.TOKEN][0].decode().strip()
     if not token.startswith(f"K10{CLUSTER_ID}::server:"):
         return 'level=fatal msg="failed to validate token: token CA hash does not match"'
-    if name in world.nodes:
+    if name in world.etcd.values():
         return f'level=fatal msg="etcd cluster join failed: duplicate node name found: {name}"'
     world.joining.add(name)
     world.most_joining = max(world.most_joining, len(world.joining))
-    machine.has_etcd = True
+    world.add_member(machine)
     return ""
 
 
@@ -390,7 +463,7 @@ def _agent(world: World, machine: Machine) -> str:
 
 def _wait_ready(world: World, machine: Machine, values: dict[str, str]) -> Answer:
     if machine.active != "active":
-        yield 21
+        yield 20 if machine.kubelet_breaks else 21
         return
     yield "@@active"
     if values["ROLE"] == "agent":
@@ -410,8 +483,18 @@ def _nodes_ready(world: World, machine: Machine, values: dict[str, str]) -> Answ
 
 
 def _forget(world: World, machine: Machine, values: dict[str, str]) -> Answer:
-    world.nodes.pop(values["NODE"], None)
-    yield from ()
+    if not world.has_quorum or world.refuses_removal:
+        yield "Error from server (Timeout)"
+        yield 21
+        return
+    node = values["NODE"]
+    world.nodes.pop(node, None)
+    named = world.annotations.pop(node, {}).get(facts.MEMBER_NAME)
+    gone = [line.split()[0] for line in values["MEMBERS"].splitlines()]
+    gone += [id_ for id_ in world.etcd if world.member_name(id_) == named]
+    for id_ in gone:
+        if host := world.etcd.pop(id_, None):
+            world.joining.discard(host)
 
 
 def _roll_back(world: World, machine: Machine, values: dict[str, str]) -> Answer:
@@ -421,9 +504,18 @@ def _roll_back(world: World, machine: Machine, values: dict[str, str]) -> Answer
     for path in list(machine.files):
         if path in gone or path.startswith(f"{data}/server/"):
             del machine.files[path]
-    world.joining.discard(machine.host.name)
     machine.active = None
     machine.has_etcd = machine.knows_ca = False
+    yield from ()
+
+
+def _discard(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    machine.has_etcd = False
+    yield from ()
+
+
+def _stop(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    machine.active = "inactive"
     yield from ()
 
 
@@ -448,8 +540,11 @@ def _kubeconfig(world: World, machine: Machine, values: dict[str, str]) -> Answe
 
 _ANSWERS = {
     "diagnose": _diagnose,
+    "discard": _discard,
     "facts": _facts,
     "forget": _forget,
+    "members": _members,
+    "stop": _stop,
     "wait_ready": _wait_ready,
     "nodes_ready": _nodes_ready,
     "peers": _peers,

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.contract.k3s.test_operations import Watched
 from tests.k3s_hosts import cluster
 from tests.k3s_release import release
 from xops.core.errors import CredentialsError
+from xops.core.evidence.log import RecordKind
 from xops.k3s.operations.bootstrap import K3sSteps
 
 HOST = "records-1.s3.us-east-2.amazonaws.com"
@@ -43,10 +45,19 @@ class Bucket(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.asked.append((self.path, dict(self.headers), body))
+        self._answer(b"")
+
+    def do_GET(self) -> None:
+        refused = b"<Error><Code>AccessDenied</Code></Error>"
+        empty = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+        self._answer(empty if self.status == HTTPStatus.OK else refused)
+
+    def _answer(self, body: bytes) -> None:
         self.send_response(self.status)
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", str(len(body)))
         self.send_header("Connection", "close")
         self.end_headers()
+        self.wfile.write(body)
 
     def finish(self) -> None:
         super().finish()
@@ -123,10 +134,11 @@ def test_a_record_goes_to_the_bucket_of_the_file_in_its_region(
     with bucket(pem, 200) as (proxy, server):
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         monkeypatch.setenv("https_proxy", proxy)
-        kept = steps.record("apply", "0" * 64, {"status": "applied"})
+        record = steps.log.append(RecordKind.APPLY, "0" * 64, {"status": "applied"})
+        kept = steps.log.address(record)
 
     [(path, headers, body)] = server.asked
-    assert kept.startswith("s3://records-1/all/k3s/unit/")
+    assert kept == "s3://records-1/all/k3s/unit/00000001.json"
     assert path == f"/{kept.removeprefix('s3://records-1/')}"
     assert "/us-east-2/s3/" in headers["Authorization"]
     assert headers["If-None-Match"] == "*"
@@ -140,6 +152,6 @@ def test_a_bucket_that_refuses_is_an_error_with_a_remedy(
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         monkeypatch.setenv("https_proxy", proxy)
         with pytest.raises(
-            CredentialsError, match="keeping the record s3://records-1/all/k3s/unit"
+            CredentialsError, match="listing the records in s3://records-1/all/k3s/unit"
         ):
-            steps.record("apply", "0" * 64, {})
+            steps.log.append(RecordKind.APPLY, "0" * 64, {})

@@ -16,22 +16,24 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.contract.k3s.hosts_in_memory import Event, Killed, Machine, World
+from tests.contract.k3s.hosts_in_memory import CLUSTER_ID, Event, Killed, Machine, World
 from tests.k3s_hosts import row
 from tests.k3s_release import VERSION, release
 from tests.soak import ROUNDS
 from xops.core.errors import PermanentError, StalePlanError
-from xops.core.lifecycle.gate import Approval
-from xops.core.lifecycle.steps import Outcome, OutcomeStatus, run_lifecycle
+from xops.core.files.settings import ROOT
+from xops.core.lifecycle.gate import Approver, Decision, IdentityKind, Question
+from xops.core.lifecycle.steps import Outcome, OutcomeStatus, UnsettledError, run_lifecycle
+from xops.core.lifecycle.watching import Progress
 from xops.core.plan.model import Plan
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.operations import tokens
 from xops.k3s.operations.apply import QuorumError
 from xops.k3s.operations.bootstrap import K3sSteps
-from xops.k3s.operations.recover import NotReadyError
+from xops.k3s.operations.recover import MemberStaysError, NotReadyError
 from xops.k3s.operations.tokens import Tokens
-from xops.k3s.operations.verify import ClusterVerification, UnsteadyClusterError
+from xops.k3s.operations.verify import ClusterVerification
 from xops.k3s.release import bundle
 from xops.k3s.release.lock import ARCHITECTURES
 from xops.k3s.release.sources import Folder
@@ -52,8 +54,8 @@ class Watched:
     def note(self, message: str) -> None:
         self.shown.append(message)
 
-    def step(self, host: str, what: str, seconds: float | None) -> None:
-        self.shown.append(f"{host}: {what}")
+    def progress(self, progress: Progress) -> None:
+        self.shown.append(progress.message)
 
 
 @dataclass
@@ -70,11 +72,12 @@ class Lab:
 
     @property
     def steps(self) -> K3sSteps:
+        self.cluster._file = ROOT / "deployments" / "clusters" / "onprem.yaml"  # any will do
         return K3sSteps(self.cluster, self.world, self.watched, release().lock)
 
     def apply(self) -> Outcome[ClusterVerification]:
         """From facts to record, approved by whoever is asked."""
-        return run_lifecycle(self.steps, _yes, self.watched, apply=True, sleep=lambda _: None)
+        return run(self.steps, self.watched)
 
     def change(self, **values: Any) -> None:
         """Write other values into the cluster's file."""
@@ -90,11 +93,19 @@ class Lab:
 
     @property
     def evidence(self) -> list[str]:
-        return [file.read_text() for file in (self.folder / "evidence").rglob("*.json")]
+        return [file.read_text() for file in sorted((self.folder / "evidence").rglob("*.json"))]
 
 
-def _yes(plan: Plan) -> Approval:
-    return Approval("a person", "by hand", plan.digest)
+def _yes(question: Question) -> Sequence[Decision]:
+    return (Decision("a person", "by hand", IdentityKind.ACCOUNT),)
+
+
+def run(
+    steps: K3sSteps, watched: Watched, approve: Approver = _yes
+) -> Outcome[ClusterVerification]:
+    return run_lifecycle(
+        steps, approve, watched, apply=True, run={"by": "command"}, sleep=lambda _: None
+    )
 
 
 type MakeLab = Callable[..., Lab]
@@ -425,6 +436,156 @@ def test_a_host_that_never_came_up_was_rolled_back_and_the_cause_named(
     assert set(here.world.nodes) == set(here.world.machines)
 
 
+KUBELET = (
+    'level=error msg="Shutdown request received: kubelet exited: failed to parse kubelet flag:'
+    ' unknown flag: --no-such-flag"'
+)
+
+
+def after_start(here: Lab, name: str) -> list[str]:
+    """What was asked of all hosts after K3S was started on one, files aside."""
+    seen = [str(event) for event in here.world.events if event.what not in ("put", "facts")]
+    return seen[seen.index(f"{name}: start start") + 1 :]
+
+
+def test_a_joiner_that_votes_is_removed_before_it_is_erased(lab: MakeLab) -> None:
+    """Of two members both must agree: it is removed while it votes, or the quorum is gone."""
+    here = lab(3)
+    here.machine("server-2").kubelet_breaks = KUBELET
+    with pytest.raises(NotReadyError) as caught:
+        here.apply()
+
+    assert "a component does not know one of its settings" in caught.value.found
+    assert "server-2 was rolled back to before it joined" in caught.value.remedy
+    assert after_start(here, "server-2") == [
+        "server-2: wait_ready server-2",
+        "server-2: diagnose",
+        "server-1: members",
+        "server-1: forget server-2",
+        "server-2: stop",
+        "server-1: members",
+        "server-2: roll_back",
+    ]
+    assert (here.world.members, here.world.has_quorum) == (["server-1"], True)
+
+    here.machine("server-2").kubelet_breaks = None
+    here.apply()
+    assert sorted(here.world.voters) == ["server-1", "server-2", "server-3"]
+
+
+def test_killed_while_a_joiner_is_taken_back_it_is_finished_by_running_it_again(
+    lab: MakeLab,
+) -> None:
+    whole = lab(3)
+    whole.machine("server-2").kubelet_breaks = KUBELET
+    with pytest.raises(NotReadyError):
+        whole.apply()
+    events = whole.world.events
+    asked = [n for n, event in enumerate(events) if event.what in ("diagnose", "members", "forget")]
+    for request in range(asked[0], len(events)):
+        here = lab(3)
+        here.machine("server-2").kubelet_breaks = KUBELET
+        here.world.kill_at = request
+        with pytest.raises(Killed):
+            here.apply()
+        for machine in here.world.machines.values():
+            machine.holder = None
+        here.world.kill_at = None
+        here.machine("server-2").kubelet_breaks = None
+        if here.machine("server-2").active == "activating":
+            here.world.start_again("server-2")
+        here.apply()
+        assert sorted(here.world.voters) == ["server-1", "server-2", "server-3"], request
+        assert len(here.world.etcd) == 3
+
+
+def test_a_joiner_that_cannot_be_removed_is_left_as_it_is(lab: MakeLab) -> None:
+    here = lab(3)
+    here.machine("server-2").kubelet_breaks = KUBELET
+    here.world.refuses_removal = True
+    with pytest.raises(NotReadyError) as caught:
+        here.apply()
+
+    found = caught.value.found
+    assert found.index("--no-such-flag") < found.index("server-2 was left as it is")
+    assert "making the cluster forget server-2" in found
+    assert "Error from server (Timeout)" in found
+    assert "server-2 was left as it is" in caught.value.remedy
+    assert here.machine("server-2").votes
+    assert here.world.has_quorum
+    assert here.world.seen("stop", "roll_back") == []
+
+    here.world.refuses_removal = False
+    here.machine("server-2").kubelet_breaks = None
+    here.world.start_again("server-2")
+    here.apply()
+    assert sorted(here.world.voters) == ["server-1", "server-2", "server-3"]
+
+
+def test_while_nobody_can_tell_a_joiner_is_left_as_it_is(lab: MakeLab) -> None:
+    here = lab(3)
+    here.apply()
+    here.machine("server-3").lose_disk()
+    here.machine("server-3").breaks = STUCK
+    here.machine("server-2").takes_down_at_start_of = "server-3"
+    here.world.forget_events()
+    with pytest.raises(NotReadyError) as caught:
+        here.apply()
+
+    assert "critical configuration" in caught.value.found
+    assert "server-3 was left as it is: asking for etcd's members" in caught.value.found
+    assert here.world.seen("stop", "roll_back") == []
+
+
+def test_a_member_without_a_node_is_removed_as_planned(lab: MakeLab) -> None:
+    """As an earlier release left it: the host was erased, and etcd still counts it."""
+    here = lab(3)
+    here.apply()
+    here.machine("server-3").lose_disk()
+    del here.world.nodes["server-3"], here.world.annotations["server-3"]
+    approved: list[Plan] = []
+
+    def approve(question: Question) -> Sequence[Decision]:
+        approved.append(question.plan)
+        return _yes(question)
+
+    assert here.cluster.approval.grounds(here.steps.plan().plan)
+    run(here.steps, here.watched, approve)
+    (gone,) = [change for change in approved[0].changes if change.destroys]
+    assert gone.target.startswith("server-3: etcd member server-3-")
+    assert gone.before["peer_urls"] == ["https://127.0.1.3:2380"]
+    assert "no node" in gone.reason
+    assert sorted(here.world.voters) == ["server-1", "server-2", "server-3"]
+    assert len(here.world.etcd) == 3
+
+
+def test_a_removal_that_would_cost_the_quorum_is_refused(lab: MakeLab) -> None:
+    """The voter without a node may be up: without it one of two is left, and one is down."""
+    here = lab(3)
+    here.apply()
+    here.change(hosts=here.cluster.hosts[:1])
+    del here.world.nodes["server-3"], here.world.annotations["server-3"]
+    here.world.nodes["server-2"] = False
+
+    with pytest.raises(MemberStaysError, match="too few are up to keep the quorum"):
+        here.apply()
+    assert here.world.has_quorum
+    assert here.world.seen("forget") == []
+
+
+def test_the_next_server_is_asked_when_the_first_one_is_stopped(lab: MakeLab) -> None:
+    here = lab(3)
+    here.apply()
+    here.machine("server-1").active = "inactive"
+    status = here.steps.status()
+
+    assert status.has_quorum is True
+    assert len(status.nodes or ()) == 3
+    assert [change.target for change in here.steps.plan().plan.changes] == [
+        "server-1: k3s", "server-1: node",
+    ]  # fmt: skip
+
+
 def test_a_failed_server_keeps_the_next_ones_from_starting(lab: MakeLab) -> None:
     here = lab(3, 1)
     here.machine("server-2").breaks = STUCK
@@ -481,7 +642,7 @@ def test_agents_that_are_running_but_no_nodes_are_all_named(lab: MakeLab) -> Non
 def test_what_something_else_undoes_at_once_is_said(lab: MakeLab) -> None:
     here = lab(1, registries={"mirrors": {"docker.io": {}}})
     here.machine("server-1").forgets_file = paths.REGISTRIES
-    with pytest.raises((UnsteadyClusterError, NotReadyError), match=r"server-1"):
+    with pytest.raises(UnsettledError, match=r"this still differs: server-1: .*registries"):
         here.apply()
 
 
@@ -491,8 +652,7 @@ def test_a_failure_is_recorded_with_its_plan(lab: MakeLab) -> None:
     with pytest.raises(NotReadyError):
         here.apply()
 
-    (record,) = here.evidence
-    values = yaml.safe_load(record)
+    values = yaml.safe_load(here.evidence[-1])
     assert (values["status"], values["error"]["error"]) == ("failed", "NotReadyError")
 
 
@@ -508,7 +668,7 @@ def test_a_plan_is_not_applied_to_hosts_that_have_changed(lab: MakeLab) -> None:
     here.world.forget_events()
 
     with pytest.raises(StalePlanError, match="the hosts have changed since"):
-        here.steps.apply(planned)
+        here.steps.apply(planned, planned.plan.stages[0])
     assert here.world.seen("put", "prepare", "start") == []
 
 
@@ -516,13 +676,13 @@ def test_a_stale_plan_is_shown_and_approved_anew(lab: MakeLab) -> None:
     here = lab(1)
     approved: list[str] = []
 
-    def approve(plan: Plan) -> Approval:
-        approved.append(plan.digest)
+    def approve(question: Question) -> Sequence[Decision]:
+        approved.append(question.plan.digest)
         if len(approved) == 1:
             here.machine("server-1").files[paths.CONFIG] = (b"debug: true\n", 0o600)
-        return _yes(plan)
+        return _yes(question)
 
-    outcome = run_lifecycle(here.steps, approve, here.watched, apply=True, sleep=lambda _: None)
+    outcome = run(here.steps, here.watched, approve)
     assert len(set(approved)) == 2
     assert outcome.plan.digest == approved[1]
 
@@ -543,7 +703,7 @@ def test_a_second_apply_at_the_same_time_is_refused(lab: MakeLab) -> None:
     here.machine("server-2").holder = "another person"
 
     with pytest.raises(PermanentError, match="held by another person"):
-        here.steps.apply(planned)
+        here.steps.apply(planned, planned.plan.stages[0])
     assert here.world.seen("put", "start") == []
     assert here.machine("server-1").holder is None
 
@@ -619,6 +779,89 @@ def test_the_tokens_of_a_cluster_from_elsewhere_are_taken_over(lab: MakeLab) -> 
     assert isinstance(before, Tokens)
 
 
+OTHERS = Tokens("another cluster's server token", "another cluster's agent token")
+
+
+def token_finding(here: Lab) -> str:
+    with pytest.raises(PreflightError) as caught:
+        here.apply()
+    (finding,) = caught.value.findings
+    assert (finding.host, finding.check) == ("server-1", "tokens")
+    return f"{finding.found} -> {finding.remedy}"
+
+
+def test_tokens_of_another_cluster_are_never_written_over_a_cluster_s(lab: MakeLab) -> None:
+    here = lab(3)
+    here.apply()
+    before = {name: dict(machine.files) for name, machine in here.world.machines.items()}
+    tokens.keep(here.cluster.secrets_folder, OTHERS)
+    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+    found = token_finding(here)
+
+    assert "server-1, server-2, server-3 run with other tokens" in found
+    assert "rotate" in found
+    assert {name: dict(machine.files) for name, machine in here.world.machines.items()} == before
+
+    for name in (tokens.SERVER, tokens.AGENT, tokens.CLUSTER_ID):
+        (here.cluster.secrets_folder / name).unlink()
+    here.apply()
+    assert tokens.load(here.cluster.secrets_folder) not in (None, OTHERS)
+
+
+def test_an_agents_token_of_another_cluster_is_not_written_either(lab: MakeLab) -> None:
+    here = lab(3)
+    here.apply()
+    kept = tokens.load(here.cluster.secrets_folder)
+    assert kept is not None
+    tokens.keep(here.cluster.secrets_folder, Tokens(kept.server, OTHERS.agent))
+
+    assert "run with other tokens" in token_finding(here)
+
+
+def test_a_token_file_that_was_changed_on_one_member_is_put_right(lab: MakeLab) -> None:
+    here = lab(3)
+    here.apply()
+    right = here.machine("server-2").files[paths.TOKEN]
+    here.machine("server-2").files[paths.TOKEN] = (b"by hand\n", 0o600)
+    here.apply()
+
+    assert here.machine("server-2").files[paths.TOKEN] == right
+
+
+def test_k3s_s_own_copy_tells_when_the_file_is_not_there(lab: MakeLab) -> None:
+    here = lab(1)
+    here.apply()
+    kept = tokens.load(here.cluster.secrets_folder)
+    assert kept is not None
+    own = f"{here.cluster.k3s.data_dir}/{paths.OWN_TOKEN}"
+    machine = here.machine("server-1")
+    full = f"{kept.of_server(CLUSTER_ID)}\n".encode()
+    del machine.files[paths.TOKEN]
+
+    machine.files[own] = (full, 0o600)
+    here.apply()
+    del machine.files[paths.TOKEN]
+    machine.files[own] = (full.replace(b"::server:", b"::server:another"), 0o600)
+    token_finding(here)
+
+
+def test_a_folder_tells_whose_tokens_it_has(lab: MakeLab) -> None:
+    here = lab(1)
+    here.apply()
+    folder = here.cluster.secrets_folder
+    assert tokens.pinned_cluster(folder) == CLUSTER_ID
+
+    machine = here.machine("server-1")
+    for path in (paths.TOKEN, paths.AGENT_TOKEN):
+        del machine.files[path]
+    tokens.pin_cluster(folder, "f" * 64)
+    assert "which are of cluster ffffffffffff" in token_finding(here)
+
+    (folder / tokens.CLUSTER_ID).unlink()  # a folder of an earlier release
+    here.apply()
+    assert tokens.pinned_cluster(folder) == CLUSTER_ID
+
+
 # Costs
 
 
@@ -632,15 +875,16 @@ def counted(lab: MakeLab, servers: int, agents: int) -> Iterator[dict[str, int]]
 
 
 def test_requests_of_a_host_do_not_depend_on_how_many_there_are(lab: MakeLab) -> None:
-    for few, one, many in zip(
-        counted(lab, 3, 0), counted(lab, 3, 1), counted(lab, 3, 5), strict=True
+    # Agents are a stage of their own: facts are read before and after it, if there is one.
+    for few, one, many, of_stage in zip(
+        counted(lab, 3, 0), counted(lab, 3, 1), counted(lab, 3, 5), (2, 0), strict=True
     ):
         assert {name: many[name] for name in one} == one
         assert {many[f"agent-{number}"] for number in range(1, 6)} == {one["agent-1"]}
         # With agents there is a token to be made for all of them, and one look at all.
         more = {name: one[name] - few[name] for name in few}
-        assert (more["server-2"], more["server-3"]) == (0, 0)
-        assert more["server-1"] <= 2
+        assert (more["server-2"], more["server-3"]) == (of_stage, of_stage)
+        assert more["server-1"] <= 2 + of_stage
 
 
 def test_an_apply_with_nothing_to_do_is_cheap(lab: MakeLab) -> None:

@@ -13,6 +13,7 @@ import asyncssh
 import pytest
 
 from tests.k3s_hosts import artifacts
+from xops.core.plan.fingerprint import FingerprintKey
 from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.node import registries, snapshots
 from xops.k3s.node.managed_file import SecretFiles
@@ -44,6 +45,7 @@ def test_an_installed_cluster_is_left_alone(secrets: Path) -> None:
         for host in CLUSTER.hosts
     }
     wanted = Desired(
+        FingerprintKey("k" * 32),
         artifacts(Kind.BINARY),
         secrets=SecretFiles(
             registries.file(CLUSTER.registries), snapshots.secret(CLUSTER.snapshots)

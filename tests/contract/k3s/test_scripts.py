@@ -200,6 +200,32 @@ def test_a_host_with_k3s_is_read(bench: Bench) -> None:
     assert list(seen.images.values()) == [6]
 
 
+def with_api(bench: Bench) -> dict[str, str]:
+    """A host on which kubectl can be asked; what is moved for it."""
+    kubeconfig = bench.folder / "k3s.yaml"
+    kubeconfig.write_text("")
+    return {"/etc/rancher/k3s/k3s.yaml": str(kubeconfig)}
+
+
+def test_what_a_server_tells_of_nodes_and_members_is_read(bench: Bench) -> None:
+    node = '{"items": [{"metadata": {"name": "server-1"}, "status": {}}]}'
+    bench.answer("k3s", "kubectl get nodes -o json", node)
+    bench.answer("k3s", "kubectl get --raw /db/info", TWO)
+    seen = facts_of(bench, moved=with_api(bench))
+
+    assert [found.name for found in seen.nodes or ()] == ["server-1"]
+    assert [member.id for member in seen.members or ()] == ["10", "11"]
+
+
+def test_an_api_that_refuses_is_not_one_without_nodes(bench: Bench) -> None:
+    """kubectl prints an empty list, too, when it failed and knew the API from earlier."""
+    bench.answer("k3s", "kubectl get nodes -o json", '{"items": []}', code=1)
+    bench.answer("k3s", "kubectl get --raw /db/info", TWO, code=1)
+    seen = facts_of(bench, moved=with_api(bench))
+
+    assert (seen.nodes, seen.members, seen.api_answers) == (None, None, False)
+
+
 def test_the_disk_of_a_host_without_k3s_is_timed_and_left_clean(bench: Bench) -> None:
     (bench.programs / "k3s").unlink()
     seen = facts_of(bench, probes=3)
@@ -437,25 +463,113 @@ def test_rolled_back_is_all_but_what_was_brought(bench: Bench, systemd: bool) ->
     assert told[0] == ("disable --quiet --now k3s" if systemd else "--quiet k3s stop")
 
 
-# forget.sh, nodes_ready.sh
+# forget.sh, members.sh, stop.sh, nodes_ready.sh
+
+STUB = '{"apiVersion":"v1","kind":"Node","metadata":{"name":"xops-removes-member-b"}}'
+TWO = '{"members":[{"ID":10,"name":"server-1-aa"},{"ID":11,"name":"server-3-bb"}]}\n'
+ONE = '{"members":[{"ID":10,"name":"server-1-aa"}]}\n'
+NO_QUORUM = '{"members":[{"name":"server-1-aa"}]}\n'
+
+
+def forget(bench: Bench, limit: int, members: str = "") -> subprocess.CompletedProcess[str]:
+    values = {"BINARY": str(bench.programs / "k3s"), "NODE": "server-3", "LIMIT": str(limit)}
+    return bench.run("forget", {**values, "MEMBERS": members})
 
 
 def test_a_node_is_forgotten_with_its_password_and_its_going_is_seen(bench: Bench) -> None:
-    bench.answer("k3s", "get node server-3", code=1)
-    values = {"BINARY": str(bench.programs / "k3s"), "NODE": "server-3", "LIMIT": "9"}
+    bench.answer("k3s", "get node server-3", "node/server-3\n", "")
 
-    assert bench.run("forget", values).returncode == 0
+    assert forget(bench, 9).returncode == 0
     deleted = [call for call in bench.calls("k3s") if "delete" in call]
     assert deleted[0].startswith("kubectl delete node server-3 --ignore-not-found")
     assert deleted[1].startswith("kubectl delete secret server-3.node-password.k3s -n kube-system")
+    assert len([call for call in bench.calls("k3s") if "get node" in call]) == 2
 
 
-@pytest.mark.parametrize(("given", "code"), [("delete node", 1), ("get node ", 0)])
-def test_a_node_that_cannot_be_forgotten_is_no_success(bench: Bench, given: str, code: int) -> None:
-    bench.answer("k3s", given, code=code)
-    values = {"BINARY": str(bench.programs / "k3s"), "NODE": "server-3", "LIMIT": "0"}
+@pytest.mark.parametrize(
+    ("given", "text", "code"),
+    [
+        ("delete node", "", 1),
+        ("get node ", "node/server-3", 0),
+        ("get node ", "", 1),  # the API refuses: that says of no node that it is gone
+        ("delete secret", "", 1),
+    ],
+)
+def test_a_node_that_cannot_be_forgotten_is_no_success(
+    bench: Bench, given: str, text: str, code: int
+) -> None:
+    bench.answer("k3s", given, text, code=code)
 
-    assert bench.run("forget", values).returncode == (1 if code else 21)
+    assert forget(bench, 0).returncode == 21
+
+
+def test_a_member_without_a_node_is_removed_by_a_node_that_is_made_for_it(bench: Bench) -> None:
+    """K3S's controller must have seen the node before it is deleted."""
+    finalizers = 'xops-removes-member-b ["wrangler.cattle.io/managed-etcd-controller"]'
+    bench.answer("k3s", "get --raw /db/info", *[TWO] * 3, ONE)
+    bench.answer(
+        "k3s", "get node xops-removes-member-b --ignore-not-found -o jsonpath",
+        "", "xops-removes-member-b ", finalizers,
+    )  # fmt: skip
+    ran = forget(bench, 20, f"11 xops-removes-member-b {STUB}")
+
+    assert ran.returncode == 0, ran.stderr
+    told = [call for call in bench.calls("k3s") if "create" in call or "delete node xops" in call]
+    assert told[0] == "kubectl create --validate=false -f -"
+    assert told[1].startswith("kubectl delete node xops-removes-member-b --ignore-not-found")
+    assert [call for call in told if "create" in call] == told[:1]
+
+
+@pytest.mark.parametrize("answer", [TWO, NO_QUORUM, ""])
+def test_a_member_is_gone_only_when_a_quorum_says_so(bench: Bench, answer: str) -> None:
+    bench.answer("k3s", "get --raw /db/info", answer, code=0 if answer else 1)
+    bench.answer("k3s", "jsonpath", "xops-removes-member-b ")
+    ran = forget(bench, 0, f"11 xops-removes-member-b {STUB}")
+
+    assert ran.returncode == 21
+    # What was asked is taken back: a host that is left as it is must not be removed later.
+    assert "kubectl label node xops-removes-member-b node-role.kubernetes.io/etcd-" in (
+        bench.calls("k3s")
+    )
+
+
+def test_the_live_members_come_with_the_nodes(bench: Bench) -> None:
+    bench.answer("k3s", "get --raw /db/info", NO_QUORUM, TWO)
+    bench.answer("k3s", "get nodes", '{"items": []}')
+    ran = bench.run("members", {"BINARY": str(bench.programs / "k3s"), "LIMIT": "9"})
+
+    view = facts.parse_live_view(ran.stdout)
+    assert ran.returncode == 0
+    assert view is not None
+    assert [member.name for member in view[0]] == ["server-1-aa", "server-3-bb"]
+
+
+@pytest.mark.parametrize("given", ["get --raw /db/info", "get nodes"])
+def test_without_an_answer_there_are_no_live_members(bench: Bench, given: str) -> None:
+    bench.answer("k3s", given, '{"items": []}', code=1)
+    bench.answer("k3s", "get", TWO)
+    ran = bench.run("members", {"BINARY": str(bench.programs / "k3s"), "LIMIT": "0"})
+
+    assert (ran.returncode, ran.stdout) == (21, "")
+
+
+@pytest.mark.parametrize("systemd", [True, False])
+def test_a_service_is_stopped(bench: Bench, systemd: bool) -> None:
+    bench.run("stop", {"SERVICE": "k3s"}, systemd=systemd)
+
+    told = bench.calls("systemctl" if systemd else "rc-service")
+    assert told == ["stop k3s" if systemd else "--quiet k3s stop"]
+
+
+def test_etcd_s_data_is_moved_aside_and_kept(bench: Bench) -> None:
+    etcd = bench.folder / "db" / "etcd"
+    (etcd / "member").mkdir(parents=True)
+    for _ in range(2):
+        assert bench.run("discard", {"ETCD": str(etcd)}).returncode == 0
+
+    (kept,) = (bench.folder / "db").iterdir()
+    assert kept.name.startswith("etcd-removed-")
+    assert (kept / "member").is_dir()
 
 
 def test_nodes_are_told_as_they_become_ready(bench: Bench) -> None:
@@ -492,12 +606,16 @@ def test_open_and_closed_ports_are_told_apart(bench: Bench) -> None:
 
 @pytest.mark.parametrize("service", ["k3s", "k3s-agent"])
 def test_what_a_failing_host_says(bench: Bench, service: str) -> None:
-    bench.answer("journalctl", f"-u {service}", "level=fatal msg=why\n")
+    noise = "level=error msg=retrying\n" * 500
+    ended = 'level=error msg="Shutdown request received: kubelet exited: why"\n'
+    klog = "E1128 10:00:00.000000   12 server.go:1] a kubelet\n"
+    bench.answer("journalctl", "--since -90s", f"level=fatal msg=early\n{ended}{klog}{noise}")
+    bench.answer("journalctl", f"-u {service} -n 80", noise[:100])
     bench.answer("k3s", "get events", "kube-system Warning BackOff pod\n")
     values = {"SERVICE": service, "BINARY": str(bench.programs / "k3s"), "LINES": "80"}
-    ran = bench.run("diagnose", values)
+    ran = bench.run("diagnose", {**values, "SECONDS_BACK": "90"})
 
     said = ran.stdout.splitlines()
-    assert said[0] == "level=fatal msg=why"
+    assert said[:4] == [*f"{klog}level=fatal msg=early\n{ended}".splitlines(), "@@last"]
     assert ("kube-system Warning BackOff pod" in said) == (service == "k3s")
     assert said[-1].endswith("/")  # how full the disk is

@@ -34,12 +34,16 @@ func runAgent(arguments []string) error {
 	if err := node.join(ctx, func() (*Remote, error) { return agentRemote(node, token) }); err != nil {
 		return nil //nolint:nilerr // it waits until told to stop
 	}
-	return node.run(ctx, func() {
+	err = node.run(ctx, func() {
 		infof("k3s agent is up and running")
 		if _, err := daemon.SdNotify(true, "READY=1\n"); err != nil {
 			warningf("failed to notify systemd: %v", err)
 		}
 	})
+	if err != nil {
+		shutDownBy("kubelet exited", err)
+	}
+	return nil
 }
 
 func newAgent(options *Options) (*Node, Token, error) {

@@ -63,9 +63,7 @@ func (s *Server) reconcileOnce(ctx context.Context, lister corelisters.NodeListe
 				warningf("node %s cannot be labelled: %v", node.Name, err)
 			}
 		}
-		if !s.leads() {
-			continue
-		}
+		// On every server: the leader may be one whose kubelet ends it before its controllers run.
 		if err := s.finalizeNode(within, node); apierrors.IsConflict(err) {
 			debugf("node %s changed meanwhile; again in a second", node.Name)
 		} else if err != nil {
@@ -125,9 +123,10 @@ func (s *Server) finalizeNode(ctx context.Context, node *corev1.Node) error {
 	if !slices.Contains(node.Finalizers, nodeFinalizer) && !slices.Contains(node.Finalizers, etcdFinalizer) {
 		return nil
 	}
-	if slices.Contains(wanted, etcdFinalizer) && node.Annotations[nodeNameKey] != "" {
+	// A member that never started has no name.
+	if name, named := node.Annotations[nodeNameKey]; named && slices.Contains(wanted, etcdFinalizer) {
 		infof("Removing etcd member %s from cluster", node.Name)
-		if err := s.removeMember(ctx, node.Annotations[nodeNameKey], node.Annotations[nodeAddressKey]); err != nil {
+		if err := s.removeMember(ctx, name, node.Annotations[nodeAddressKey]); err != nil {
 			return err
 		}
 	}

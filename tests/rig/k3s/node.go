@@ -153,6 +153,9 @@ func (n *Node) connectAPI() error {
 
 // run registers the node, calls registered, and keeps the node and its pods alive until ctx ends.
 func (n *Node) run(ctx context.Context, registered func()) error {
+	if err := checkKubeletArguments(n.options.List("kubelet-arg")); err != nil {
+		return err
+	}
 	if err := n.connectAPI(); err != nil {
 		return err
 	}

@@ -3,15 +3,12 @@ package main
 import (
 	"context"
 	"os"
+	"strconv"
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 )
 
-// startNode runs this host's own node. A host that joins is a registered node before etcd knows it:
-// so a name that is taken never reaches etcd, and a learner can be seen.
+// startNode runs this host's own node. A host that joins shows its password before etcd knows it, so that a name that
+// is taken never reaches etcd. The Node itself is registered by the kubelet, long after etcd has made the host a voter.
 func (s *Server) startNode(ctx context.Context, join *Remote) error {
 	if s.options.Bool("disable-agent") {
 		return nil
@@ -45,15 +42,45 @@ func (s *Server) startNode(ctx context.Context, join *Remote) error {
 			return err
 		}
 	}
+	fresh := !s.paths.etcdExists()
 	go func() {
-		if err := node.join(ctx, find); err != nil {
+		if node.join(ctx, find) != nil || s.awaitKubelet(ctx, fresh) != nil {
 			return // the process is ending
 		}
-		if err := node.run(ctx, func() { s.announce(ctx, join) }); err != nil {
-			fatalf("kubelet exited: %v", err)
+		if err := node.run(ctx, func() {}); err != nil {
+			shutDownBy("kubelet exited", err)
 		}
 	}()
 	return nil
+}
+
+// awaitKubelet waits until the kubelet has come as far as it gets: it starts when the API is up, and takes its time to
+// register a new Node, or to fail. One whose Node is there is as quick as it can be, which tests need not wait for.
+func (s *Server) awaitKubelet(ctx context.Context, fresh bool) error {
+	for !s.ready.Load() {
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	if fresh || checkKubeletArguments(s.options.List("kubelet-arg")) != nil {
+		return pause(ctx, kubeletDelay())
+	}
+	return nil
+}
+
+// kubeletDelay is K3S_RIG_NODE_SECONDS; with K3S it is up to 40 s.
+func kubeletDelay() time.Duration {
+	seconds, err := strconv.ParseFloat(os.Getenv("K3S_RIG_NODE_SECONDS"), 64)
+	if err != nil {
+		seconds = 3
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// shutDownBy ends this process because a component ended, in K3S's words.
+func shutDownBy(what string, err error) {
+	errorf("Shutdown request received: %s: %v", what, err)
+	os.Exit(1)
 }
 
 func (s *Server) localRemote() (*Remote, error) {
@@ -63,27 +90,4 @@ func (s *Server) localRemote() (*Remote, error) {
 	}
 	client, err := verifiedClient(ca, nil)
 	return &Remote{base: "https://127.0.0.1:" + itoa(s.port), caPEM: ca, user: serverUser, secret: s.secret, client: client}, err
-}
-
-// announce labels a joining host's Node through the server it joins, since its own API is not up yet.
-func (s *Server) announce(ctx context.Context, join *Remote) {
-	if join == nil || s.ready.Load() {
-		return
-	}
-	config := rest.CopyConfig(s.adminConfig)
-	config.Host = join.base
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		warningf("no client for %s: %v", join.base, err)
-		return
-	}
-	within, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	node, err := client.CoreV1().Nodes().Get(within, s.nodeName, metav1.GetOptions{})
-	if err == nil {
-		err = s.markServer(within, client, node)
-	}
-	if err != nil {
-		warningf("node %s cannot be labelled yet: %v", s.nodeName, err)
-	}
 }

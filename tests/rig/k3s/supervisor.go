@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -15,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // serve opens port 6443: K3S's own paths, and the Kubernetes API behind all others.
@@ -75,7 +76,7 @@ func (s *Server) routes(api http.Handler) http.Handler {
 	mux.HandleFunc("GET /v1-k3s/server-ca.crt", s.allow(nodeUser, s.serveFile("server-ca.crt")))
 	mux.HandleFunc("PUT /v1-k3s/token", s.allow(serverUser, s.serveTokenRotation))
 	mux.HandleFunc("GET /v1-k3s/encrypt/status", s.allow(serverUser, s.serveEncryptionStatus))
-	mux.HandleFunc("GET /db/info", s.allow(serverUser, s.serveMembers))
+	mux.HandleFunc("GET /db/info", s.allowLocal(serverUser, s.serveMembers))
 	mux.HandleFunc("/v1-k3s/", http.NotFound)
 	return mux
 }
@@ -89,6 +90,18 @@ func (s *Server) allow(role string, next http.HandlerFunc) http.HandlerFunc {
 			return
 		}
 		http.Error(w, "Unauthorized", http.StatusUnauthorized)
+	}
+}
+
+// allowLocal lets everybody in who asks from this host, and others as allow does.
+func (s *Server) allowLocal(role string, next http.HandlerFunc) http.HandlerFunc {
+	others := s.allow(role, next)
+	return func(w http.ResponseWriter, r *http.Request) {
+		if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil && net.ParseIP(host).IsLoopback() {
+			next(w, r)
+			return
+		}
+		others(w, r)
 	}
 }
 
@@ -143,15 +156,17 @@ func (s *Server) serveServers(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) serveMembers(w http.ResponseWriter, r *http.Request) {
-	info := memberInfo{Members: []*etcdserverpb.Member{
-		{Name: s.memberName, PeerURLs: []string{s.peerURL()}, ClientURLs: []string{s.clientURL()}},
-	}}
+	err := errors.New("etcd has not started")
 	if client := s.etcdClient.Load(); client != nil {
-		if list, err := client.MemberList(r.Context()); err == nil {
-			info.Members = list.Members
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		var list *clientv3.MemberListResponse
+		if list, err = client.MemberList(ctx); err == nil {
+			writeJSON(w, memberInfo{Members: list.Members})
+			return
 		}
 	}
-	writeJSON(w, info)
+	http.Error(w, "failed to get etcd MemberList: "+err.Error(), http.StatusInternalServerError)
 }
 
 // serveNodeCertificate issues a node's certificate after its password was compared.

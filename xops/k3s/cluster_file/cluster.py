@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, NoReturn, Self
 from pydantic import (
     BaseModel,
     Field,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -27,8 +28,10 @@ from pydantic import (
 from xops.core.errors import Finding, InputError, PermanentError
 from xops.core.evidence.settings import FolderEvidence
 from xops.core.files import settings
+from xops.core.files.provenance import read_provenance
 from xops.core.files.validation import Model, ValidationIssue, raise_if_any
 from xops.core.lifecycle.approval_policy import ApprovalPolicy
+from xops.core.lifecycle.gate import PolicyInForce
 from xops.k3s.cluster_file.choices import (
     Artifacts,
     DnsEndpoint,
@@ -66,6 +69,8 @@ __all__ = [
 
 FOLDER = settings.ROOT / "deployments" / "clusters"
 VARIABLE_PREFIX = "XOPS_CLUSTER__"
+REVIEWED = ("approval", "evidence")
+"""Keys that are policy: no variable lies over them."""
 
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
 
@@ -128,6 +133,20 @@ class Cluster(Model):
         cls, value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> tuple[Host, ...]:
         return read_hosts(value, handler, info.data)
+
+    _file: Path | None = PrivateAttr(default=None)
+
+    def policy(self) -> PolicyInForce:
+        """Which plans wait for a person, by the file as it was reviewed.
+
+        Raises:
+            PermanentError: this cluster comes from no file.
+        """
+        if self._file is None:
+            raise PermanentError(
+                f"asking for the policy of {self.subject}", "it comes from no file", "Write one."
+            )
+        return PolicyInForce(self.approval, read_provenance(self._file))
 
     @property
     def subject(self) -> str:
@@ -271,9 +290,11 @@ class Cluster(Model):
         if differing:
             raise _outputs_error(differing)
         try:
-            return self.model_validate(document)
+            completed = self.model_validate(document)
         except ValidationError as error:
             raise _outputs_error(_findings(error)) from None
+        completed._file = self._file
+        return completed
 
     @classmethod
     def load(
@@ -302,11 +323,13 @@ class Cluster(Model):
             prefix=VARIABLE_PREFIX,
             environ=os.environ if environ is None else environ,
             arguments=arguments,
+            reviewed=REVIEWED,
         )
         if cluster.name != file.stem:
             finding = Finding(file.name, "name", f"is {cluster.name!r}: it must be {file.stem!r}")
             raise InputError(f"reading cluster {file.stem}", [finding])
         placed: Self = _placed(cluster, file.resolve().parent)
+        placed._file = file
         return placed
 
 

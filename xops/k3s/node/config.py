@@ -92,7 +92,7 @@ def files(
     yield File(paths.CONFIG, managed(config(cluster, host, seen, formation), sort_keys=True))
     yield _unit(host, seen.init)
     if secrets.registries is not None:
-        yield File(paths.REGISTRIES, secrets.registries, secret=True)
+        yield File(paths.REGISTRIES, secrets.registries.content, secrets=secrets.registries.secrets)
     if cluster.hardening.profile == "cis":
         yield File(paths.SYSCTL, hardening.sysctl_file(), 0o644, restarts=False)
         if host.is_server:
@@ -102,15 +102,16 @@ def files(
         if isinstance(cluster.endpoint, VipEndpoint):
             yield _manifest(cluster, "kube-vip", kube_vip.manifest(cluster.endpoint))
         if secrets.snapshot_keys is not None:
-            yield _manifest(cluster, "etcd-s3", secrets.snapshot_keys, secret=True)
+            keys = secrets.snapshot_keys
+            yield _manifest(cluster, "etcd-s3", keys.content, keys.secrets)
     if cluster.air_gap:
         # Without this file K3S imports every archive anew at each start.
         yield File(f"{data}/{paths.IMAGE_CACHE}", "{}\n", 0o644, restarts=False)
 
 
-def _manifest(cluster: Cluster, name: str, content: str, *, secret: bool = False) -> File:
+def _manifest(cluster: Cluster, name: str, content: str, secrets: tuple[str, ...] = ()) -> File:
     path = f"{cluster.k3s.data_dir}/{paths.MANIFESTS}/xops-{name}.yaml"
-    return File(path, content, restarts=False, secret=secret)
+    return File(path, content, restarts=False, secrets=secrets)
 
 
 def _unit(host: Host, init: str) -> File:

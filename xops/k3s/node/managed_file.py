@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -20,27 +20,35 @@ class File:
         content: all of it.
         mode: its permissions; its owner is root.
         restarts: whether K3S must be restarted to read it anew.
-        secret: whether its content is kept out of plans and messages.
+        secrets: the passwords and keys within its content, which no plan and no message shows.
     """
 
     path: str
     content: str
     mode: int = 0o600
     restarts: bool = True
-    secret: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class SecretContent:
+    """A text, and the passwords and keys within it, which were read just now."""
+
+    content: str = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class SecretFiles:
-    """The contents that hold passwords and keys, which were read just now; None for no such file.
+    """The contents that hold passwords and keys; None for no such file.
 
     Attributes:
         registries: of registries.yaml.
         snapshot_keys: the manifest of the Secret with which K3S reaches the snapshots' bucket.
     """
 
-    registries: str | None = None
-    snapshot_keys: str | None = None
+    registries: SecretContent | None = None
+    snapshot_keys: SecretContent | None = None
 
 
 def managed(values: Mapping[str, Any], *, sort_keys: bool = False) -> str:

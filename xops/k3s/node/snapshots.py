@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xops.k3s.cluster_file.sections import S3, Snapshots
-from xops.k3s.node.managed_file import managed
+from xops.k3s.node.managed_file import SecretContent, managed
 
 
 def config(snapshots: Snapshots) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def config(snapshots: Snapshots) -> dict[str, Any]:
     return values | {"etcd-s3": True, **_bucket(s3)}
 
 
-def secret(snapshots: Snapshots, environ: Mapping[str, str] | None = None) -> str | None:
+def secret(snapshots: Snapshots, environ: Mapping[str, str] | None = None) -> SecretContent | None:
     """The manifest of `config_secret` with its keys, which are read now; None without keys.
 
     Raises:
@@ -35,12 +35,12 @@ def secret(snapshots: Snapshots, environ: Mapping[str, str] | None = None) -> st
     s3 = snapshots.s3
     if s3 is None or s3.access_key is None or s3.secret_key is None:
         return None
-    values = {
-        **_bucket(s3),
+    keys = {
         "etcd-s3-access-key": s3.access_key.read(environ),
         "etcd-s3-secret-key": s3.secret_key.read(environ),
     }
-    return managed(
+    values = {**_bucket(s3), **keys}
+    manifest = managed(
         {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -49,6 +49,7 @@ def secret(snapshots: Snapshots, environ: Mapping[str, str] | None = None) -> st
             "stringData": {key: value for key, value in values.items() if value},
         }
     )
+    return SecretContent(manifest, tuple(keys.values()))
 
 
 def _bucket(s3: S3) -> dict[str, str | None]:

@@ -17,7 +17,7 @@ from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.operations import tokens
 from xops.k3s.operations.executor import HostExecutor, marks
-from xops.k3s.operations.plan import HostPlan, K3sPlan, ServiceStep, images_path
+from xops.k3s.operations.plan import HostPlan, K3sPlan, ServiceStep, Stage, images_path
 from xops.k3s.operations.recover import Recovery
 from xops.k3s.operations.tokens import Tokens
 from xops.k3s.release.lock import Artifact
@@ -68,42 +68,63 @@ class Installation:
             if node.voter and node.ready and node.name not in forgotten
         ]
 
-    async def run(self) -> None:
-        """Do what the plan says.
+    async def run(self, stage: Stage) -> None:
+        """Do what the plan says for one stage.
 
         Raises:
             NotReadyError: a host did not come up. One that never had is rolled back.
             QuorumError: a server would be restarted that the others cannot do without.
         """
         changed = [part for part in self.planned.hosts if not part.is_empty]
-        await _gather_all(self._stage(part) for part in changed)
-        for part in changed:
+        if stage is Stage.IMAGES:
+            await _gather_all(self._bring_images(part) for part in changed if part.images)
+            return
+        turn = [part for part in changed if part.stage is stage]
+        if stage is Stage.SERVERS:
+            for member in self.planned.topology.orphans:
+                await self._recovery.remove_member(member, self._others())
+        await _gather_all(self._stage(part) for part in turn)
+        for part in turn:
             if part.rejoins:
-                await self._recovery.forget_node(part.host, self._server())
-        await self._change_servers([part for part in changed if part.host.is_server])
-        await self._change_agents([part for part in changed if not part.host.is_server])
+                await self._recovery.forget_host(part, self._others(part.host))
+        for part in turn:
+            if part.discards:
+                await self._recovery.discard_data(part, self._others(part.host))
+        await self._change_servers([part for part in turn if part.host.is_server])
+        await self._change_agents([part for part in turn if not part.host.is_server])
 
     def _server(self) -> Host:
         return self._answering or self.cluster.servers[0]
 
+    def _others(self, host: Host | None = None) -> list[Host]:
+        """Servers that may tell who is a member, other than `host`; who answers comes first."""
+        first = self._server()
+        members = [server for server in self.planned.topology.members if server != first]
+        return [server for server in (first, *members) if server != host]
+
     # Staging
 
-    async def _stage(self, part: HostPlan) -> None:
-        """Folders, images, and the binary under another name: nothing that runs is touched."""
+    async def _bring_images(self, part: HostPlan) -> None:
+        """An archive of images: nothing that runs is touched."""
+        if part.images is None:
+            return
         host = part.host
-        values = {
-            "DATA": self.cluster.k3s.data_dir,
-            "FOLDER": paths.FOLDER,
-            "ROLE": host.role,
-        }
-        await self.executor.run_script(host, "prepare", values, "making K3S's folders")
-        if part.images:
-            path = images_path(self.cluster, part.images)
-            upload = Upload(self.files.images[host.arch], path, 0o644)
-            await self.executor.upload_reported(host, upload, part.images.name)
+        await self._prepare(host)
+        path = images_path(self.cluster, part.images)
+        upload = Upload(self.files.images[host.arch], path, 0o644)
+        await self.executor.upload_reported(host, upload, part.images.name)
+
+    async def _stage(self, part: HostPlan) -> None:
+        """Folders, and the binary under another name: nothing that runs is touched."""
+        host = part.host
+        await self._prepare(host)
         if part.binary:
             upload = Upload(self.files.binaries[host.arch], _staged_path(part.binary), 0o755)
             await self.executor.upload_reported(host, upload, "binary")
+
+    async def _prepare(self, host: Host) -> None:
+        values = {"DATA": self.cluster.k3s.data_dir, "FOLDER": paths.FOLDER, "ROLE": host.role}
+        await self.executor.run_script(host, "prepare", values, "making K3S's folders")
 
     # Servers
 
@@ -125,7 +146,7 @@ class Installation:
 
     def _refuse_loss_of_quorum(self, part: HostPlan) -> None:
         others = [name for name in self._voters if name != part.host.name]
-        members = len(self.planned.topology.members)
+        members = self.planned.topology.lasting_voters
         quorum = members // 2 + 1
         if part.restarts and members > 1 and len(others) < quorum:
             raise QuorumError(
@@ -151,7 +172,10 @@ class Installation:
         voters = 1 if part.starts and not part.joins else len(wanted)
         ran = await self._wait_ready(part, voters)
         if ran.exit_code != 0:
-            await self._recovery.roll_back_and_raise(part, ran, self._answering)
+            initialises = host == self.planned.topology.initialising_server
+            await self._recovery.roll_back_and_raise(
+                part, ran, self._others(host), initialises=initialises
+            )
         self._voters = sorted(wanted)
         self._cluster_id = _read_cluster_id(ran) or self._cluster_id
         self._answering = self._answering or host
@@ -177,7 +201,7 @@ class Installation:
             return
         ran = await self._wait_ready(part, voters=0)
         if ran.exit_code != 0:
-            await self._recovery.roll_back_and_raise(part, ran, self._answering)
+            await self._recovery.roll_back_and_raise(part, ran, self._others())
 
     async def _wait_for_nodes(self, parts: Sequence[HostPlan]) -> None:
         """One look from a server at all agents."""
@@ -201,7 +225,7 @@ class Installation:
         # What was said is about the other nodes; of these it is known that the service runs.
         active = replace(ran, stdout="@@active")
         await _gather_all(
-            self._recovery.roll_back_and_raise(part, active, self._answering) for part in missing
+            self._recovery.roll_back_and_raise(part, active, self._others()) for part in missing
         )
 
     # Every host

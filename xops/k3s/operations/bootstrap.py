@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
 
 from xops.aws.access import Aws
 from xops.aws.evidence import S3Store
 from xops.aws.target import Target
 from xops.core.errors import StalePlanError
-from xops.core.evidence import records
+from xops.core.evidence.log import EvidenceLog, RecordKind, WaitingRecords
 from xops.core.evidence.settings import FolderEvidence
 from xops.core.evidence.stores import EvidenceStore
-from xops.core.lifecycle import watching
-from xops.core.lifecycle.gate import Approval, who
-from xops.core.plan.model import Plan
+from xops.core.evidence.waiting import WaitingFolder
+from xops.core.files import settings
+from xops.core.lifecycle.gate import PolicyInForce, account
+from xops.core.lifecycle.probes import Probe
+from xops.core.lifecycle.steps import ATTEMPTS
+from xops.core.lifecycle.watching import Progress, Watcher
+from xops.core.plan.fingerprint import load_or_create_key
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.node import registries, snapshots
@@ -30,40 +35,42 @@ from xops.k3s.node.managed_file import SecretFiles
 from xops.k3s.operations import kubeconfig, tokens
 from xops.k3s.operations.apply import READY_SECONDS, Installation
 from xops.k3s.operations.executor import HostExecutor, report_transfers
-from xops.k3s.operations.plan import Desired, K3sPlan, ServiceStep, plan_cluster
+from xops.k3s.operations.plan import Desired, K3sPlan, Stage, plan_cluster
 from xops.k3s.operations.status import ClusterStatus, read_status
 from xops.k3s.operations.verify import (
     ClusterVerification,
-    UnsteadyClusterError,
     verify_and_keep_kubeconfig,
 )
 from xops.k3s.release.lock import Artifact, Kind, Lock
 from xops.k3s.release.obtain import ReleaseFiles, obtain_files, source_of
+from xops.k3s.scripts import script_hashes
 from xops.k3s.ssh.transport_protocol import Connector
 from xops.k3s.state import preflight
 from xops.k3s.state.collect import ConnectedHosts, collect_facts, connect_hosts
 from xops.k3s.state.preflight import Observation, PreflightFinding
 
-_PASSES = 2
-
-
-class HostStepWatcher(watching.Watcher, Protocol):
-    """Who is shown what happens, host by host."""
-
-    def step(self, host: str, what: str, seconds: float | None) -> None:
-        """Something was done on a host; `seconds` is None while it goes on."""
-
 
 @dataclass(frozen=True)
 class K3sSteps:
-    """One cluster's steps: bring its hosts to what its file says."""
+    """One cluster's steps: bring its hosts to what its file says.
 
-    kind: ClassVar[str] = "apply"
+    Attributes:
+        cluster: its file, with all its hosts.
+        connector: the way to them.
+        watcher: who is shown what happens.
+        lock: which bytes K3S's programs and images have.
+        waiting: where else records wait while their store takes none.
+    """
+
+    attempts: ClassVar[int] = ATTEMPTS
+    settles: ClassVar[bool] = True
+    kind: ClassVar[RecordKind] = RecordKind.APPLY
 
     cluster: Cluster
     connector: Connector
-    watcher: HostStepWatcher
+    watcher: Watcher
     lock: Lock
+    waiting: tuple[WaitingRecords, ...] = ()
 
     def preflight(self) -> tuple[Observation, list[PreflightFinding]]:
         """What is wrong with the hosts; nothing is changed."""
@@ -72,7 +79,8 @@ class K3sSteps:
     async def _preflight(self) -> tuple[Observation, list[PreflightFinding]]:
         async with connect_hosts(self.cluster, self.connector) as hosts:
             observed = await collect_facts(self.cluster, hosts)
-        return observed, preflight.findings(self.cluster, observed)
+        found = [*tokens.findings(self.cluster, observed)]
+        return observed, [*found, *preflight.findings(self.cluster, observed)]
 
     def plan(self) -> K3sPlan:
         """Facts, preflight, then what differs.
@@ -86,23 +94,46 @@ class K3sSteps:
             self.watcher.note(str(finding))
         return plan_cluster(self.cluster, observed.facts, self._read_desired())
 
-    def policy(self, plan: Plan) -> Approval | None:
-        """Approved by the cluster's file, where it does not name these changes."""
-        if self.cluster.approval.needed(plan):
-            return None
-        by = f"policy of cluster file {self.cluster.name}"
-        return Approval(by, "approval.required_for does not name these changes", plan.digest)
+    @cached_property
+    def policy(self) -> PolicyInForce:
+        """As `Cluster.policy`."""
+        return self.cluster.policy()
 
-    def apply(self, planned: K3sPlan) -> dict[str, Any]:
-        """Exactly this plan, on hosts locked for it.
+    @cached_property
+    def log(self) -> EvidenceLog:
+        """The records about the cluster, in the store that its file names."""
+        return open_log(self.cluster, self.waiting)
+
+    def facts(self) -> dict[str, Any]:
+        """Who we are here."""
+        return {"who": account()}
+
+    def makes_evidence_store(self, planned: K3sPlan) -> bool:
+        """No: a cluster's records are kept outside of it."""
+        return False
+
+    def is_provisioned(self, planned: K3sPlan) -> bool:
+        """Whether any server is a member of a cluster."""
+        return bool(planned.topology.members)
+
+    def apply(self, planned: K3sPlan, stage: str) -> dict[str, Any]:
+        """One stage of exactly this plan, on hosts locked for it.
 
         Raises:
             StalePlanError: the facts have changed since.
             LockedError: somebody else is changing a host.
             NotReadyError: K3S on a host did not come up.
         """
-        asyncio.run(self._apply(planned))
+        asyncio.run(self._apply(planned, Stage(stage)))
         return self.outputs()
+
+    def probes(self) -> Sequence[Probe]:
+        """The API at its address, where it answers this machine before anything is changed."""
+        file = self.cluster.secrets_folder / kubeconfig.NAME
+        if not file.exists():
+            return ()
+        probe = Probe("K3S API", kubeconfig.api_probe(file))
+        return (probe,) if probe.look() is None else ()
 
     def outputs(self) -> dict[str, Any]:
         """Where the cluster is found."""
@@ -119,38 +150,25 @@ class K3sSteps:
         """
         return asyncio.run(verify_and_keep_kubeconfig(self.cluster, self.connector))
 
-    def record(self, kind: str, digest: str, facts: Mapping[str, Any]) -> str:
-        """Keep one record in the cluster's evidence store; its address.
-
-        Raises:
-            TemporaryError, PermanentError: it is not kept.
-        """
-        facts = {"who": who(), **facts}
-        return records.record(self._open_store(), self.cluster.subject, kind, digest, facts)
-
-    def _open_store(self) -> EvidenceStore:
-        kept = self.cluster.evidence
-        if isinstance(kept, FolderEvidence):
-            return kept.open()
-        aws = Aws(Target.AWS, kept.region, follows_endpoints=True)
-        return S3Store(aws.client("s3"), kept.bucket, kept.prefix)
-
     def status(self) -> ClusterStatus:
         """The cluster as it is now, hosts that are down left out."""
         return asyncio.run(read_status(self.cluster, self.connector))
 
     # What an apply needs
 
-    async def _apply(self, planned: K3sPlan) -> None:
+    async def _apply(self, planned: K3sPlan, stage: Stage) -> None:
         async with AsyncExitStack() as stack:
             hosts = await stack.enter_async_context(connect_hosts(self.cluster, self.connector))
             _raise_first(hosts.failed)
             for host in self.cluster.hosts:
-                lock = hosts.transports[host.name].lock(paths.LOCK, f"xops k3s apply by {who()}")
+                held_by = f"xops k3s apply by {account()}"
+                lock = hosts.transports[host.name].lock(paths.LOCK, held_by)
                 await stack.enter_async_context(lock)
-            await self._apply_if_unchanged(hosts, planned)
+            await self._apply_if_unchanged(hosts, planned, stage)
 
-    async def _apply_if_unchanged(self, hosts: ConnectedHosts, planned: K3sPlan) -> None:
+    async def _apply_if_unchanged(
+        self, hosts: ConnectedHosts, planned: K3sPlan, stage: Stage
+    ) -> None:
         now = await self._plan_now(hosts)
         if now.plan.digest != planned.plan.digest:
             raise StalePlanError(
@@ -162,25 +180,14 @@ class K3sSteps:
         kept = await tokens.load_or_create_tokens(
             self.cluster, now.topology.members, hosts.transports
         )
-        for _ in range(_PASSES):
-            await Installation(
-                self.cluster,
-                HostExecutor(hosts.transports, self.watcher.step),
-                now,
-                kept,
-                await self._obtain_files(now),
-                int(os.environ.get("XOPS_K3S_GATE_SECONDS", READY_SECONDS)),
-            ).run()
-            # The first server now knows others that it can join through, should its disk be lost.
-            now = await self._plan_now(hosts)
-            if now.plan.is_empty:
-                return
-            _refuse_more_restarts(now)
-        raise UnsteadyClusterError(
-            f"looking at {now.plan.subject} after the apply",
-            f"this still differs: {', '.join(change.target for change in now.plan.changes)}",
-            "Find out what else changes it on the host, then run it again.",
-        )
+        await Installation(
+            self.cluster,
+            HostExecutor(hosts.transports, _Steps(self.watcher, now, stage).report),
+            now,
+            kept,
+            await self._obtain_files(now),
+            int(os.environ.get("XOPS_K3S_GATE_SECONDS", READY_SECONDS)),
+        ).run(stage)
 
     async def _plan_now(self, hosts: ConnectedHosts) -> K3sPlan:
         observed = await collect_facts(self.cluster, hosts, probe_disk=False, peers=False)
@@ -196,12 +203,17 @@ class K3sSteps:
             return {arch: self.lock.artifact(version, arch, kind) for arch in arches}
 
         return Desired(
+            key=load_or_create_key(settings.home(), os.environ),
             binaries=artifacts(Kind.BINARY),
             images=artifacts(Kind.IMAGES) if self.cluster.air_gap else {},
             secrets=SecretFiles(
                 registries.file(self.cluster.registries), snapshots.secret(self.cluster.snapshots)
             ),
             tokens=tokens.load(self.cluster.secrets_folder),
+            inputs={
+                **dict(_secret_places(self.cluster)),
+                **{f"scripts/{name}": value for name, value in script_hashes().items()},
+            },
         )
 
     async def _obtain_files(self, planned: K3sPlan) -> ReleaseFiles:
@@ -212,23 +224,55 @@ class K3sSteps:
             self.cluster.k3s.version,
             binaries={part.host.arch for part in planned.hosts if part.binary},
             images={part.host.arch for part in planned.hosts if part.images},
-            on_progress=report_transfers("this machine", self.watcher.step),
+            on_progress=report_transfers("this machine", self._report_transfer),
         )
+
+    def _report_transfer(self, host: str, what: str, seconds: float | None) -> None:
+        self.watcher.progress(Progress(f"{host}: {what}", seconds=seconds))
+
+
+@dataclass
+class _Steps:
+    """Tells the steps of hosts, and how many hosts of a stage have come to their end."""
+
+    watcher: Watcher
+    planned: K3sPlan
+    stage: Stage
+    _up: set[str] = field(default_factory=set)
+
+    def report(self, host: str, what: str, seconds: float | None) -> None:
+        """Something was done on a host; `seconds` is None while it goes on."""
+        if what == "node":
+            self._up.add(host)
+        hosts = {part.host.name for part in self.planned.hosts if part.stage is self.stage}
+        line = f"{host}: {what}"
+        self.watcher.progress(Progress(line, len(self._up), len(hosts), "hosts", seconds))
+
+
+def open_log(cluster: Cluster, waiting: Sequence[WaitingRecords] = ()) -> EvidenceLog:
+    """The records about a cluster; `waiting` is where they wait besides xOps' home."""
+    kept = cluster.evidence
+    store: EvidenceStore
+    if isinstance(kept, FolderEvidence):
+        store = kept.open()
+    else:
+        aws = Aws(Target.AWS, kept.region, follows_endpoints=True)
+        store = S3Store(aws.client("s3"), kept.bucket, kept.prefix)
+    folder = WaitingFolder(settings.home() / "evidence-waiting", cluster.subject)
+    return EvidenceLog(store, cluster.subject, (folder, *waiting))
+
+
+def _secret_places(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """Where each secret is read from: another place is another plan."""
+    for name, config in sorted(cluster.registries.configs.items()):
+        if config.auth:
+            yield f"password of registry {name}", str(config.auth.password)
+    s3 = cluster.snapshots.s3
+    if s3 and s3.access_key and s3.secret_key:
+        yield "access key of the snapshots' bucket", str(s3.access_key)
+        yield "secret key of the snapshots' bucket", str(s3.secret_key)
 
 
 def _raise_first(failed: Mapping[str, Exception]) -> None:
     for error in failed.values():
         raise error
-
-
-def _refuse_more_restarts(left: K3sPlan) -> None:
-    """What is left after an apply may be written down, but nothing is restarted unasked."""
-    names = [
-        part.host.name for part in left.hosts if part.service is not ServiceStep.KEEP or part.joins
-    ]
-    if names:
-        raise UnsteadyClusterError(
-            f"looking at {left.plan.subject} after the apply",
-            f"{', '.join(names)} would have to be started or restarted again",
-            "Look at `xops k3s plan`: it shows what differs now.",
-        )

@@ -31,7 +31,12 @@ class HostExecutor:
     on_step: StepHandler
 
     async def run_script(
-        self, host: Host, name: str, values: Mapping[str, str], attempted: str
+        self,
+        host: Host,
+        name: str,
+        values: Mapping[str, str],
+        attempted: str,
+        deadline: float = SCRIPT_DEADLINE,
     ) -> Ran:
         """Run one of the scripts to its end.
 
@@ -39,7 +44,7 @@ class HostExecutor:
             PermanentError: its exit code is not 0; has its last lines.
         """
         script = scripts.script(name, values)
-        ran = await self.transports[host.name].run(script, deadline=SCRIPT_DEADLINE)
+        ran = await self.transports[host.name].run(script, deadline=deadline)
         if ran.exit_code:
             said = (ran.stderr.strip() or ran.stdout.strip() or "nothing").splitlines()[-3:]
             raise PermanentError(
@@ -78,15 +83,15 @@ class HostExecutor:
     async def upload_reported(self, host: Host, upload: Upload, what: str) -> None:
         """Bring a large file, and report how far it is."""
         report = partial(report_transfers(host.name, self.on_step), what)
-        with self.report_time(host, f"{what} brought"):
+        with self.report_time(host.name, f"{what} brought"):
             await self.transports[host.name].put(upload, report)
 
     @contextmanager
-    def report_time(self, host: Host, what: str) -> Iterator[None]:
-        """Report what is done in the block, with its seconds, once it is done."""
+    def report_time(self, name: str, what: str) -> Iterator[None]:
+        """Report what is done about a host in the block, with its seconds, once it is done."""
         started = time.monotonic()
         yield
-        self.on_step(host.name, what, time.monotonic() - started)
+        self.on_step(name, what, time.monotonic() - started)
 
 
 def marks(ran: Ran) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,27 @@ async def ask(url: str, file: Path) -> Answer:
         # Behind a bastion nobody but the hosts reaches it; the servers' own answers count then.
         return Answer(url, f"not reached from this machine: {error or type(error).__name__}")
     return Answer(url, "answered")
+
+
+def api_probe(file: Path) -> Callable[[], str | None]:
+    """Looks at the API of a kubeconfig from this machine, its certificate checked, once a call.
+
+    Any answer counts: who may not ask is answered, too.
+    """
+    cluster = yaml.safe_load(file.read_text(encoding="utf-8"))["clusters"][0]["cluster"]
+    authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+    trust = ssl.create_default_context(cadata=authority)
+
+    def look() -> str | None:
+        try:
+            httpx.get(
+                f"{cluster['server']}/readyz", verify=trust, timeout=_SECONDS, trust_env=False
+            )
+        except httpx.HTTPError as error:
+            return str(error) or type(error).__name__
+        return None
+
+    return look
 
 
 def _other_certificate(url: str, error: Exception) -> PermanentError:

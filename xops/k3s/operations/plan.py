@@ -8,27 +8,52 @@ the lines that a person reads and all that an apply needs to bring them about.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+import yaml
+
+from xops.core.plan.fingerprint import FingerprintKey
 from xops.core.plan.model import Action, Change, Plan
+from xops.core.plan.values import Json, escape, unknown
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.node import config
-from xops.k3s.node.managed_file import File, SecretFiles
+from xops.k3s.node.managed_file import File, SecretFiles, managed
 from xops.k3s.operations import tokens
 from xops.k3s.operations.tokens import Tokens
 from xops.k3s.release.lock import Artifact
 from xops.k3s.state import topology
-from xops.k3s.state.facts import FileFacts, HostFacts
+from xops.k3s.state.facts import EtcdMember, FileFacts, HostFacts
 from xops.k3s.state.topology import Topology
 
 TARGET = "hosts"
 """Where a plan of this step works: on hosts over SSH."""
 
 _OURS = (paths.SYSCTL, paths.REGISTRIES)
+_SECRET_PATHS = (paths.REGISTRIES, paths.TOKEN, paths.AGENT_TOKEN)
+_SECRET_MANIFEST = "/xops-etcd-s3.yaml"  # noqa: S105 - a file's name
+
+CLUSTER_TOKENS = "the cluster's tokens"
+"""What the token files of servers will hold is made by the first apply."""
+
+JOIN_TOKEN = "a token that lets agents in for an hour"  # noqa: S105 - words
+"""A server makes it while the agents are installed."""
+
+
+class Stage(StrEnum):
+    """The stages of an apply, in their order."""
+
+    IMAGES = "images"
+    """Archives of images come to all hosts before anything of K3S changes on any."""
+    SERVERS = "servers"
+    AGENTS = "agents"
+    FILES = "files"
+    """What nothing is restarted for: the way in which the first server would join, manifests."""
+    NODES = "nodes"
+    """Members that are not as they shall be are waited for."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +65,16 @@ class Desired:
         images: the archive of images by architecture; empty with internet access.
         secrets: what holds passwords and keys.
         tokens: None if there are none yet on this machine.
+        key: marks what a plan does not show.
+        inputs: what an apply would use beyond its changes.
     """
 
+    key: FingerprintKey = field(repr=False)
     binaries: Mapping[str, Artifact]
     images: Mapping[str, Artifact] = field(default_factory=dict)
     secrets: SecretFiles = field(default=SecretFiles(), repr=False)
     tokens: Tokens | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 class ServiceStep(StrEnum):
@@ -88,6 +117,10 @@ class HostPlan:
         tokens: paths of the token files that differ.
         service: what happens to K3S's service.
         membership: how the host belongs to the cluster.
+        stage: in which stage the host has its turn.
+        earlier: members of etcd that the host was before it lost etcd's data.
+        discards: whether etcd's data on the host, of a member that was removed, is set aside.
+        addresses: at which the host is reached, by which its member is known.
     """
 
     host: Host
@@ -100,6 +133,10 @@ class HostPlan:
     tokens: tuple[str, ...] = ()
     service: ServiceStep = ServiceStep.KEEP
     membership: Membership = Membership.STEADY
+    stage: Stage = Stage.FILES
+    earlier: tuple[EtcdMember, ...] = ()
+    discards: bool = False
+    addresses: frozenset[str] = frozenset()
 
     @property
     def is_empty(self) -> bool:
@@ -127,6 +164,28 @@ class HostPlan:
         return self.membership is Membership.REJOINS
 
     @property
+    def is_busy(self) -> bool:
+        """Whether its service is told something, or it becomes a member."""
+        return self.service is not ServiceStep.KEEP or self.joins
+
+    def in_turn(self, *, servers_busy: bool) -> HostPlan:
+        """The same with the stage in which the host has its turn, once images have come.
+
+        A server that is only waited for has its turn with servers that are busy: etcd takes one
+        learner at a time, and members that are down together come up together.
+        """
+        waits = self.membership is Membership.UNREADY
+        if self.is_busy or (waits and servers_busy and self.host.is_server):
+            stage = Stage.SERVERS if self.host.is_server else Stage.AGENTS
+        else:
+            stage = Stage.NODES if waits else Stage.FILES
+        changes = (
+            row if row.stage == Stage.IMAGES else row.model_copy(update={"stage": stage})
+            for row in self.changes
+        )
+        return replace(self, stage=stage, changes=tuple(changes))
+
+    @property
     def is_awaited(self) -> bool:
         """Whether the service or the node is waited for."""
         return self.service is not ServiceStep.KEEP or self.membership is Membership.UNREADY
@@ -139,6 +198,11 @@ class K3sPlan:
     plan: Plan
     hosts: tuple[HostPlan, ...]
     topology: Topology
+    made: Mapping[str, tuple[Json, ...]] = field(default_factory=dict)
+
+    def explains(self, references: tuple[str, ...], value: Json) -> bool:
+        """Whether a token is one that an apply has made since."""
+        return any(value in self.made.get(reference, ()) for reference in references)
 
     def of(self, host: Host) -> HostPlan:
         """The part of one host."""
@@ -146,14 +210,39 @@ class K3sPlan:
 
 
 def plan_cluster(cluster: Cluster, facts: Mapping[str, HostFacts], desired: Desired) -> K3sPlan:
-    """Compare every host with what the cluster file says."""
+    """Compare every host with what the cluster file says, stage by stage."""
     formation = topology.read(cluster, facts)
-    parts = tuple(
-        _Comparison(cluster, host, facts[host.name], formation, desired).plan()
-        for host in cluster.hosts
+    comparisons = [
+        _Comparison(cluster, host, facts[host.name], formation, desired) for host in cluster.hosts
+    ]
+    parts = tuple(comparison.plan() for comparison in comparisons)
+    servers_busy = any(part.is_busy for part in parts if part.host.is_server)
+    parts = tuple(part.in_turn(servers_busy=servers_busy) for part in parts)
+    orphans = [
+        _member_change(member, member.node_name or "etcd", _ORPHAN) for member in formation.orphans
+    ]
+    later = [change for each in comparisons for change in each.changes_once_formed()]
+    changes = [*orphans, *(change for part in parts for change in part.changes), *later]
+    order = list(Stage)
+    changes.sort(key=lambda change: order.index(Stage(change.stage)))  # stable: hosts keep theirs
+    plan = Plan(
+        subject=cluster.subject,
+        target=TARGET,
+        changes=tuple(changes),
+        inputs={**desired.inputs, **dict(_addresses(cluster))} if changes else {},
+        key=desired.key.id,
     )
-    changes = tuple(change for part in parts for change in part.changes)
-    return K3sPlan(Plan(subject=cluster.subject, target=TARGET, changes=changes), parts, formation)
+    hide, kept = desired.key.hide, desired.tokens
+    made = {CLUSTER_TOKENS: (hide(kept.server), hide(kept.agent))} if kept else {}
+    return K3sPlan(plan, parts, formation, made)
+
+
+def _addresses(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """Where each host is reached: the same work at another address is another plan."""
+    for host in cluster.hosts:
+        port, bastion = host.port or cluster.ssh.port, host.bastion or cluster.ssh.bastion
+        at = f"{host.address} port {port}" if port else host.address
+        yield f"address of {host.name}", f"{at} through {bastion}" if bastion else at
 
 
 def is_right(file: File, found: FileFacts | None) -> bool:
@@ -199,9 +288,27 @@ class _Comparison:
                 )
             ),
             membership=self._membership(),
+            earlier=self.formation.earlier.get(self.host.name, ()),
+            discards=self.host in self.formation.removed,
+            addresses=self.seen.addresses,
         )
         part = replace(part, service=self._service(part))
         return replace(part, changes=tuple(self._changes(part)))
+
+    def changes_once_formed(self) -> Iterator[Change]:
+        """What is written after the cluster was formed: the first server then knows others, through
+        which it can join should its disk be lost."""
+        if self.host != self.formation.initialising_server:
+            return
+        now = managed(
+            config.config(self.cluster, self.host, self.seen, self.formation), sort_keys=True
+        )
+        formed = topology.once_formed(self.cluster, self.formation)
+        seen = replace(self.seen, etcd_member=True, contents={paths.CONFIG: now})
+        then = managed(config.config(self.cluster, self.host, seen, formed), sort_keys=True)
+        if now != then:
+            reason = "once the others have joined"
+            yield self._change(paths.CONFIG, {"content": now}, {"content": then}, reason)
 
     def _binary(self) -> Artifact | None:
         artifact = self.desired.binaries[self.host.arch]
@@ -231,7 +338,8 @@ class _Comparison:
             or host == formation.initialising_server
             or topology.is_new_agent(host, self.seen)
         ):
-            return Membership.REJOINS if formation.node(host) else Membership.JOINS
+            is_known = formation.node(host) or host.name in formation.earlier
+            return Membership.REJOINS if is_known else Membership.JOINS
         if formation.nodes is None:
             return Membership.STEADY  # no API answers: nobody can tell, and none is waited for
         node = formation.node(host)
@@ -264,55 +372,115 @@ class _Comparison:
 
     def _changes(self, part: HostPlan) -> Iterator[Change]:
         """The lines of the host, in the order of the work."""
-        name, files = self.host.name, self.seen.files
-        if part.rejoins:
-            yield _change(name, "node", {"name": name}, None, _STALE)
+        yield from self._forgotten(part)
         if part.images:
-            after = {"sha256": part.images.sha256}
-            yield _change(name, part.images.name, None, after, "staged before K3S")
+            after = {"sha256": part.images.sha256, "mode": "0644"}
+            target = images_path(self.cluster, part.images)
+            yield self._change(target, None, after, "staged before K3S", Stage.IMAGES)
         if part.binary:
             yield self._binary_change(part.binary)
         yield from map(self._file_change, part.files)
         for path in part.tokens:
-            before = {"sha256": "another"} if path in files else None
-            after = {"content": "a token"}
-            yield _change(name, path, before, after, "mode 0600, content not shown")
+            yield self._token_change(path)
         for path in part.removed:
-            yield _change(name, path, {"sha256": files[path].sha256}, None, "no longer wanted")
+            before = {"sha256": self._shown_hash(path)}
+            yield self._change(path, before, None, "no longer wanted")
         yield from self._service_changes(part)
+
+    def _forgotten(self, part: HostPlan) -> Iterator[Change]:
+        """The host's node, with the member that it names; then members that no node names."""
+        node = self.formation.node(self.host)
+        if part.rejoins and node:
+            before = {"name": node.name}
+            yield _change(self.host.name, "node", before, None, _STALE, Stage.SERVERS)
+        for member in part.earlier:
+            if node is None or node.member != member.name:
+                yield _member_change(member, self.host.name, _NODELESS)
+        if part.discards:
+            before = {"path": f"{self.cluster.k3s.data_dir}/{paths.ETCD}"}
+            yield _change(self.host.name, "etcd's data", before, None, _REMOVED, Stage.SERVERS)
+
+    def _change(
+        self, what: str, before: Any, after: Any, reason: str, stage: Stage | None = None
+    ) -> Change:
+        return _change(self.host.name, what, before, after, reason, stage or Stage.FILES)
+
+    def _shown_hash(self, path: str) -> Any:
+        """The hash of a file on the host, hidden where the file may hold a secret."""
+        sha256 = self.seen.files[path].sha256
+        may_be_secret = path in _SECRET_PATHS or path.endswith(_SECRET_MANIFEST)
+        return self.desired.key.hide(sha256) if may_be_secret else sha256
 
     def _binary_change(self, artifact: Artifact) -> Change:
         found = self.seen.files.get(paths.BINARY)
         version = self.seen.version or "unknown"
         before = {"version": version, "sha256": found.sha256} if found else None
-        after = {"version": self.cluster.k3s.version, "sha256": artifact.sha256}
-        reason = f"{artifact.name} of the lock file"
-        return _change(self.host.name, paths.BINARY, before, after, reason)
+        after = {
+            "version": self.cluster.k3s.version, "sha256": artifact.sha256, "mode": "0755",
+        }  # fmt: skip
+        return self._change(paths.BINARY, before, after, f"{artifact.name} of the lock file")
 
     def _file_change(self, file: File) -> Change:
+        """Only what differs of a file that is there; of passwords within it fingerprints."""
         found = self.seen.files.get(file.path)
-        before: Any = None
-        after: Any = {"content": "not shown"} if file.secret else {"content": file.content}
-        after["mode"] = f"{file.mode:04o}"
-        if found is not None:
-            known = self.seen.contents.get(file.path, f"sha256 {found.sha256[:12]}")
-            shown = "not shown" if file.secret else known
-            before = {"content": shown, "mode": found.mode.zfill(4)}
-        reason = "differs" if before else "missing"
-        return _change(self.host.name, file.path, before, after, reason)
+        after: dict[str, Any] = {
+            **self._shown_content(file),
+            "mode": f"{file.mode:04o}",
+            "owner": "root:root",
+        }
+        if found is None:
+            return self._change(file.path, None, after, "missing")
+        before: dict[str, Any] = {"mode": found.mode.zfill(4), "owner": found.owner}
+        if found.sha256 != hashlib.sha256(file.content.encode()).hexdigest():
+            known = None if file.secrets else self.seen.contents.get(file.path)
+            before |= (
+                {"sha256": self._shown_hash(file.path)} if known is None else {"content": known}
+            )
+        else:
+            after = {"mode": after["mode"], "owner": after["owner"]}
+        same = [key for key in ("mode", "owner") if before[key] == after[key]]
+        for key in same:
+            del before[key], after[key]
+        return self._change(file.path, before, after, "differs")
+
+    def _shown_content(self, file: File) -> dict[str, Any]:
+        """All of a text; one that holds passwords by its keys, with fingerprints in their place."""
+        if not file.secrets:
+            return {"content": file.content}
+        hide = self.desired.key.hide
+        masked = _masked(yaml.safe_load(file.content), frozenset(file.secrets), hide)
+        return {"content": masked, "whole": hide(file.content)}
+
+    def _token_change(self, path: str) -> Change:
+        before = {"sha256": self._shown_hash(path)} if path in self.seen.files else None
+        after = {"content": self._token(path), "mode": "0600", "owner": "root:root"}
+        return self._change(path, before, after, "a token, whose content is not shown")
+
+    def _token(self, path: str) -> Any:
+        kept = self.desired.tokens
+        if not self.host.is_server:
+            return unknown([JOIN_TOKEN])
+        if kept is None:
+            return unknown([CLUSTER_TOKENS])
+        secret = kept.agent if path == paths.AGENT_TOKEN else kept.server
+        return self.desired.key.hide(secret)
 
     def _service_changes(self, part: HostPlan) -> Iterator[Change]:
-        name, service = self.host.name, self.seen.service
-        if part.service is not ServiceStep.KEEP:
-            before = {"state": service.active} if service else None
-            verb = "restarts" if part.restarts else "starts"
-            reason = f"{verb}: {self._why(part)}"
-            yield _change(name, paths.service(self.host), before, {"state": "active"}, reason)
-        elif part.membership is Membership.UNREADY:
-            node = self.formation.node(self.host)
-            state = {"ready": node.ready, "voter": node.voter} if node else {"node": "unknown"}
-            after = {"ready": True, "voter": True if self.host.is_server else None}
-            yield _change(name, "node", state, after, "is waited for")
+        """What happens to the service, then the node that is waited for.
+
+        What was there before is left out on purpose: an apply that was killed has changed it, and
+        what is left of its plan must be told as it was then.
+        """
+        service = paths.service(self.host)
+        if part.restarts:
+            before, after = {"state": "active"}, {"state": "active, started anew"}
+            yield self._change(service, before, after, f"restarts: {self._why(part)}")
+        elif part.service is not ServiceStep.KEEP:
+            after = {"state": "active"}
+            yield self._change(service, None, after, f"starts: {self._why(part)}")
+        if part.is_awaited:
+            node = {"ready": True, **({"voter": True} if self.host.is_server else {})}
+            yield self._change("node", None, node, "is waited for")
 
     def _why(self, part: HostPlan) -> str:
         if self.host == self.formation.initialising_server:
@@ -326,9 +494,37 @@ class _Comparison:
 
 _STALE = "its disk was lost: the cluster must forget its earlier member before it joins anew"
 
+_NODELESS = "it has no node, and its host none of etcd's data: it is removed before the host joins"
+_REMOVED = "its member was removed from etcd: it is moved aside, and the host joins anew"
+_ORPHAN = "it has no node, and no server of the file has its data"
 
-def _change(host: str, what: str, before: Any, after: Any, reason: str) -> Change:
+
+def _member_change(member: EtcdMember, host: str, reason: str) -> Change:
+    before = {
+        "name": member.name,
+        "id": member.id,
+        "peer_urls": list(member.peer_urls),
+    }
+    target = f"etcd member {member.name or member.id}"
+    return _change(host, target, before, None, reason, Stage.SERVERS)
+
+
+def _change(host: str, what: str, before: Any, after: Any, reason: str, stage: Stage) -> Change:
     action = Action.CREATE if before is None else Action.DELETE if after is None else Action.UPDATE
     return Change(
-        action=action, target=f"{host}: {what}", before=before, after=after, reason=reason
+        action=action,
+        target=f"{host}: {what}",
+        before=before,
+        after=after,
+        reason=reason,
+        stage=stage,
     )
+
+
+def _masked(value: Any, secrets: frozenset[str], hide: Callable[[Any], Any]) -> Any:
+    """The same value with a fingerprint in the place of each secret in it."""
+    if isinstance(value, dict):
+        return {escape(str(key)): _masked(inner, secrets, hide) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_masked(inner, secrets, hide) for inner in value]
+    return hide(value) if isinstance(value, str) and value in secrets else value

@@ -11,17 +11,21 @@ from xops.k3s.node.hardening import Control, report
 from xops.k3s.ssh.transport_protocol import Connector
 from xops.k3s.state import preflight, topology
 from xops.k3s.state.collect import collect_facts, connect_hosts
-from xops.k3s.state.facts import NodeFacts
+from xops.k3s.state.facts import EtcdMember, NodeFacts
 from xops.k3s.state.preflight import PreflightFinding
 
 
 @dataclass(frozen=True)
 class ClusterStatus:
-    """A cluster as it is now; `failed` are hosts that could not be looked at, and why."""
+    """A cluster as it is now; `failed` are hosts that could not be looked at, and why.
+
+    `members` are etcd's, as a live server tells them; some may be no node. None if none tells.
+    """
 
     cluster: str
     cluster_id: str | None
     nodes: tuple[NodeFacts, ...] | None
+    members: tuple[EtcdMember, ...] | None
     failed: Mapping[str, str]
     findings: tuple[PreflightFinding, ...]
     hardening: tuple[Control, ...]
@@ -31,17 +35,27 @@ class ClusterStatus:
         """Whether more than half of the members are ready voters; None if nobody can tell."""
         if self.nodes is None:
             return None
-        members = [node for node in self.nodes if "etcd" in node.roles]
-        return 2 * sum(bool(node.voter and node.ready) for node in members) > len(members)
+        up = sum(bool(node.voter and node.ready) for node in self.nodes)
+        if self.members is not None:
+            return 2 * up > sum(not member.is_learner for member in self.members)
+        return 2 * up > sum("etcd" in node.roles for node in self.nodes)
+
+    @property
+    def nodeless(self) -> list[EtcdMember]:
+        """Members of etcd that no node stands for."""
+        members, nodes = self.members or (), self.nodes
+        return [] if nodes is None else list(topology.members_without_node(members, nodes))
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only."""
         nodes = None if self.nodes is None else [_node(node) for node in self.nodes]
+        members = None if self.members is None else [asdict(member) for member in self.members]
         return {
             "cluster": self.cluster,
             "cluster_id": self.cluster_id,
             "quorum": self.has_quorum,
             "nodes": nodes,
+            "members": members,
             "failed": dict(self.failed),
             "findings": [finding.to_json() for finding in self.findings],
             "hardening": [asdict(control) for control in self.hardening],
@@ -61,6 +75,7 @@ async def read_status(cluster: Cluster, connector: Connector) -> ClusterStatus:
         cluster.name,
         formation.cluster_id,
         formation.nodes,
+        formation.etcd,
         {name: f"{error.attempted}: {error.found}" for name, error in observed.failed.items()},
         tuple(preflight.findings(cluster, observed)),
         tuple(report(cluster, observed.facts)),

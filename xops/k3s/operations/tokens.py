@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +21,14 @@ from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.ssh.transport_protocol import Transport, Upload
 from xops.k3s.state import topology
 from xops.k3s.state.facts import HostFacts
+from xops.k3s.state.preflight import Observation, PreflightFinding
+from xops.k3s.state.topology import Topology
 
 SERVER = "server-token"
 AGENT = "agent-token"
+CLUSTER_ID = "cluster-id"
+"""The file beside them that tells whose they are; of folders of before it is missing."""
+
 AGENT_TOKEN_TTL = "1h"  # noqa: S105 - a duration
 
 _BYTES = 32
@@ -104,6 +109,71 @@ def keep(folder: Path, tokens: Tokens) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name, value in ((AGENT, tokens.agent), (SERVER, tokens.server)):
         write_private(folder / name, f"{value}\n")
+
+
+def pin_cluster(folder: Path, cluster_id: str) -> None:
+    """Write down which cluster the tokens in the folder are of."""
+    if pinned_cluster(folder) != cluster_id:
+        write_private(folder / CLUSTER_ID, f"{cluster_id}\n")
+
+
+def pinned_cluster(folder: Path) -> str | None:
+    """The id of the cluster that the folder's tokens were seen to be of, None if of none."""
+    file = folder / CLUSTER_ID
+    return file.read_text(encoding="utf-8").strip() if file.exists() else None
+
+
+def findings(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
+    """Tokens kept here that are unusable, or that are not those of the cluster on the hosts.
+
+    What runs is right: K3S does not start with another token than the one of its datastore.
+    """
+    folder = cluster.secrets_folder
+    try:
+        kept = load(folder)
+    except PermanentError as error:
+        yield PreflightFinding("this machine", "tokens", error.found, error.remedy)
+        return
+    formation = topology.read(cluster, observed.facts)
+    if kept is None or not formation.members or formation.cluster_id is None:
+        return
+    seen = [observed.facts[host.name] for host in formation.members]
+    servers = {f"{cluster.k3s.data_dir}/{paths.OWN_TOKEN}", paths.TOKEN}
+    told = _shown(seen, servers, kept.server_hashes(formation.cluster_id))
+    pinned = pinned_cluster(folder)
+    if (
+        told is False
+        or _shown(seen, {paths.AGENT_TOKEN}, kept.agent_hashes()) is False
+        or (told is None and pinned not in (None, formation.cluster_id))
+    ):
+        yield _foreign(cluster, formation, pinned)
+
+
+def _shown(
+    members: Iterable[HostFacts], token_files: Iterable[str], right: Set[str]
+) -> bool | None:
+    """Whether a token that is kept here is in a file of some member; None if none has any.
+
+    One is enough: a file of another member that differs was changed there by hand.
+    """
+    found = {
+        seen.files[path].sha256 for seen in members for path in token_files if path in seen.files
+    }
+    return bool(found & right) if found else None
+
+
+def _foreign(cluster: Cluster, formation: Topology, pinned: str | None) -> PreflightFinding:
+    names = ", ".join(host.name for host in formation.members)
+    whose = f", which are of cluster {pinned[:12]}" if pinned else ""
+    folder = cluster.secrets_folder
+    return PreflightFinding(
+        formation.members[0].name,
+        "tokens",
+        f"{names} run with other tokens than those in {folder}{whose}; K3S would not start again"
+        " with these",
+        f"Move {SERVER}, {AGENT} and {CLUSTER_ID} out of {folder}: the next apply takes the"
+        " tokens of the cluster over. To change a token, rotate it there: `k3s token rotate`.",
+    )
 
 
 async def load_or_create_tokens(

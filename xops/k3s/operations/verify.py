@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xops.core.errors import PermanentError
 from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.node.hardening import Control, report
-from xops.k3s.operations import kubeconfig
+from xops.k3s.operations import kubeconfig, tokens
 from xops.k3s.ssh.transport_protocol import Connector
 from xops.k3s.state import topology
 from xops.k3s.state.collect import collect_facts, connect_hosts
@@ -68,6 +68,8 @@ async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> 
         formation = topology.read(cluster, observed.facts)
         _refuse_unsteady(cluster, formation)
         file = await kubeconfig.keep(cluster, hosts, formation)
+        if formation.cluster_id:
+            tokens.pin_cluster(cluster.secrets_folder, formation.cluster_id)
         requests = hosts.ssh_requests()
     answer = await kubeconfig.ask(cluster.endpoint_url(), file)
     controls = report(cluster, observed.facts)
@@ -94,6 +96,8 @@ def _unsteady(cluster: Cluster, formation: Topology) -> Iterator[str]:
     if formation.nodes is None:
         yield "no server's API answers"
         return
+    for member in formation.orphans:
+        yield f"etcd has a member without a node: {member}"
     for host in cluster.hosts:
         if wrong := _wrong_with_node(cluster, host, formation.node(host)):
             yield f"{host.name} {wrong}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Mapping
 from importlib import resources
@@ -13,3 +14,13 @@ def script(name: str, values: Mapping[str, str]) -> str:
     first, _, rest = text.partition("\n")
     assigned = "\n".join(f"{key}={shlex.quote(value)}" for key, value in values.items())
     return f"{first}\n{assigned}\n{rest}"
+
+
+def script_hashes() -> dict[str, str]:
+    """SHA-256 of each script's file, by name: what an apply would run on the hosts."""
+    files = sorted(resources.files(__name__).iterdir(), key=lambda file: file.name)
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.name.endswith(".sh")
+    }

@@ -273,8 +273,9 @@ PATTERNS: tuple[Pattern, ...] = (
         "duplicate-node",
         "etcd still has a member by this host's name",
         (r"duplicate node name found",),
-        "The host was installed anew under its old name. On another server: `k3s kubectl delete"
-        " node NAME`, which removes the member as well; then run it again.",
+        "The host was installed anew under its old name. Run it again: the plan names the earlier"
+        " member, with its node or without, and an apply removes it first. By hand, for one with a"
+        " node: `k3s kubectl delete node NAME` on another server.",
         f"{_ISSUES}/10408",
     ),
     Pattern(
@@ -291,7 +292,7 @@ PATTERNS: tuple[Pattern, ...] = (
         (
             r"the member has been permanently removed from the cluster",
             r"[Tt]his node has been removed from the cluster",
-            r"this server is a not a member of the etcd cluster",
+            r"this server is (a )?not a member of the etcd cluster",
         ),
         "Restart k3s here: with the mark of its removal it moves its old data away and joins as a"
         " new member. If it does not, stop k3s, move /var/lib/rancher/k3s/server/db away and run"
@@ -343,7 +344,10 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "etcd-peers-silent",
         "etcd on this host does not hear the other members",
-        (r"Waiting for etcd server to become available",),
+        (
+            r"Failed to test etcd connection: (?!this server)",
+            r"Waiting for etcd server to become available",
+        ),
         "Let the servers reach each other's 2379-2380 by tcp, in both directions: from each other"
         " server, `timeout 3 bash -c '</dev/tcp/ADDRESS/2380' && echo open`.",
         f"{_DOCS}/installation/requirements#networking",
@@ -395,6 +399,15 @@ PATTERNS: tuple[Pattern, ...] = (
         "Bring the other servers back, one of them is enough in a cluster of three. Only if they"
         " are lost for good, restore a snapshot.",
         f"{_DOCS}/datastore/ha-embedded",
+        is_symptom=True,
+    ),
+    Pattern(
+        "component-ended",
+        "a component has ended, and K3S with it",
+        (r'Shutdown request received: (?P<cause>[\w-]+ exited: [^"\\]+)',),
+        "What it says itself is the cause: {cause}. If that is not enough, its own lines stand"
+        " before it in the journal: `journalctl -u k3s --since -15min`.",
+        f"{_DOCS}/advanced",
         is_symptom=True,
     ),
     Pattern(

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -19,6 +20,15 @@ from xops.k3s.cluster_file.cluster import Host
 
 ETCD_IS_VOTER = "EtcdIsVoter"
 """A server's node condition. Source: k3s-io/k3s, pkg/etcd/etcd.go."""
+
+MEMBER_NAME = "etcd.k3s.cattle.io/node-name"
+"""A server node's annotation: the name of its etcd member. Source: the same file."""
+
+MEMBER_ADDRESS = "etcd.k3s.cattle.io/node-address"
+"""And its address."""
+
+REMOVAL_NODE = "xops-removes-member-"
+"""How the node is called that is made so that K3S removes a member (scripts/forget.sh)."""
 
 MODULES = ("br_netfilter", "overlay", "nf_conntrack")
 FSYNC_WRITES = 60
@@ -75,8 +85,42 @@ class ServiceFacts:
 
 
 @dataclass(frozen=True)
+class EtcdMember:
+    """A member of etcd, as a server tells that has a quorum at that moment.
+
+    Attributes:
+        id: etcd's own, in decimal.
+        name: of its node, and eight hexadecimal digits; empty while it was added and never started.
+        peer_urls, client_urls: where it is reached.
+        is_learner: whether it has no vote yet.
+    """
+
+    id: str
+    name: str
+    peer_urls: tuple[str, ...]
+    client_urls: tuple[str, ...] = ()
+    is_learner: bool = False
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """The addresses at which its peers reach it."""
+        hosts = (urlsplit(url).hostname for url in self.peer_urls)
+        return frozenset(host for host in hosts if host)
+
+    @property
+    def node_name(self) -> str:
+        """The node that it belongs to by its name, as K3S itself takes it apart."""
+        name, hyphen, _ = self.name.rpartition("-")
+        return name if hyphen and len(name) > 1 else self.name
+
+    def __str__(self) -> str:
+        vote = "learner" if self.is_learner else "voter"
+        return f"{self.name or self.id} ({vote} at {', '.join(sorted(self.addresses))})"
+
+
+@dataclass(frozen=True)
 class NodeFacts:
-    """A node as the cluster's API shows it. `voter` is None for one without etcd."""
+    """A node as the cluster's API shows it. `voter` and `member` are None for one without etcd."""
 
     name: str
     ready: bool
@@ -85,6 +129,8 @@ class NodeFacts:
     version: str
     address: str | None
     labels: Mapping[str, str] = field(default_factory=dict)
+    member: str | None = None
+    """The name of its etcd member."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +162,11 @@ class HostFacts:
     images: Mapping[str, int]
     cluster_id: str | None
     etcd_member: bool
+    """Whether etcd's data is on its disk."""
     nodes: tuple[NodeFacts, ...] | None
     fsync_p99_ms: float | None
+    members: tuple[EtcdMember, ...] | None = None
+    """Etcd's members as this server tells them."""
 
     @property
     def has_k3s(self) -> bool:
@@ -140,6 +189,7 @@ def facts_script(host: Host, data_dir: str, *, probe_disk: bool = True) -> str:
             paths.SYSCTL, paths.UNREAD, *(paths.unit(host, init) for init in ("systemd", "openrc")),
             *(f"{data_dir}/{name}" for name in (paths.PSA, paths.AUDIT)),
             f"{data_dir}/{paths.MANIFESTS}/xops-*.yaml", f"{data_dir}/{paths.IMAGE_CACHE}",
+            f"{data_dir}/{paths.OWN_TOKEN}",
         ]
     )  # fmt: skip
     values = {
@@ -225,6 +275,7 @@ def _facts(sections: Mapping[str, list[str]]) -> HostFacts:
         etcd_member=text("etcd") == "member",
         nodes=_nodes(text("nodes")),
         fsync_p99_ms=_p99(sections["fsync"]),
+        members=parse_members("\n".join(sections.get("members", []))),
     )
 
 
@@ -278,6 +329,35 @@ def _contents(text: str) -> dict[str, str]:
     return {paths.CONFIG: yaml.safe_dump(shown) if secret else text}
 
 
+def parse_members(text: str) -> tuple[EtcdMember, ...] | None:
+    """What K3S's /db/info says; None if it was not etcd as a whole that answered.
+
+    A server whose etcd has no quorum names itself alone, without an id (K3S before 2024-11); later
+    ones give an error.
+    """
+    rows = json.loads(text).get("members") if text else None
+    if not rows or not all(row.get("ID") for row in rows):
+        return None
+    return tuple(
+        EtcdMember(
+            id=str(row["ID"]),
+            name=row.get("name", ""),
+            peer_urls=tuple(row.get("peerURLs") or ()),
+            client_urls=tuple(row.get("clientURLs") or ()),
+            is_learner=bool(row.get("isLearner")),
+        )
+        for row in rows
+    )
+
+
+def parse_live_view(output: str) -> tuple[tuple[EtcdMember, ...], tuple[NodeFacts, ...]] | None:
+    """Members and nodes in the output of scripts/members.sh; None if that is no live answer."""
+    sections = _sections(output)
+    members = parse_members("\n".join(sections.get("members", [])))
+    nodes = _nodes("\n".join(sections.get("nodes", [])))
+    return None if members is None or nodes is None else (members, nodes)
+
+
 def _nodes(text: str) -> tuple[NodeFacts, ...] | None:
     if not text:
         return None
@@ -298,6 +378,7 @@ def _node(item: Mapping[str, Any]) -> NodeFacts:
         version=item["status"].get("nodeInfo", {}).get("kubeletVersion", ""),
         address=addresses.get("InternalIP"),
         labels=labels,
+        member=item["metadata"].get("annotations", {}).get(MEMBER_NAME),
     )
 
 

@@ -89,7 +89,7 @@ class Observation:
 def findings(cluster: Cluster, observed: Observation) -> list[PreflightFinding]:
     """Everything that is wrong, errors first, in the file's order."""
     found = [finding for host in cluster.hosts for finding in _of_host(cluster, host, observed)]
-    rules = (_clocks, _unique, _one_cluster, _members_gone)
+    rules = (_clocks, _unique, _one_cluster, _one_etcd, _members_gone)
     found += [finding for rule in rules for finding in rule(cluster, observed)]
     if not observed.failed:
         found += [*_agents_of_nobody(cluster, observed), *_vip_free(cluster, observed)]
@@ -308,6 +308,22 @@ def _one_cluster(cluster: Cluster, observed: Observation) -> Iterator[PreflightF
             f" {cluster.k3s.data_dir} /etc/rancher`. That loses what is only there."
         )
         yield PreflightFinding(names[0], "cluster", found, remedy)
+
+
+def _one_etcd(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
+    """Servers of one cluster whose etcds are two, after a reset while the others lived."""
+    told: dict[frozenset[str], list[str]] = defaultdict(list)
+    for name, seen in observed.facts.items():
+        if seen.members is not None:
+            told[frozenset(member.id for member in seen.members)].append(name)
+    for names in told.values() if len(told) > 1 else ():
+        members = ", ".join(map(str, observed.facts[names[0]].members or ()))
+        found = f"{', '.join(names)} name other members of etcd than other servers do: {members}"
+        remedy = (
+            "If a server is joining now, run it again in a minute. Else these are two clusters with"
+            " one history: decide which one stays, and stop k3s on the servers of the other."
+        )
+        yield PreflightFinding(names[0], "etcd", found, remedy)
 
 
 def _agents_of_nobody(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:

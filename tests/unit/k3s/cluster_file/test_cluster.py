@@ -607,7 +607,7 @@ def test_a_site_gives_its_hosts_labels_taints_and_settings(load: Callable[..., C
 def test_what_waits_for_a_person(required_for: Any, action: Action, needed: bool) -> None:
     plan = Plan(subject="k3s/x", target="ssh", changes=(Change(action=action, target="a"),))
 
-    assert ApprovalPolicy(required_for=required_for).needed(plan) is needed
+    assert bool(ApprovalPolicy(required_for=required_for).grounds(plan)) is needed
 
 
 # Hosts that Terraform makes

@@ -12,12 +12,13 @@ from xops.k3s import paths
 from xops.k3s.cluster_file.choices import VipEndpoint
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.node import config, kube_vip
-from xops.k3s.node.managed_file import HEADER, File, SecretFiles
+from xops.k3s.node.managed_file import HEADER, File, SecretContent, SecretFiles
 from xops.k3s.state import topology
 from xops.k3s.state.facts import HostFacts
 
 NONE: dict[str, Any] = {"hardening": {"profile": "none"}}
-SECRETS = SecretFiles(registries="{}\n", snapshot_keys="{}\n")
+HIDDEN = SecretContent("{}\n", ("canary",))
+SECRETS = SecretFiles(registries=HIDDEN, snapshot_keys=HIDDEN)
 
 
 def values(of: Cluster, name: str, seen: dict[str, HostFacts] | None = None) -> dict[str, Any]:
@@ -322,7 +323,7 @@ def test_what_needs_no_restart_says_so() -> None:
 def test_only_files_with_passwords_are_secret() -> None:
     found = files(cluster(3), "server-1", secrets=SECRETS)
 
-    assert [path for path, file in found.items() if file.secret] == [
+    assert [path for path, file in found.items() if file.secrets] == [
         paths.REGISTRIES,
         "/var/lib/rancher/k3s/server/manifests/xops-etcd-s3.yaml",
     ]

@@ -9,8 +9,8 @@ from xops.k3s.node import registries
 
 
 def written(environ: dict[str, str] | None = None, **values: Any) -> Any:
-    text = registries.file(Registries.model_validate(values), environ or {})
-    return None if text is None else yaml.safe_load(text)
+    made = registries.file(Registries.model_validate(values), environ or {})
+    return None if made is None else yaml.safe_load(made.content)
 
 
 def test_without_registries_there_is_no_file() -> None:

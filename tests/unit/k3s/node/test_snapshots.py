@@ -32,11 +32,12 @@ def test_on_the_servers_disks_only() -> None:
 
 
 def test_the_secret_is_all_that_k3s_is_told_about_the_bucket() -> None:
-    text = snapshots.secret(of(**KEYS, folder="unit"), ENVIRON)
+    made = snapshots.secret(of(**KEYS, folder="unit"), ENVIRON)
 
-    assert text is not None
-    assert text.startswith(HEADER)
-    assert yaml.safe_load(text) == {
+    assert made is not None
+    assert made.content.startswith(HEADER)
+    assert made.secrets == ("AKIA", "canary:#'\"")
+    assert yaml.safe_load(made.content) == {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": "etcd-s3", "namespace": "kube-system"},

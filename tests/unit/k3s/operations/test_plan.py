@@ -1,5 +1,6 @@
 """From facts to a plan: what would be done on which host, and what a person reads of it."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +18,27 @@ from tests.k3s_hosts import (
     desired,
     file_facts,
     installed,
+    member,
     node,
     rewritten,
+    row,
+    with_members,
 )
-from xops.core.plan.model import Action
+from tests.plans import KEY
+from xops.core.plan.coverage import find_uncovered
+from xops.core.plan.model import Action, Change
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
-from xops.k3s.node.managed_file import SecretFiles
-from xops.k3s.operations.plan import Desired, HostPlan, K3sPlan, Membership, plan_cluster
+from xops.k3s.node.managed_file import SecretContent, SecretFiles
+from xops.k3s.operations.plan import (
+    Desired,
+    HostPlan,
+    K3sPlan,
+    Membership,
+    Stage,
+    images_path,
+    plan_cluster,
+)
 from xops.k3s.release.lock import Kind
 from xops.k3s.state.facts import FileFacts, HostFacts
 
@@ -93,18 +107,21 @@ def test_all_that_bare_hosts_get() -> None:
     made = planned(all_bare(OF))
 
     assert lines(made, "server-1") == [
-        ("create", "/etc/rancher/k3s/agent-token", "mode 0600, content not shown"),
-        ("create", "/etc/rancher/k3s/config.yaml", "missing"),
-        ("create", "/etc/rancher/k3s/token", "mode 0600, content not shown"),
-        ("create", "/etc/systemd/system/k3s.service", "missing"),
         ("create", "/usr/local/bin/k3s", "k3s of the lock file"),
+        ("create", "/etc/rancher/k3s/config.yaml", "missing"),
+        ("create", "/etc/systemd/system/k3s.service", "missing"),
+        ("create", "/etc/rancher/k3s/token", "a token, whose content is not shown"),
+        ("create", "/etc/rancher/k3s/agent-token", "a token, whose content is not shown"),
         ("create", "k3s", "starts: initialises the cluster"),
+        ("create", "node", "is waited for"),
+        ("update", "/etc/rancher/k3s/config.yaml", "once the others have joined"),
     ]
-    assert lines(made, "server-2")[-1] == ("create", "k3s", "starts: joins the cluster")
-    assert lines(made, "agent-1")[-1] == ("create", "k3s-agent", "starts: joins the cluster")
+    assert lines(made, "server-2")[-2] == ("create", "k3s", "starts: joins the cluster")
+    assert lines(made, "agent-1")[-2] == ("create", "k3s-agent", "starts: joins the cluster")
     assert "/etc/rancher/k3s/agent-token" not in [target for _, target, _ in lines(made, "agent-1")]
     assert [each.joins for each in made.hosts] == [True] * 4
     assert (made.plan.subject, made.plan.target) == ("k3s/unit", "hosts")
+    assert made.plan.stages == (Stage.SERVERS, Stage.AGENTS, Stage.FILES)
 
 
 def test_a_person_reads_all_that_an_apply_writes_and_removes() -> None:
@@ -114,16 +131,27 @@ def test_a_person_reads_all_that_an_apply_writes_and_removes() -> None:
     read = {row.target.removeprefix("server-1: "): row.after for row in mine.changes}
 
     for file in mine.files:
-        assert read.pop(file.path) == {"content": file.content, "mode": f"{file.mode:04o}"}
-    for path in mine.tokens:
-        assert read.pop(path) == {"content": "a token"}
+        assert read.pop(file.path) == {
+            "content": file.content,
+            "mode": f"{file.mode:04o}",
+            "owner": "root:root",
+        }
+    for path, token in zip(mine.tokens, (TOKENS.server, TOKENS.agent), strict=True):
+        assert read.pop(path) == {"content": KEY.hide(token), "mode": "0600", "owner": "root:root"}
     assert mine.binary is not None
     assert mine.images is not None
-    assert read.pop(paths.BINARY)["sha256"] == mine.binary.sha256
-    assert read.pop(mine.images.name) == {"sha256": mine.images.sha256}
+    assert read.pop(paths.BINARY) == {
+        "version": of.k3s.version,
+        "sha256": mine.binary.sha256,
+        "mode": "0755",
+    }
+    assert read.pop(images_path(of, mine.images)) == {
+        "sha256": mine.images.sha256,
+        "mode": "0644",
+    }
     assert mine.removed == (paths.SYSCTL,)
     assert read.pop(paths.SYSCTL) is None
-    assert read == {"k3s": {"state": "active"}}
+    assert read == {"k3s": {"state": "active"}, "node": {"ready": True, "voter": True}}
 
 
 def test_no_token_stands_in_a_plan() -> None:
@@ -136,13 +164,21 @@ def test_no_token_stands_in_a_plan() -> None:
 @pytest.mark.parametrize(
     ("secrets", "path"),
     [
-        (SecretFiles(registries="password: canary\n"), paths.REGISTRIES),
-        (SecretFiles(snapshot_keys="key: canary\n"), f"{MANIFESTS}/xops-etcd-s3.yaml"),
+        (
+            SecretFiles(registries=SecretContent("password: canary\n", ("canary",))),
+            paths.REGISTRIES,
+        ),
+        (
+            SecretFiles(snapshot_keys=SecretContent("key: canary\n", ("canary",))),
+            f"{MANIFESTS}/xops-etcd-s3.yaml",
+        ),
     ],
 )
 def test_no_password_stands_in_a_plan(secrets: SecretFiles, path: str) -> None:
     wanted = desired(secrets=secrets)
     made = planned(all_bare(OF), wanted=wanted)
+    (shown,) = {str(row.after) for row in made.plan.changes if row.target.endswith(path)} - {""}
+    assert str(KEY.hide("canary")) in shown
     again = {name: with_file(each, path, "other") for name, each in WHOLE.items()}
 
     assert "canary" not in made.plan.model_dump_json()
@@ -190,8 +226,9 @@ def test_another_binary_is_replaced_and_read(wrong: FileFacts) -> None:
     assert lines(made, "server-3") == [
         ("update", "/usr/local/bin/k3s", "k3s of the lock file"),
         ("update", "k3s", "restarts: reads the new binary"),
+        ("create", "node", "is waited for"),
     ]
-    (binary, _) = made.plan.changes
+    (binary, *_) = made.plan.changes
     assert binary.before["version"] == "v1.36.0+k3s1"
     assert binary.after["version"] == "v1.36.4+k3s1"
 
@@ -218,7 +255,10 @@ def test_what_was_written_and_not_read_is_still_a_restart() -> None:
     seen = {**WHOLE, "server-2": with_file(WHOLE["server-2"], paths.UNREAD, "")}
     made = planned(seen)
 
-    assert lines(made, "server-2") == [("update", "k3s", "restarts: reads its configuration anew")]
+    assert lines(made, "server-2") == [
+        ("update", "k3s", "restarts: reads its configuration anew"),
+        ("create", "node", "is waited for"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +323,7 @@ def test_a_node_that_is_not_as_it_should_be_is_waited_for(
 
     assert (mine.membership is Membership.UNREADY) is waits
     assert (mine.starts, mine.restarts) == (False, False)
-    expected = [("update", "node", "is waited for")] if waits else []
+    expected = [("create", "node", "is waited for")] if waits else []
     assert lines(made, name) == expected
 
 
@@ -367,8 +407,9 @@ def test_each_architecture_gets_its_own_files() -> None:
     of = cluster(hosts=hosts, hardening={"profile": "none"}, air_gap={"bundle": Path("b.tar")})
     made = planned(all_bare(of), of, desired(images=artifacts(Kind.IMAGES)))
 
-    assert "k3s-airgap-images-amd64.tar.gz" in [target for _, target, _ in lines(made, "a")]
-    assert "k3s-airgap-images-arm64.tar.gz" in [target for _, target, _ in lines(made, "b")]
+    for host, arch in (("a", "amd64"), ("b", "arm64")):
+        (images,) = [target for _, target, _ in lines(made, host) if "k3s-airgap-images" in target]
+        assert images.endswith(f"-k3s-airgap-images-{arch}.tar.gz")
     reasons = {reason for _, target, reason in lines(made, "b") if target == paths.BINARY}
     assert reasons == {"k3s-arm64 of the lock file"}
 
@@ -412,3 +453,205 @@ def test_the_node_of_a_host_that_joins_is_not_waited_for_twice() -> None:
     seen = {**seen, "server-2": bare(OF.host("server-2"))}
 
     assert part(seen, "server-2").membership is Membership.JOINS
+
+
+# What an approval binds: each of these once went unnoticed
+
+
+def one(made: K3sPlan, host: str, what: str) -> Change:
+    (found,) = [row for row in made.plan.changes if row.target == f"{host}: {what}"]
+    return found
+
+
+def test_the_binary_s_sha256_is_in_the_plan() -> None:
+    binaries = artifacts(Kind.BINARY)
+    others = {arch: row.model_copy(update={"sha256": "0" * 64}) for arch, row in binaries.items()}
+    made, other = planned(all_bare(OF)), planned(all_bare(OF), wanted=desired(binaries=others))
+
+    assert one(made, "agent-1", paths.BINARY).after["sha256"] == binaries["amd64"].sha256
+    assert one(other, "agent-1", paths.BINARY).after["sha256"] == "0" * 64
+    assert made.plan.digest != other.plan.digest
+
+
+def test_the_images_sha256_is_in_the_plan() -> None:
+    images = artifacts(Kind.IMAGES)
+    wanted = desired(images=images)
+    made = planned(all_bare(OF), wanted=wanted)
+    # Its first characters are in the name: two archives may have those in common.
+    sha256 = images["amd64"].sha256[:12] + "0" * 52
+    others = {arch: row.model_copy(update={"sha256": sha256}) for arch, row in images.items()}
+    other = planned(all_bare(OF), wanted=desired(images=others))
+
+    path = images_path(OF, images["amd64"])
+    assert one(made, "agent-1", path).after["sha256"] == images["amd64"].sha256
+    assert one(other, "agent-1", path).after["sha256"] == sha256
+    assert made.plan.digest != other.plan.digest
+
+
+@pytest.mark.parametrize("host", ["server-1", "server-2", "agent-1"])
+def test_every_file_s_content_is_in_the_plan(host: str) -> None:
+    for file in part(all_bare(OF), host).files:
+        rows = [row for row in planned(all_bare(OF)).plan.changes if row.target.endswith(file.path)]
+        mine = next(row for row in rows if row.target == f"{host}: {file.path}")
+        assert mine.after["content"] == file.content != ""
+
+
+def test_a_secret_file_shows_what_is_no_secret_and_binds_all_of_it() -> None:
+    """F1: once it was `not shown` as a whole, and two mirrors had one digest."""
+
+    def made(mirror: str, password: str) -> Change:
+        content = f"mirrors:\n  docker.io:\n    endpoint: [{mirror}]\nauth: {password}\n"
+        secrets = SecretFiles(registries=SecretContent(content, (password,)))
+        found = planned(all_bare(OF), wanted=desired(secrets=secrets))
+        return one(found, "server-1", paths.REGISTRIES)
+
+    here, there = (made(f"https://{name}.example", "canary") for name in ("mirror", "evil"))
+
+    assert here.after["content"] == {
+        "mirrors": {"docker.io": {"endpoint": ["https://mirror.example"]}},
+        "auth": KEY.hide("canary"),
+    }
+    assert here.after["content"] != there.after["content"]
+    assert here.after["whole"] != there.after["whole"]
+    other = made("https://mirror.example", "canary-2")
+    assert other.after["content"]["auth"] == KEY.hide("canary-2") != KEY.hide("canary")
+
+
+def test_the_new_content_of_a_secret_file_is_shown_and_not_the_old_one() -> None:
+    content = SecretContent("auth: canary\n", ("canary",))
+    seen = {name: with_file(each, paths.REGISTRIES, "auth: old\n") for name, each in WHOLE.items()}
+    made = planned(seen, wanted=desired(secrets=SecretFiles(registries=content)))
+    changed = one(made, "server-1", paths.REGISTRIES)
+
+    assert changed.action is Action.UPDATE
+    assert changed.before == {"sha256": KEY.hide(hashlib.sha256(b"auth: old\n").hexdigest())}
+    assert changed.after == {
+        "content": {"auth": KEY.hide("canary")},
+        "whole": KEY.hide("auth: canary\n"),
+    }
+
+
+def test_a_removed_file_is_named_with_its_host_and_its_content() -> None:
+    path = f"{MANIFESTS}/xops-kube-vip.yaml"
+    made = planned({**WHOLE, "server-2": with_file(WHOLE["server-2"], path, "old")})
+
+    removed = one(made, "server-2", path)
+    assert (removed.action, removed.after) == (Action.DELETE, None)
+    assert removed.before == {"sha256": hashlib.sha256(b"old").hexdigest()}
+    assert part({**WHOLE, "server-2": with_file(WHOLE["server-2"], path, "old")}, "server-2"
+                ).removed == (path,)  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "secret"), [
+    (paths.TOKEN, TOKENS.server), (paths.AGENT_TOKEN, TOKENS.agent)
+])  # fmt: skip
+def test_a_token_that_is_replaced_is_an_update(path: str, secret: str) -> None:
+    """As a create it would pass a policy that asks for updates and destroys only."""
+    made = planned({**WHOLE, "server-2": with_file(WHOLE["server-2"], path, "another\n")})
+    replaced = one(made, "server-2", path)
+
+    assert replaced.action is Action.UPDATE
+    assert replaced.before == {"sha256": KEY.hide(hashlib.sha256(b"another\n").hexdigest())}
+    assert replaced.after["content"] == KEY.hide(secret)
+    missing = one(planned(all_bare(OF)), "server-2", path)
+    assert (missing.action, missing.before) == (Action.CREATE, None)
+
+
+def test_where_each_host_is_reached_is_in_the_plan() -> None:
+    hosts = [row("server", 1), row("server", 2, port=2222), row("agent", 3, bastion="me@b.example")]
+    of = cluster(hosts=[*hosts, row("server", 4)], hardening={"profile": "none"})
+
+    inputs = planned(all_bare(of), of).plan.inputs
+
+    assert {name: inputs[name] for name in inputs if name.startswith("address")} == {
+        "address of server-1": "10.0.0.11",
+        "address of server-2": "10.0.0.12 port 2222",
+        "address of agent-3": f"10.0.0.23 through {of.host('agent-3').bastion}",
+        "address of server-4": "10.0.0.14",
+    }
+    assert planned(installed(of), of).plan.inputs == {}
+
+
+def test_tokens_that_an_apply_has_made_were_approved() -> None:
+    """The first apply makes them: of what is left they are known."""
+    before = planned(all_bare(OF), wanted=desired(tokens=None))
+    after = planned(all_bare(OF))
+
+    assert find_uncovered(before.plan, after.plan, after.explains) == ()
+    other = replace(after, made={})
+    uncovered = find_uncovered(before.plan, after.plan, other.explains)
+    assert {row.target for row in uncovered} == {
+        f"server-{number}: {path}"
+        for number in (1, 2, 3)
+        for path in (paths.TOKEN, paths.AGENT_TOKEN)
+    }
+
+
+# Etcd's members
+
+
+def test_the_node_s_line_stands_for_the_member_that_it_names() -> None:
+    members = [member(host) for host in OF.servers]
+    gone = node(OF.host("server-3"))
+    seen = with_members(
+        {
+            name: replace(each, nodes=(*each.nodes, gone)) if each.nodes is not None else each
+            for name, each in installed(OF, without=["server-3"]).items()
+        },
+        *members,
+    )
+    made = planned(seen)
+
+    assert made.of(OF.host("server-3")).earlier == (members[2],)
+    assert [row.target for row in made.plan.changes if row.destroys] == ["server-3: node"]
+
+
+def test_a_member_without_a_node_is_a_destroy_that_names_it() -> None:
+    members = [member(host) for host in OF.servers]
+    seen = with_members(installed(OF, without=["server-3"]), *members)
+    made = planned(seen)
+    mine = made.of(OF.host("server-3"))
+
+    assert mine.rejoins
+    (line,) = [row for row in made.plan.changes if row.destroys]
+    assert line.target == f"server-3: etcd member {members[2].name}"
+    assert line.before == {
+        "name": members[2].name, "id": members[2].id, "peer_urls": ["https://10.0.0.13:2380"],
+    }  # fmt: skip
+    assert "no node" in line.reason
+    assert OF.approval.grounds(made.plan)
+
+
+def test_a_learner_that_becomes_a_voter_asks_nobody_again() -> None:
+    first = [*map(member, OF.servers[:2]), member(OF.servers[2], is_learner=True)]
+    later = [*first[:2], replace(first[2], is_learner=False)]
+    seen = installed(OF, without=["server-3"])
+
+    digests = {planned(with_members(seen, *rows)).plan.digest for rows in (first, later)}
+    assert len(digests) == 1
+
+
+def test_a_member_of_no_host_is_a_destroy_of_its_own() -> None:
+    stranger = member(OF.hosts[2], 7, name="gone-0000", peer_urls=("https://10.0.0.99:2380",))
+    made = planned(with_members(WHOLE, *map(member, OF.servers), stranger))
+
+    assert all(each.is_empty for each in made.hosts)
+    (line,) = made.plan.changes
+    assert (line.action, line.target) == (Action.DELETE, "gone: etcd member gone-0000")
+    assert "no server of the file has its data" in line.reason
+
+
+def test_data_of_a_member_that_was_removed_is_a_destroy() -> None:
+    seen = with_members(WHOLE, *map(member, OF.servers[:2]))
+    seen["server-3"] = replace(seen["server-3"], nodes=None, members=None)
+    made = planned(seen)
+    mine = made.of(OF.host("server-3"))
+
+    assert mine.discards
+    assert ("delete", "etcd's data") in [(verb, what) for verb, what, _ in lines(made, "server-3")]
+    assert [row for row in made.plan.changes if row.destroys and "data" in row.target]
+    assert not planned(WHOLE).of(OF.host("server-3")).discards
+
+
+def test_what_the_members_are_changes_no_plan_of_a_whole_cluster() -> None:
+    assert planned(with_members(WHOLE, *map(member, OF.servers))).plan.is_empty

@@ -1,16 +1,23 @@
 """Tokens: made once, kept where nobody else reads them, known by their hashes."""
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.k3s_hosts import CLUSTER_ID, all_bare, cluster, desired, file_facts, installed
 from tests.soak import examples
 from xops.core.errors import PermanentError
+from xops.k3s import paths
+from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.operations import tokens
 from xops.k3s.operations.tokens import AGENT, SERVER, Tokens
+from xops.k3s.state.facts import HostFacts
+from xops.k3s.state.preflight import Observation
 
 ID = "a" * 64
 PAIR = Tokens("server secret", "agent secret")
@@ -109,3 +116,101 @@ def test_a_file_that_is_of_no_use_is_refused(
     with pytest.raises(PermanentError) as caught:
         tokens.load(tmp_path)
     assert says in caught.value.remedy
+
+
+# Held against the cluster's
+
+OF = cluster(3)
+SEEN = installed(OF, desired(tokens=PAIR))
+OWN = f"{OF.k3s.data_dir}/{paths.OWN_TOKEN}"
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Cluster:
+    """The cluster, whose tokens are kept in a folder."""
+    tokens.keep(tmp_path, PAIR)
+    return OF.model_copy(update={"secrets": OF.secrets.model_copy(update={"folder": tmp_path})})
+
+
+def findings(kept: Cluster, seen: Mapping[str, HostFacts]) -> list[str]:
+    rows = tokens.findings(kept, Observation(seen, {}, {}))
+    return [f"{row.host}: {row.check}: {row.found}" for row in rows]
+
+
+def holding(*servers: str, **files: str | None) -> dict[str, HostFacts]:
+    """The cluster; on these servers token files hold something else, or are not there."""
+    names = {"own": OWN, "token": paths.TOKEN, "agent": paths.AGENT_TOKEN}
+    seen = dict(SEEN)
+    for server in servers:
+        held = dict(seen[server].files)
+        for name, content in files.items():
+            held.pop(names[name], None)
+            if content is not None:
+                held[names[name]] = file_facts(f"{content}\n")
+        seen[server] = replace(seen[server], files=held)
+    return seen
+
+
+ALL = ("server-1", "server-2", "server-3")
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        SEEN,
+        all_bare(OF),
+        holding("server-2", token="by hand", agent="by hand"),
+        holding(*ALL, token=None, agent=None),
+        holding(*ALL, token="by hand", own=PAIR.of_server(CLUSTER_ID)),
+        holding(*ALL, token=None, own=PAIR.of_server(CLUSTER_ID)),
+        holding("server-1", token="server secret"),
+    ],
+)
+def test_tokens_of_the_cluster_are_found_right(kept: Cluster, seen: dict[str, HostFacts]) -> None:
+    assert findings(kept, seen) == []
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        holding(*ALL, token="other"),
+        holding(*ALL, token="other", own=f"K10{CLUSTER_ID}::server:other"),
+        holding(*ALL, token=None, own=f"K10{CLUSTER_ID}::server:other"),
+        holding(*ALL, agent="other"),
+    ],
+)
+def test_tokens_that_no_member_has_are_another_cluster_s(
+    kept: Cluster, seen: dict[str, HostFacts]
+) -> None:
+    (found,) = findings(kept, seen)
+
+    assert found.startswith("server-1: tokens: server-1, server-2, server-3 run with other tokens")
+    assert "of cluster" not in found
+
+
+def test_the_folder_of_another_cluster_is_known_by_its_pin(kept: Cluster) -> None:
+    tokens.pin_cluster(kept.secrets_folder, "f" * 64)
+
+    assert findings(kept, SEEN) == []  # the tokens themselves say more
+    (found,) = findings(kept, holding(*ALL, token=None, agent=None))
+    assert "which are of cluster ffffffffffff" in found
+
+
+def test_a_folder_without_tokens_or_with_one_of_two(kept: Cluster) -> None:
+    (kept.secrets_folder / AGENT).unlink()
+    (found,) = findings(kept, SEEN)
+    assert found == "this machine: tokens: it is missing, the other one is there"
+
+    (kept.secrets_folder / SERVER).unlink()
+    assert findings(kept, SEEN) == []
+
+
+def test_a_pin_is_private_and_written_once(tmp_path: Path) -> None:
+    assert tokens.pinned_cluster(tmp_path) is None
+    tokens.pin_cluster(tmp_path, ID)
+    file = tmp_path / tokens.CLUSTER_ID
+    before = file.stat()
+    tokens.pin_cluster(tmp_path, ID)
+
+    assert tokens.pinned_cluster(tmp_path) == ID
+    assert (before.st_mode & 0o777, file.stat().st_mtime_ns) == (0o600, before.st_mtime_ns)

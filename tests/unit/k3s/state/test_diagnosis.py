@@ -228,6 +228,23 @@ KNOWN = [
         "modprobe wireguard",
     ),
     (
+        "member-removed",
+        K3S + 'level=info msg="Failed to test etcd connection: this server is not a member of the'
+        ' etcd cluster. Found [], expect: s2-1a2b3c4d=10.0.0.2"',
+        "Restart k3s",
+    ),
+    (
+        "component-ended",
+        K3S + 'level=error msg="Shutdown request received: kubelet exited: open /dev/kmsg:'
+        ' operation not permitted"',
+        "is the cause: kubelet exited: open /dev/kmsg: operation not permitted.",
+    ),
+    (
+        "etcd-peers-silent",
+        K3S + 'level=info msg="Failed to test etcd connection: context deadline exceeded"',
+        "2379-2380",
+    ),
+    (
         "etcd-peers-silent",
         'time="2026-11-24T07:12:07Z" level=info msg="Waiting for etcd server to become available"',
         "2379-2380",

@@ -12,9 +12,9 @@ from tests import k3s_hosts
 from tests.soak import examples
 from xops.core.errors import PermanentError
 from xops.k3s import paths
-from xops.k3s.node.managed_file import SecretFiles
+from xops.k3s.node.managed_file import SecretContent, SecretFiles
 from xops.k3s.state import facts
-from xops.k3s.state.facts import FileFacts, HostFacts, NodeFacts, ServiceFacts
+from xops.k3s.state.facts import EtcdMember, FileFacts, HostFacts, NodeFacts, ServiceFacts
 
 CONFIG = "node-name: server-1\ntoken-file: /etc/rancher/k3s/token\n"
 SECTIONS = {
@@ -189,6 +189,73 @@ def test_of_a_hundred_writes_ninety_nine_are_as_fast(taken: list[float], p99: fl
     assert parsed(fsync="\n".join(lines)).fsync_p99_ms == pytest.approx(p99)
 
 
+MEMBERS = (
+    '{"members":[{"ID":10501334649042878790,"name":"server-1-1a2b3c4d",'
+    '"peerURLs":["https://10.0.0.11:2380"],"clientURLs":["https://10.0.0.11:2379"]},'
+    '{"ID":77,"peerURLs":["https://[fd00::12]:2380"],"isLearner":true}]}'
+)
+
+
+def test_etcd_s_members_are_read() -> None:
+    first, second = parsed(members=MEMBERS).members or ()
+
+    assert first == EtcdMember(
+        "10501334649042878790",
+        "server-1-1a2b3c4d",
+        ("https://10.0.0.11:2380",),
+        ("https://10.0.0.11:2379",),
+    )
+    assert (first.node_name, first.addresses) == ("server-1", frozenset({"10.0.0.11"}))
+    assert str(first) == "server-1-1a2b3c4d (voter at 10.0.0.11)"
+    assert (second.name, second.is_learner, second.addresses) == ("", True, frozenset({"fd00::12"}))
+    assert str(second) == "77 (learner at fd00::12)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        '{"members":[]}',
+        '{"members":null}',
+        # A server without quorum, of releases before 2024-11: itself alone, without an id.
+        '{"members":[{"name":"server-1-1a2b3c4d","peerURLs":["https://10.0.0.11:2380"]}]}',
+    ],
+)
+def test_without_a_quorum_the_members_are_unknown(text: str) -> None:
+    assert parsed(members=text).members is None
+
+
+def test_a_host_that_tells_no_members_is_read() -> None:
+    assert parsed().members is None
+
+
+@pytest.mark.parametrize(
+    ("member", "node"),
+    [("server-1-1a2b3c4d", "server-1"), ("a-1a2b3c4d", "a-1a2b3c4d"), ("node", "node"), ("", "")],
+)
+def test_a_member_is_named_after_its_node(member: str, node: str) -> None:
+    assert EtcdMember("1", member, ()).node_name == node
+
+
+def test_a_node_tells_its_member() -> None:
+    row = api_node(Ready="True")
+    row["metadata"]["annotations"] = {facts.MEMBER_NAME: "server-1-1a2b3c4d"}
+
+    (node,) = parsed(nodes=json.dumps({"items": [row]})).nodes or ()
+    assert node.member == "server-1-1a2b3c4d"
+
+
+def test_a_live_view_is_whole_or_none() -> None:
+    nodes = '{"items": []}'
+
+    view = facts.parse_live_view(f"@@members\n{MEMBERS}\n@@nodes\n{nodes}\n")
+    assert view is not None
+    assert (len(view[0]), view[1]) == (2, ())
+    assert facts.parse_live_view(f"@@members\n{MEMBERS}\n") is None
+    assert facts.parse_live_view(f"@@nodes\n{nodes}\n") is None
+    assert facts.parse_live_view("") is None
+
+
 # What is no answer
 
 
@@ -210,6 +277,7 @@ def test_an_answer_that_was_cut_off_says_where() -> None:
         {"clock": ""},
         {"files": "sha256sum: no such file"},
         {"nodes": '{"items": [{"metadata'},
+        {"members": '{"members": [{'},
     ],
 )
 def test_an_answer_that_cannot_be_read_is_an_error(changed: dict[str, str]) -> None:
@@ -278,7 +346,7 @@ def test_every_file_that_a_plan_compares_is_asked_for() -> None:
         air_gap={"bundle": "b.tar"},
         registries={"mirrors": {"*": {}}},
     )
-    secrets = SecretFiles("mirrors: {}\n", "kind: Secret\n")
+    secrets = SecretFiles(SecretContent("mirrors: {}\n", ()), SecretContent("kind: Secret\n", ()))
     seen = k3s_hosts.installed(cluster, k3s_hosts.desired(secrets=secrets))
     script = facts.facts_script(cluster.hosts[0], cluster.k3s.data_dir)
 

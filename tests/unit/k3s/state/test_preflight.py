@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from tests.k3s_hosts import all_bare, bare, cluster, formed, node, row
+from tests.k3s_hosts import (
+    all_bare,
+    bare,
+    cluster,
+    formed,
+    member,
+    node,
+    row,
+    with_members,
+)
 from xops.core.errors import PermanentError
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.state import preflight
@@ -289,3 +298,20 @@ def test_errors_refuse_and_warnings_do_not() -> None:
     assert caught.value.attempted == "preflight of k3s/unit"
     assert caught.value.found.startswith("2 findings\n  a: cpus: has 1\n    -> Give it more.")
     assert caught.value.to_json()["findings"] == [error.to_json()] * 2
+
+
+def test_servers_whose_etcds_are_two_are_refused() -> None:
+    """One was reset while the others lived: both answer, and both have the cluster's name."""
+    whole = with_members(formed(OF), *map(member, OF.servers))
+    assert found(whole) == []
+
+    alone = member(OF.servers[0], 2)
+    split = {**whole, "server-1": replace(whole["server-1"], members=(alone,))}
+    rows = preflight.findings(OF, observed(split))
+    assert [(row.host, row.check, row.severity.value) for row in rows] == [
+        ("server-1", "etcd", "error"),
+        ("server-2", "etcd", "error"),
+    ]
+    assert "server-2, server-3 name other members" in rows[1].found
+    silent = {**whole, "server-1": replace(whole["server-1"], members=None)}
+    assert found(silent) == []

@@ -3,13 +3,23 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from tests.k3s_hosts import CLUSTER_ID, all_bare, bare, cluster, formed
+from tests.k3s_hosts import (
+    CLUSTER_ID,
+    all_bare,
+    bare,
+    cluster,
+    formed,
+    member,
+    node,
+    with_members,
+)
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.state import topology
-from xops.k3s.state.facts import HostFacts
+from xops.k3s.state.facts import REMOVAL_NODE, EtcdMember, HostFacts
 
 
 def names(hosts: Sequence[object]) -> list[str]:
@@ -133,3 +143,147 @@ def test_a_host_joins_through_another_one(servers: int, host: str, peer: str | N
     found = topology.peer_of(of, of.host(host))
 
     assert (found.name if found else None) == peer
+
+
+# Etcd's members
+
+OF = cluster(3)
+ONE, TWO, THREE = OF.servers
+WHOLE = [member(host) for host in OF.servers]
+
+
+def told(*members: EtcdMember, without: Sequence[str] = ()) -> topology.Topology:
+    return topology.read(OF, with_members(formed(OF, without=without), *members))
+
+
+def test_members_that_are_nodes_are_neither_earlier_nor_orphans() -> None:
+    found = told(*WHOLE)
+
+    assert (found.etcd, found.earlier, found.orphans) == (tuple(WHOLE), {}, ())
+    assert found.lasting_voters == 3
+
+
+def test_who_is_not_told_is_unknown() -> None:
+    found = topology.read(OF, formed(OF))
+
+    assert (found.etcd, found.earlier, found.orphans, found.lasting_voters) == (None, {}, (), 3)
+
+
+def test_any_server_that_tells_them_is_asked() -> None:
+    seen = with_members(formed(OF), *WHOLE)
+    seen["server-1"] = replace(seen["server-1"], members=None)
+
+    assert topology.read(OF, seen).etcd == tuple(WHOLE)
+
+
+def test_a_member_of_a_host_without_data_is_an_earlier_life() -> None:
+    found = told(*WHOLE, without=["server-3"])
+
+    assert found.earlier == {"server-3": (WHOLE[2],)}
+    assert found.orphans == ()
+    assert found.lasting_voters == 2
+
+
+@pytest.mark.parametrize(
+    "stale",
+    [
+        member(THREE, name=""),  # added, never started
+        member(THREE, is_learner=True),
+        member(THREE, name="its-old-name-00000001"),
+        member(THREE, peer_urls=("https://10.0.0.99:2380",)),  # its old address
+    ],
+)
+def test_an_earlier_life_is_known_by_its_address_or_its_name(stale: EtcdMember) -> None:
+    assert told(*WHOLE[:2], stale, without=["server-3"]).earlier == {"server-3": (stale,)}
+
+
+def test_a_member_that_nobody_has_the_data_of_is_an_orphan() -> None:
+    stranger = member(THREE, 7, name="gone-00000007", peer_urls=("https://10.0.0.99:2380",))
+    found = told(*WHOLE, stranger)
+
+    assert found.orphans == (stranger,)
+    assert found.lasting_voters == 3
+
+
+def test_a_server_of_somebody_else_that_is_a_node_is_no_orphan() -> None:
+    other = member(THREE, 7, name="other-00000007", peer_urls=("https://10.0.0.99:2380",))
+    seen = with_members(formed(OF), *WHOLE, other)
+    named = node(THREE, name="renamed", member=other.name, address="10.0.0.99")
+    seen = {name: replace(each, nodes=(*(each.nodes or ()), named)) for name, each in seen.items()}
+
+    assert topology.read(OF, seen).orphans == ()
+
+
+def test_a_server_that_is_coming_up_is_no_orphan() -> None:
+    """Its etcd is a member for a while before its kubelet has registered its node."""
+    seen = with_members(formed(OF), *WHOLE)
+    seen = {
+        name: replace(each, nodes=tuple(n for n in each.nodes or () if n.name != "server-3"))
+        for name, each in seen.items()
+    }
+    found = topology.read(OF, seen)
+
+    assert (found.earlier, found.orphans, found.lasting_voters) == ({}, (), 3)
+
+
+def test_data_of_a_member_that_etcd_does_not_have_makes_no_member() -> None:
+    seen = with_members(formed(OF), *WHOLE[:2])
+    seen["server-3"] = replace(silent(seen["server-3"]), members=None)
+    found = topology.read(OF, seen)
+
+    assert (names(found.members), names(found.joiners)) == (["server-1", "server-2"], ["server-3"])
+    assert names(found.removed) == ["server-3"]
+
+
+@pytest.mark.parametrize("change", [{"nodes": None}, {"members": None}])
+def test_who_answers_or_is_not_known_to_be_none_is_a_member(change: dict[str, Any]) -> None:
+    seen = with_members(formed(OF), *WHOLE[:2])
+    seen["server-3"] = replace(seen["server-3"], **change)
+    assert topology.read(OF, seen).removed == ()
+
+    silenced = {name: replace(silent(each), members=None) for name, each in seen.items()}
+    assert topology.read(OF, silenced).removed == ()
+
+
+def test_a_node_that_was_made_to_remove_a_member_stands_for_nobody() -> None:
+    stranger = member(THREE, 7, name="gone-00000007", peer_urls=("https://10.0.0.99:2380",))
+    made = node(THREE, name=f"{REMOVAL_NODE}7", member=stranger.name, address=None)
+
+    assert topology.node_of(stranger, [made]) is None
+
+
+@pytest.mark.parametrize(
+    ("voters", "up", "removed", "kept"),
+    [
+        (2, 1, 2, True),  # a joiner that fails: who stays is alone, and up
+        (3, 3, 3, True),
+        (3, 1, 3, False),  # one of the two that stay is down
+        (3, 2, 3, True),
+        (4, 2, 4, True),
+        (5, 2, 5, False),
+        (1, 1, 1, False),  # nobody stays
+    ],
+)
+def test_removing_a_voter_must_leave_a_quorum_that_is_up(
+    voters: int, up: int, removed: int, kept: bool
+) -> None:
+    of = cluster(5)
+    hosts = of.servers[:voters]
+    members = [member(host) for host in hosts]
+    nodes = [node(host, member=own.name) for host, own in zip(hosts, members, strict=True)]
+    nodes = [replace(each, ready=number < up) for number, each in enumerate(nodes)]
+    gone = members[removed - 1]
+
+    assert topology.keeps_quorum_without(gone, members, nodes, hosts[0]) is kept
+    learner = replace(gone, is_learner=True)
+    others = [each for each in members if each is not gone]
+    assert topology.keeps_quorum_without(learner, [*others, learner], nodes, hosts[0])
+
+
+def test_the_server_that_answers_is_up_whatever_its_node_says() -> None:
+    """Between two ends of a joiner's kubelet a node of two may be behind with its lease."""
+    members = [member(ONE), member(TWO)]
+    nodes = [node(ONE, ready=False, member=members[0].name)]
+
+    assert topology.keeps_quorum_without(members[1], members, nodes, ONE)
+    assert not topology.keeps_quorum_without(members[1], members, nodes, TWO)
