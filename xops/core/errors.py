@@ -4,6 +4,7 @@
     +-- InputError        what a person wrote is wrong; nothing was started       exit code 2
     +-- PermanentError    trying again will not help until something is changed   exit code 1
     |   +-- ApprovalRequired   the plan waits for a person                        exit code 4
+    |   +-- NotRecordedError   the evidence store takes no record                 exit code 6
     |   +-- CredentialsError   the credentials were not accepted
     |   +-- DiskFullError      there is no room left where something was written
     +-- TemporaryError    trying again later is right                             exit code 5
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Self
 
+from xops.core.rendering import Plain
+
 
 class ExitCode(IntEnum):
     """How every command ends. Below 10 it says how the command went, from 10 on what it found."""
@@ -31,6 +34,7 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2, "bad input; nothing was started"
     APPROVAL_REQUIRED = 4, "the plan needs an approval"
     TEMPORARY = 5, "failed; trying again later may help"
+    NOT_RECORDED = 6, "the evidence store takes no record, so nothing was changed"
     FINDINGS = 10, "found something to act on: changes, drift, an active trigger, a problem"
     INCOMPLETE = 11, 'incomplete data; the answer is unknown, not "none"'
     INTERRUPTED = 130, "interrupted; run it again to resume"
@@ -66,7 +70,8 @@ class XopsError(Exception):
         return _restored, (type(self), self.args, vars(self))
 
     def __str__(self) -> str:
-        return f"{self.attempted}: {self.found}\n  -> {self.remedy}"
+        # What was found may be anybody's text, and this one ends in logs, states and terminals.
+        return Plain.lines(f"{self.attempted}: {self.found}\n  -> {self.remedy}")
 
     def to_json(self) -> dict[str, object]:
         """The error for machines: kind, the three parts, and whether trying again can help."""
@@ -111,6 +116,12 @@ class ApprovalRequired(PermanentError):  # noqa: N818 - it reports a state, not 
     """The plan needs a person's approval of its digest, and none was given."""
 
     exit_code = ExitCode.APPROVAL_REQUIRED
+
+
+class NotRecordedError(PermanentError):
+    """What was about to be done could not be put on record, so it was not done."""
+
+    exit_code = ExitCode.NOT_RECORDED
 
 
 class CredentialsError(PermanentError):

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from functools import total_ordering
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+HOURS_A_MONTH = 730
+"""A month, for rates: 8,760 hours a year over 12. Source: AWS's price calculator."""
+
+
+_EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
+"""Python's own context keeps 28 digits and drops the others without a word."""
 
 
 def _exact(value: object) -> object:
@@ -19,8 +27,12 @@ Amount = Annotated[Decimal, BeforeValidator(_exact)]
 """A `Decimal` that refuses binary floats."""
 
 
+@total_ordering
 class Money(BaseModel):
-    """An amount in one currency (ISO 4217). Adding two currencies is an error."""
+    """An amount in one currency (ISO 4217). Two currencies do not add up, nor compare.
+
+    Arithmetic keeps every digit; `decimal.Inexact` where that takes more than a hundred.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,9 +40,34 @@ class Money(BaseModel):
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"
 
     def __add__(self, other: Money) -> Money:
+        return self._with(_EXACT.add(self.amount, self._amount_of(other, "add")))
+
+    def __sub__(self, other: Money) -> Money:
+        return self._with(_EXACT.subtract(self.amount, self._amount_of(other, "subtract")))
+
+    def __mul__(self, quantity: Decimal | int) -> Money:
+        if isinstance(quantity, float):
+            raise TypeError("multiply by a Decimal or an integer: a float has lost its digits")
+        return self._with(_EXACT.multiply(self.amount, Decimal(quantity)))
+
+    __rmul__ = __mul__
+
+    def __lt__(self, other: Money) -> bool:
+        return self.amount < self._amount_of(other, "compare")
+
+    def a_month(self) -> Money:
+        """A rate an hour as what it comes to in a month."""
+        return self * HOURS_A_MONTH
+
+    def _amount_of(self, other: Money, verb: str) -> Decimal:
         if other.currency != self.currency:
-            raise ValueError(f"cannot add {other.currency} to {self.currency}: no rate is given")
-        return Money(amount=self.amount + other.amount, currency=self.currency)
+            raise ValueError(
+                f"cannot {verb} {other.currency} and {self.currency}: no rate is given"
+            )
+        return other.amount
+
+    def _with(self, amount: Decimal) -> Money:
+        return Money(amount=amount, currency=self.currency)
 
     def __str__(self) -> str:
         return f"{self.amount:,.2f} {self.currency}"

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -64,6 +65,8 @@ class Command:
         log: file that receives stdout and stderr as they come, mode 0600; a temporary file
             that is removed afterwards if None.
         secrets: values that must not appear in lines handed on, nor in errors.
+        inherits: file descriptors that the tool gets as well. A lock (flock) on one of them is
+            held until the tool has ended, also where it outlives us.
     """
 
     argv: Sequence[str]
@@ -72,6 +75,7 @@ class Command:
     deadline: float
     log: Path | None = None
     secrets: Sequence[str] = field(default=(), repr=False)
+    inherits: Sequence[int] = ()
 
     def __str__(self) -> str:
         return redact(shlex.join(self.argv), self.secrets)
@@ -165,7 +169,7 @@ def _spawn(
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        pass_fds=pass_fds,
+        pass_fds=[*command.inherits, *pass_fds],
     )
 
 
@@ -319,6 +323,44 @@ class ServiceProcess:
         for member in _left(family, patience):
             _signal_quietly(member, signal.SIGKILL)
         _left(family, patience)
+
+
+@dataclass(frozen=True)
+class FileHolder:
+    """A process that has a file open.
+
+    `leads` says whether it leads a session, as every tool does that was started here: what a tool
+    has started itself (a provider, a provisioner) does not.
+    """
+
+    process: ServiceProcess
+    name: str
+    leads: bool
+
+    @property
+    def started(self) -> datetime:
+        """When it was started (UTC)."""
+        return datetime.fromtimestamp(self.process.created, UTC)
+
+
+def file_holders(file: Path) -> list[FileHolder]:
+    """The processes that have this file open, as far as we may look into them."""
+    path = str(file.resolve())
+    return [
+        holder
+        for found in psutil.process_iter(["open_files"])
+        if any(row.path == path for row in found.info["open_files"] or ())
+        for holder in _file_holder(found)
+    ]
+
+
+def _file_holder(found: psutil.Process) -> list[FileHolder]:
+    try:
+        leads = os.getsid(found.pid) == found.pid
+        process = ServiceProcess(found.pid, found.create_time())
+        return [FileHolder(process, found.name(), leads)]
+    except (psutil.NoSuchProcess, ProcessLookupError):  # it ended between the two looks
+        return []
 
 
 def _left(family: Sequence[psutil.Process], patience: float) -> list[psutil.Process]:

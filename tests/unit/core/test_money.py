@@ -1,14 +1,19 @@
 """Money is exact and never loses its currency."""
 
-from decimal import Decimal
+from collections.abc import Callable
+from decimal import Decimal, Inexact
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from xops.core.money import Money
+from xops.core.money import HOURS_A_MONTH, Money
 
+EXPONENTS = st.integers(-12, 12)
+DIGITS = st.integers(-(10**30), 10**30)
+LONG = st.builds(lambda digits, exponent: Decimal(digits).scaleb(exponent), DIGITS, EXPONENTS)
 DECIMALS = st.decimals(-(10**9), 10**9, places=6, allow_nan=False, allow_infinity=False)
 
 
@@ -42,9 +47,56 @@ def test_adding_is_exact_and_survives_json(one: Decimal, other: Decimal) -> None
     assert Money.model_validate_json(total.model_dump_json()) == total
 
 
-def test_two_currencies_cannot_be_added() -> None:
-    with pytest.raises(ValueError, match="cannot add AUD to USD: no rate is given"):
-        Money(amount=Decimal(1)) + Money(amount=Decimal(1), currency="AUD")
+@given(LONG, LONG)
+def test_arithmetic_keeps_every_digit(one: Decimal, other: Decimal) -> None:
+    mine, yours = Money(amount=one), Money(amount=other)
+
+    assert Fraction((mine + yours).amount) == Fraction(one) + Fraction(other)
+    assert Fraction((mine - yours).amount) == Fraction(one) - Fraction(other)
+    assert Fraction((mine * other).amount) == Fraction((other * mine).amount)
+    assert Fraction((mine * other).amount) == Fraction(one) * Fraction(other)
+    assert Fraction(mine.a_month().amount) == Fraction(one) * HOURS_A_MONTH
+    assert (mine + yours) - yours == mine
+
+
+def test_what_cannot_be_kept_is_not_rounded() -> None:
+    with pytest.raises(Inexact):
+        Money(amount=Decimal("1E+99")) + Money(amount=Decimal("0.01"))
+
+
+@given(DECIMALS, DECIMALS)
+def test_amounts_compare_as_numbers(one: Decimal, other: Decimal) -> None:
+    mine, yours = Money(amount=one), Money(amount=other)
+
+    assert (mine < yours, mine <= yours) == (one < other, one <= other)
+    assert (mine > yours, mine >= yours) == (one > other, one >= other)
+    assert (mine == yours) is (one == other)
+
+
+def test_an_amount_is_multiplied_by_what_is_exact() -> None:
+    rate = Money(amount=Decimal("0.0464"), currency="AUD")
+
+    assert str(rate.a_month()) == "33.87 AUD"
+    assert rate.a_month().amount == Decimal("33.8720")
+    with pytest.raises(TypeError, match="a float has lost its digits"):
+        rate * 1.5  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("verb", "operation"),
+    [
+        ("add", lambda one, other: one + other),
+        ("subtract", lambda one, other: one - other),
+        ("compare", lambda one, other: one < other),
+        ("compare", lambda one, other: one >= other),
+    ],
+)
+def test_two_currencies_do_not_mix(verb: str, operation: Callable[[Money, Money], object]) -> None:
+    dollars, australian = Money(amount=Decimal(1)), Money(amount=Decimal(1), currency="AUD")
+
+    with pytest.raises(ValueError, match=f"cannot {verb} AUD and USD: no rate is given"):
+        operation(dollars, australian)
+    assert dollars != australian
 
 
 @pytest.mark.parametrize("currency", ["usd", "US", "DOLLAR", "", "USD\n"])

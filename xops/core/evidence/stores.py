@@ -1,7 +1,6 @@
-"""The evidence store: a record of every change that outlives the database of the orchestrator.
+"""Where records are kept: objects that are written once, read back and listed.
 
-One record is one JSON object under `<subject>/<time>-<digest label>-<kind>.json`; it is written
-once and never changed. Here is the store in a folder; `xops.aws.evidence` has the one in a bucket.
+Here is the store in a folder; `xops.aws.evidence` has the one in a bucket.
 """
 
 from __future__ import annotations
@@ -14,15 +13,44 @@ from xops.core.errors import DiskFullError, PermanentError
 from xops.core.files.private_file import write_private
 
 
-class EvidenceStore(Protocol):
-    """Where records go. `put` returns the record's address (a path or an s3:// URI)."""
+class RecordExistsError(PermanentError):
+    """There is another record under that key."""
 
-    def put(self, key: str, body: bytes) -> str:
-        """Keep `body` under `key`; an existing record is never overwritten.
+
+class RecordMissingError(PermanentError):
+    """There is no record under that key."""
+
+
+class EvidenceStore(Protocol):
+    """Where records are kept."""
+
+    def put(self, key: str, body: bytes) -> None:
+        """Keep `body` under `key`, for good; the same body twice is as good as once.
 
         Raises:
+            RecordExistsError: another body is there.
             TemporaryError, PermanentError: it is not kept.
         """
+
+    def read(self, key: str) -> bytes:
+        """What is kept under `key`.
+
+        Raises:
+            RecordMissingError: nothing is.
+            TemporaryError, PermanentError: it cannot be read.
+        """
+        ...
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys that begin with `prefix`, in alphabetical order; none where there is no store.
+
+        Raises:
+            TemporaryError, PermanentError: they cannot be listed.
+        """
+        ...
+
+    def address(self, key: str) -> str:
+        """Where a person finds the record: a path, or an s3:// URI."""
         ...
 
 
@@ -32,25 +60,75 @@ class FolderStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def put(self, key: str, body: bytes) -> str:
+    def put(self, key: str, body: bytes) -> None:
         """Keep it on the disk: whole, readable by its owner, and still there after a power cut.
 
         Raises:
+            RecordExistsError: another body is there.
             DiskFullError: there is no room for it.
-            PermanentError: it cannot be written, or a record of that key is there already.
+            PermanentError: it cannot be written.
         """
         path = self.folder / key
         try:
             write_private(path, body, replace=False)
+        except FileExistsError as error:
+            if self.read(key) != body:
+                raise exists(self.address(key)) from error
         except OSError as error:
-            raise _not_kept(path, error) from error
-        return str(path)
+            raise _unusable("keeping", path, error) from error
+
+    def read(self, key: str) -> bytes:
+        """The file's content.
+
+        Raises:
+            RecordMissingError: there is none.
+            PermanentError: it cannot be read.
+        """
+        path = self.folder / key
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as error:
+            raise missing(self.address(key)) from error
+        except OSError as error:
+            raise _unusable("reading", path, error) from error
+
+    def keys(self, prefix: str) -> list[str]:
+        """The files below the prefix's folder. What was cut off while it was written is none."""
+        folder = self.folder / prefix.rpartition("/")[0]
+        try:
+            files = [path for path in folder.rglob("*.json") if path.is_file()]
+        except OSError as error:
+            raise _unusable("listing", folder, error) from error
+        found = (path.relative_to(self.folder).as_posix() for path in files)
+        return sorted(key for key in found if key.startswith(prefix) and "/." not in f"/{key}")
+
+    def address(self, key: str) -> str:
+        """The file's path."""
+        return str(self.folder / key)
 
 
-def _not_kept(path: Path, error: OSError) -> PermanentError:
-    attempted = f"keeping the record {path}"
+def exists(address: str) -> RecordExistsError:
+    """What is raised where another record has the key."""
+    return RecordExistsError(
+        f"keeping the record {address}",
+        "there is another record under that key",
+        "Records are never replaced: run it again, which gives it a key of its own.",
+    )
+
+
+def missing(address: str) -> RecordMissingError:
+    """What is raised where nothing has the key."""
+    return RecordMissingError(
+        f"reading the record {address}",
+        "there is none",
+        "`xops evidence list` shows those there are.",
+    )
+
+
+def _unusable(verb: str, path: Path, error: OSError) -> PermanentError:
+    attempted = f"{verb} the record {path}"
     if error.errno == errno.ENOSPC:
         return DiskFullError(attempted, str(error), "Free disk space, then run it again.")
     return PermanentError(
-        attempted, str(error), "Let xOps write there, or name another folder for the evidence."
+        attempted, str(error), "Let xOps use it, or name another folder for the evidence."
     )

@@ -7,7 +7,7 @@ finding with the path of the value and its line in the file.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def load[Model: BaseModel](
     prefix: str,
     environ: Mapping[str, str],
     arguments: Mapping[str, Any],
+    reviewed: Collection[str] = (),
 ) -> Model:
     """Read `file` as `model`, then overlay environment variables and arguments.
 
@@ -46,11 +47,13 @@ def load[Model: BaseModel](
         prefix: variables named `<prefix>A__B=value` set the value at `a.b`; values are YAML.
         environ: the environment variables to look in.
         arguments: dotted paths to values, None meaning "not given".
+        reviewed: top-level keys that the file alone may set: policy is what was reviewed, not what
+            the process that it binds was started with.
 
     Raises:
         InputError: with every finding at once.
     """
-    document = _Document.read(file)
+    document = _Document.read(file, reviewed)
     document.overlay_variables(prefix, environ)
     document.overlay_arguments(arguments)
     try:
@@ -65,16 +68,17 @@ def load[Model: BaseModel](
 class _Document:
     """One YAML mapping with where each of its values stands, and the findings about it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, reviewed: Collection[str] = ()) -> None:
         self.name = name
+        self._reviewed = frozenset(reviewed)
         self.values: dict[str, Any] = {}
         self._lines: dict[Path_, int] = {}
         self._sources: dict[Path_, str] = {}
         self._findings: list[Finding] = []
 
     @classmethod
-    def read(cls, file: Path) -> _Document:
-        document = cls(_display(file))
+    def read(cls, file: Path, reviewed: Collection[str]) -> _Document:
+        document = cls(display(file), reviewed)
         try:
             document._parse(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
@@ -128,6 +132,10 @@ class _Document:
                 self._set(tuple(dotted.split(".")), value, f"argument {dotted}")
 
     def _set(self, path: tuple[str, ...], value: object, source: str) -> None:
+        if path[0] in self._reviewed:
+            message = f"is policy: only the reviewed file {self.name} sets it"
+            self._findings.append(Finding(source, ".".join(path), message))
+            return
         place = self.values
         for part in path[:-1]:
             inner = place.get(part)
@@ -192,6 +200,7 @@ def _prefixes(path: Path_) -> Iterator[Path_]:
     return (path[:length] for length in range(len(path), -1, -1))
 
 
-def _display(file: Path) -> str:
+def display(file: Path) -> str:
+    """A path as people are shown it: from the project's folder if it lies within."""
     resolved = file.resolve()
     return str(resolved.relative_to(ROOT)) if resolved.is_relative_to(ROOT) else str(file)

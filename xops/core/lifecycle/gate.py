@@ -1,30 +1,327 @@
-"""The gate: who let a plan pass, and how that is known."""
+"""The gate: who let a plan pass, how that is known, and what else that lets pass.
+
+An approval is of one plan. It is on record before it is used, each use is on record before anything
+is changed, and it covers what is left of its plan until that is done or its time is over.
+"""
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import uuid4
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from xops.core.errors import ApprovalRequired, NotRecordedError, XopsError
+from xops.core.evidence.log import EvidenceLog, Guard, Record, RecordKind
+from xops.core.files.provenance import Provenance
+from xops.core.lifecycle.approval_policy import ApprovalPolicy
+from xops.core.plan.coverage import Explains, find_uncovered
 from xops.core.plan.model import Plan
 
+CLOCK_TOLERANCE = timedelta(minutes=2)
+"""How far a clock may stand before the moment at which an approval was given."""
 
-@dataclass(frozen=True)
-class Approval:
-    """Who let a plan pass: `by` names a person or the policy, `digest` the plan they saw."""
+_TOLD = 5
+
+
+class IdentityKind(StrEnum):
+    """How it is known who has approved."""
+
+    POLICY = "policy"
+    SELF_DECLARED = "self-declared name"
+    ACCOUNT = "operating-system account"
+    VERIFIED = "verified login"
+
+
+class Approval(BaseModel):
+    """Who decided on a plan, and what that is worth.
+
+    Attributes:
+        by: a person, an account, or the policy.
+        how: the way in: a form, the command line, the file whose policy it is.
+        identity: how it is known who that was.
+        subject, digest: the plan that was decided on, and no other.
+        approved: what the decision was.
+        reason: what was said with it.
+        commit: the commit of the reviewed file; None where Git cannot tell.
+        given_at, valid_until: when, and until when it may be used.
+    """
+
+    # Records of earlier releases hold fewer keys, and later ones may hold more.
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     by: str
     how: str
     digest: str
+    identity: IdentityKind = IdentityKind.SELF_DECLARED
+    subject: str = ""
+    approved: bool = True
+    reason: str = ""
+    commit: str | None = None
+    given_at: datetime | None = None
+    valid_until: datetime | None = None
+    id: str = Field(default_factory=lambda: uuid4().hex)
+
+
+@dataclass(frozen=True)
+class PolicyInForce:
+    """The rules of a reviewed file, and which file that is."""
+
+    rules: ApprovalPolicy
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a person is asked.
+
+    Attributes:
+        plan: all of what would be done.
+        reasons: why it is asked although there is an approval on record.
+        id: of the record of this question: another attempt is another question.
+    """
+
+    plan: Plan
+    reasons: tuple[str, ...] = ()
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one person has answered."""
+
+    by: str
+    how: str
+    identity: IdentityKind
     approved: bool = True
     reason: str = ""
 
 
-Approver = Callable[[Plan], Approval]
-"""Asks whoever decides; raises where nobody can be asked."""
+Approver = Callable[[Question], Sequence[Decision]]
+"""Asks whoever decides; empty where the question has lapsed and is to be put again.
+
+Raises where nobody can be asked.
+"""
 
 
-def who() -> str:
-    """The person or service account at this machine, for the evidence."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+def account() -> str:
+    """The account that this process runs as: by its user id, since variables can say anything."""
+    identity = os.geteuid()
+    try:
+        name = pwd.getpwuid(identity).pw_name
+    except KeyError:  # a container's user without an entry
+        name = f"uid {identity}"
+    return f"{name}@{socket.gethostname()}"
+
+
+@dataclass
+class Gate:
+    """One subject's gate.
+
+    Attributes:
+        log: where approvals and their uses are on record.
+        policy: which plans wait for a person.
+        approver: asks one.
+        run: which run this is, for the records.
+        may_wait: whether records may wait for a store that this very plan will make.
+        author: whose change it is, where that is known and verified.
+        used: the record of the approval that has let the last plan pass; None for the policy.
+    """
+
+    log: EvidenceLog
+    policy: PolicyInForce
+    approver: Approver
+    run: dict[str, Any] = field(default_factory=dict)
+    may_wait: bool = False
+    author: str | None = None
+    used: Record | None = field(default=None, init=False)
+
+    def pass_plan(self, plan: Plan, explains: Explains) -> Approval:
+        """The decision on a plan: by the policy, by an approval on record, or by a person now.
+
+        Raises:
+            ApprovalRequired: nobody can be asked, or not enough people have approved.
+            NotRecordedError: what is asked or answered cannot be put on record.
+        """
+        if not self.policy.rules.grounds(plan):
+            return self._by_policy(plan)
+        self.used = None
+        reasons: tuple[str, ...] = ()
+        for record in reversed(self.log.find_open(RecordKind.APPROVAL)):
+            why = tuple(self._why_not(record, plan, explains))
+            if not why:
+                self.used = record
+                return Approval.model_validate(record.body["approval"])
+            reasons = reasons or why
+        return self._ask(plan, reasons)
+
+    def may_still(self, seen: Record | None) -> Guard:
+        """Whether what was let pass may be used: nobody has acted on it since it was looked at.
+
+        Args:
+            seen: the last record as it was before the plan was made.
+        """
+        used = self.used
+
+        def guard(last: Record | None) -> bool:
+            acted = (last.last_intent if last else None) != (seen.last_intent if seen else None)
+            is_open = used is None or not used.sequence or (last and used.id in last.open)
+            return bool(not acted and is_open)
+
+        return guard
+
+    def _by_policy(self, plan: Plan) -> Approval:
+        rules = self.policy.rules.required_for
+        does = ", ".join(action for action, count in plan.counts().items() if count)
+        return self._approval(
+            plan,
+            Decision(
+                by=f"policy of {self.policy.provenance.file}",
+                how=f"approval.required_for [{', '.join(rules)}] of {self.policy.provenance}"
+                f" names nothing of this plan ({does})",
+                identity=IdentityKind.POLICY,
+            ),
+        )
+
+    def _why_not(self, record: Record, plan: Plan, explains: Explains) -> Iterator[str]:
+        """Why an approval on record does not let this plan pass; nothing if it does."""
+        approval = Approval.model_validate(record.body["approval"])
+        now = self.log.clock()
+        if approval.valid_until and now > approval.valid_until:
+            yield f"the approval by {approval.by} is over since {approval.valid_until:%F %H:%M} UTC"
+        elif approval.given_at and now < approval.given_at - CLOCK_TOLERANCE:
+            yield f"the clock stands before {approval.given_at:%F %H:%M} UTC, when it was approved"
+        else:
+            approved = self._left_of(record)
+            found = find_uncovered(approved, plan, explains)
+            yield from map(str, found[:_TOLD])
+            if len(found) > _TOLD:
+                yield f"and {len(found) - _TOLD} more"
+
+    def _left_of(self, approval: Record) -> Plan:
+        """The approved plan, narrowed to what its last use was about to do."""
+        identity = approval.body["approval"]["id"]
+        for record in self.log.newest_first(RecordKind.INTENT):
+            if record.body["approval"]["id"] == identity:
+                return Plan.model_validate(record.body["plan"])
+            if record.sequence and record.sequence < approval.sequence:
+                break
+        return Plan.model_validate(approval.body["plan"])
+
+    def _ask(self, plan: Plan, reasons: tuple[str, ...]) -> Approval:
+        question = self._open_question(plan) or self._record_question(plan, reasons)
+        decisions = self.approver(Question(plan, reasons, question.id))
+        if not decisions:  # it has lapsed unanswered: another attempt is another question
+            again = self._record_question(plan, reasons, lapsed=question)
+            decisions = self.approver(Question(plan, reasons, again.id))
+            question = again
+        approval = self._judge(plan, decisions)
+        lapsed = [record.id for record in self.log.find_open(RecordKind.APPROVAL)]
+        self.used = self._record(
+            RecordKind.APPROVAL,
+            plan,
+            {"approval": approval.model_dump(mode="json"), "decisions": _as_json(decisions)},
+            opens=approval.approved,
+            closes=[question.id, *lapsed],
+        )
+        return approval
+
+    def _open_question(self, plan: Plan) -> Record | None:
+        """The question that this very run has asked before it was suspended."""
+        return next(
+            (
+                record
+                for record in reversed(self.log.find_open(RecordKind.QUESTION))
+                if record.digest == plan.digest and record.body.get("run") == self.run
+            ),
+            None,
+        )
+
+    def _record_question(
+        self, plan: Plan, reasons: Sequence[str], lapsed: Record | None = None
+    ) -> Record:
+        facts = {"grounds": self.policy.rules.grounds(plan), "reasons": list(reasons)}
+        closes = [lapsed.id] if lapsed else []
+        return self._record(RecordKind.QUESTION, plan, facts, opens=True, closes=closes)
+
+    def _judge(self, plan: Plan, decisions: Sequence[Decision]) -> Approval:
+        rejected = [decision for decision in decisions if not decision.approved]
+        rules = self.policy.rules
+        counted = [decision for decision in decisions if self._counts(decision)]
+        people = {decision.by for decision in counted}
+        if not rejected and len(people) < rules.approvals:
+            raise ApprovalRequired(
+                f"applying the plan of {plan.subject} ({plan.label})",
+                f"{len(people)} of {rules.approvals} people have approved it"
+                + (" whose login is verified" if rules.needs_verified else "")
+                + (" and who are not its author" if rules.not_the_author else ""),
+                "Have it approved by the others, then run it again.",
+            )
+        return self._approval(plan, (rejected or counted)[0], people)
+
+    def _counts(self, decision: Decision) -> bool:
+        rules = self.policy.rules
+        if not rules.needs_verified:
+            return True
+        verified = decision.identity is IdentityKind.VERIFIED
+        is_other = not rules.not_the_author or (
+            self.author is not None and decision.by != self.author
+        )
+        return verified and is_other
+
+    def _approval(self, plan: Plan, decision: Decision, people: set[str] | None = None) -> Approval:
+        now = self.log.clock()
+        return Approval(
+            by=", ".join(sorted(people or {decision.by})) if decision.approved else decision.by,
+            how=decision.how,
+            identity=decision.identity,
+            subject=plan.subject,
+            digest=plan.digest,
+            approved=decision.approved,
+            reason=decision.reason,
+            commit=self.policy.provenance.commit,
+            given_at=now,
+            valid_until=now + timedelta(hours=self.policy.rules.valid_hours),
+        )
+
+    def _record(
+        self,
+        kind: RecordKind,
+        plan: Plan,
+        facts: dict[str, Any],
+        *,
+        opens: bool,
+        closes: Sequence[str],
+    ) -> Record:
+        body = {
+            **facts,
+            "plan": plan.model_dump(mode="json"),
+            "run": self.run,
+            "policy": self.policy.provenance.to_json(),
+        }
+        try:
+            return self.log.append(kind, plan.digest, body, opens=opens, closes=closes)
+        except XopsError as error:
+            if self.may_wait:
+                return self.log.wait(kind, plan.digest, body, opens=opens, closes=closes)[0]
+            raise not_recorded(kind, plan, error) from error
+
+
+def not_recorded(kind: RecordKind, plan: Plan, error: XopsError) -> NotRecordedError:
+    """What is raised where nothing may go on without a record, and none could be kept."""
+    return NotRecordedError(
+        f"recording the {kind} of {plan.subject} ({plan.label}); nothing was changed",
+        f"{error.attempted}: {error.found}",
+        error.remedy,
+    )
+
+
+def _as_json(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
+    return [vars(decision) for decision in decisions]

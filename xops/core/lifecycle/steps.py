@@ -1,25 +1,37 @@
 """The order of every step that changes something: plan -> gate -> apply -> verify -> record.
 
 `run_lifecycle` is the same for all steps, for the Prefect flows and for the shell; who approves,
-and how progress is shown, is the caller's.
+and how progress is shown, is the caller's. What is about to be done is on record before it is done,
+and how it ended afterwards, however it ended.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import Field, asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
-from xops.core.errors import TemporaryError, XopsError
-from xops.core.lifecycle.gate import Approval, Approver
+from xops.core.errors import (
+    ApprovalRequired,
+    NotRecordedError,
+    PermanentError,
+    StalePlanError,
+    TemporaryError,
+    XopsError,
+)
+from xops.core.evidence.log import EvidenceLog, Record, RecordKind
+from xops.core.lifecycle.gate import Approval, Approver, Gate, PolicyInForce, not_recorded
+from xops.core.lifecycle.probes import Availability, Probe, watch_availability
+from xops.core.lifecycle.runs import RunEnd, close_ended, how_command_ended
 from xops.core.lifecycle.watching import Watcher
 from xops.core.plan.model import Plan
+from xops.core.plan.values import Json
 
 ATTEMPTS = 3
-"""How often a change is planned anew after a temporary error before it is given up."""
+"""How often a change that may be repeated is planned anew after a temporary error."""
 
 
 class OutcomeStatus(StrEnum):
@@ -52,18 +64,37 @@ class Outcome[VerificationT: Verification]:
     approval: Approval | None = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
     verification: VerificationT | None = None
+    availability: Sequence[Availability] = ()
     evidence: str | None = None
     duration_seconds: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only; the plan carries its digest."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        values["plan"] = self.plan.model_dump(mode="json")
-        for name in ("approval", "verification"):
-            values[name] = asdict(values[name]) if values[name] else None
         durations = self.duration_seconds.items()
-        values["duration_seconds"] = {step: round(taken, 2) for step, taken in durations}
-        return {**values, "outputs": dict(self.outputs)}
+        return {
+            "status": str(self.status),
+            "subject": self.subject,
+            "target": self.target,
+            "plan": self.plan.model_dump(mode="json"),
+            "approval": self.approval.model_dump(mode="json") if self.approval else None,
+            "outputs": dict(self.outputs),
+            "verification": asdict(self.verification) if self.verification else None,
+            "availability": [seen.to_json() for seen in self.availability],
+            "evidence": self.evidence,
+            "duration_seconds": {step: round(taken, 2) for step, taken in durations},
+        }
+
+    def message(self) -> str:
+        """One line: what became of it, and by whose decision."""
+        by = f" by {self.approval.by}" if self.approval else ""
+        said = {
+            OutcomeStatus.PLANNED: f"planned, nothing was changed: {self.plan.summary()}",
+            OutcomeStatus.UNCHANGED: f"unchanged: {self.plan.summary()}",
+            OutcomeStatus.APPLIED: f"applied: {self.plan.summary()}, approved{by}",
+            OutcomeStatus.REJECTED: f"rejected{by}: {self.plan.summary()}",
+        }[self.status]
+        reason = self.approval.reason if self.approval else ""
+        return f"{said}: {reason}" if reason else said
 
 
 class Planned(Protocol):
@@ -74,13 +105,41 @@ class Planned(Protocol):
         """The changes and their digest."""
         ...
 
+    def explains(self, references: tuple[str, ...], value: Json) -> bool:
+        """Whether a value is one that these references have by now (`xops.core.plan.coverage`)."""
+        ...
+
 
 class Steps[PlanT: Planned, VerificationT: Verification](Protocol):
     """The steps that `run_lifecycle` puts in order."""
 
     @property
-    def kind(self) -> str:
-        """What the record is called: `apply` or `destroy`."""
+    def attempts(self) -> int:
+        """How often it is planned after temporary errors; 1 where a repeat is not harmless."""
+        ...
+
+    @property
+    def settles(self) -> bool:
+        """Whether another plan after the last stage shows that nothing is left."""
+        ...
+
+    @property
+    def kind(self) -> RecordKind:
+        """What the record of an outcome is: `apply` or `destroy`."""
+        ...
+
+    @property
+    def log(self) -> EvidenceLog:
+        """The records about the subject."""
+        ...
+
+    @property
+    def policy(self) -> PolicyInForce:
+        """Which plans wait for a person, by which file."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What every record says about who acts and where."""
         ...
 
     def plan(self) -> PlanT:
@@ -91,12 +150,12 @@ class Steps[PlanT: Planned, VerificationT: Verification](Protocol):
         """
         ...
 
-    def policy(self, plan: Plan) -> Approval | None:
-        """The approval that the policy gives by itself; None if a person must decide."""
+    def makes_evidence_store(self, planned: PlanT) -> bool:
+        """Whether records must wait because this very plan makes what will hold them."""
         ...
 
-    def apply(self, planned: PlanT) -> dict[str, Any]:
-        """Apply exactly this plan; the outputs.
+    def apply(self, planned: PlanT, stage: str) -> dict[str, Any]:
+        """Apply one stage of exactly this plan; the outputs.
 
         Raises:
             TemporaryError: also where the facts have changed since; it is then planned anew.
@@ -107,13 +166,17 @@ class Steps[PlanT: Planned, VerificationT: Verification](Protocol):
         """The outputs as they are now, where there is nothing to apply."""
         ...
 
+    def probes(self) -> Sequence[Probe]:
+        """What is looked at from outside while it is applied."""
+        ...
+
     def verify(self, outputs: Mapping[str, Any]) -> VerificationT | None:
         """Look at the outcome from outside; None where nothing is left to look at."""
         ...
 
-    def record(self, kind: str, digest: str, facts: Mapping[str, Any]) -> str:
-        """Keep the evidence; its address."""
-        ...
+
+class UnsettledError(PermanentError):
+    """A stage was applied, and planning again shows that something of it is still to be done."""
 
 
 def run_lifecycle[PlanT: Planned, VerificationT: Verification](
@@ -122,70 +185,298 @@ def run_lifecycle[PlanT: Planned, VerificationT: Verification](
     watcher: Watcher,
     *,
     apply: bool,
+    run: dict[str, Any],
+    how_ended: RunEnd = how_command_ended,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome[VerificationT]:
     """Plan, and with `apply` bring it about: gate, apply, verify, record.
 
-    A temporary error is waited out and everything is planned again from live facts, `ATTEMPTS`
-    times in all; a plan that comes out differently is approved anew.
+    A temporary error is waited out and everything is planned again from live facts, as often as the
+    steps allow; what is left of an approved plan needs no second approval.
+
+    Args:
+        steps: of one subject.
+        approve: asks a person.
+        watcher: is shown what happens.
+        apply: whether more than a plan is asked for.
+        run: which run this is, for the records.
+        how_ended: tells how other runs have ended, whose records are open.
+        sleep: waits.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+    cause: TemporaryError | None = None
+    for attempt in range(1, steps.attempts + 1):
         try:
-            return _attempt(steps, approve, watcher, apply=apply)
+            return _Attempt(steps, approve, watcher, run, how_ended).carry_out(apply=apply)
         except TemporaryError as error:
-            if attempt == ATTEMPTS:
+            if attempt == steps.attempts:
                 raise
+            cause = error
             watcher.note(f"{error}\n  trying again in {error.retry_after:.0f} s")
             sleep(error.retry_after)
+        except ApprovalRequired as error:
+            if cause is None:
+                raise
+            found = f"{error.found}. It is asked for again after: {cause.attempted}: {cause.found}"
+            raise ApprovalRequired(error.attempted, found, error.remedy) from cause
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _attempt[PlanT: Planned, VerificationT: Verification](
-    steps: Steps[PlanT, VerificationT], approve: Approver, watcher: Watcher, *, apply: bool
-) -> Outcome[VerificationT]:
-    seconds: dict[str, float] = {}
-    with _timed(seconds, "plan"):
-        planned = steps.plan()
-    plan = planned.plan
-    watcher.plan_ready(plan)
-    outcome: Outcome[VerificationT] = Outcome(
-        OutcomeStatus.PLANNED, plan.subject, plan.target, plan, duration_seconds=seconds
+class _Attempt[PlanT: Planned, VerificationT: Verification]:
+    """One way from live facts to an outcome, with its records."""
+
+    def __init__(
+        self,
+        steps: Steps[PlanT, VerificationT],
+        approve: Approver,
+        watcher: Watcher,
+        run: dict[str, Any],
+        how_ended: RunEnd,
+    ) -> None:
+        self._steps, self._watcher, self._run, self._approve = steps, watcher, run, approve
+        self._how_ended = how_ended
+        self._log = steps.log
+        self._seconds: dict[str, float] = {}
+        self._intents: list[Record] = []
+
+    def carry_out(self, *, apply: bool) -> Outcome[VerificationT]:
+        """Plan; with `apply` all that follows."""
+        seen = self._read_log(required=apply)
+        planned = self._plan()
+        plan = planned.plan
+        self._close_ended(plan)
+        outcome: Outcome[VerificationT] = Outcome(
+            OutcomeStatus.PLANNED, plan.subject, plan.target, plan, duration_seconds=self._seconds
+        )
+        if not apply:
+            return replace(outcome, evidence=self._record_plan(planned))
+        if plan.is_empty:
+            return self._end(self._look(outcome))
+        gate = Gate(
+            self._log,
+            self._steps.policy,
+            self._approve,
+            self._run,
+            may_wait=self._steps.makes_evidence_store(planned),
+        )
+        approval = self._pass(gate, planned)
+        outcome = replace(outcome, approval=approval)
+        if not approval.approved:
+            return replace(outcome, status=OutcomeStatus.REJECTED, evidence=self._last_address())
+        return self._bring_about(outcome, planned, gate, seen)
+
+    def _read_log(self, *, required: bool) -> Record | None:
+        """Bring in what waits; the last record, without which there is no apply."""
+        try:
+            for record in self._log.store_waiting():
+                self._watcher.note(f"brought into the evidence: {self._log.address(record)}")
+        except XopsError as error:
+            self._watcher.note(f"records wait for the evidence store still: {error}")
+        try:
+            return self._log.last()
+        except XopsError as error:
+            attempted = f"reading the evidence of {self._log.subject}; nothing was changed"
+            if required:
+                raise NotRecordedError(attempted, str(error.found), error.remedy) from error
+            self._watcher.note(str(error))
+            return None
+
+    def _close_ended(self, plan: Plan) -> None:
+        """Close what runs have left open that ended without a word. It is nobody's condition."""
+        try:
+            for record in close_ended(self._log, self._how_ended, f"now: {plan.summary()}"):
+                self._watcher.note(
+                    f"{record.body['kind_closed']} of an earlier run: {record.body['found']}"
+                )
+        except XopsError as error:
+            self._watcher.note(f"records of earlier runs stay open: {error}")
+
+    def _plan(self) -> PlanT:
+        with self._timed("plan"):
+            planned = self._steps.plan()
+        self._watcher.plan_ready(planned.plan)
+        return planned
+
+    def _record_plan(self, planned: PlanT) -> str | None:
+        """That it was shown: a digest's first characters are taken for a plan on record only."""
+        kind, digest, body = RecordKind.PLAN, planned.plan.digest, self._body(planned.plan)
+        try:
+            if self._steps.makes_evidence_store(planned):
+                return self._log.wait(kind, digest, body)[1]
+            return self._log.address(self._log.append(kind, digest, body))
+        except XopsError as error:
+            self._watcher.note(f"the plan is not on record: {error}")
+            return None
+
+    def _pass(self, gate: Gate, planned: PlanT) -> Approval:
+        return gate.pass_plan(_approved_at_once(planned.plan, gate), planned.explains)
+
+    # Apply, verify, record
+
+    def _bring_about(
+        self, outcome: Outcome[VerificationT], planned: PlanT, gate: Gate, seen: Record | None
+    ) -> Outcome[VerificationT]:
+        with watch_availability(self._steps.probes()) as availability:
+            outcome = replace(outcome, availability=availability)
+            try:
+                outputs = self._apply_stages(planned, gate, seen, outcome.approval)
+                verified = self._verify(replace(outcome, outputs=outputs))
+            except BaseException as error:
+                # A cancelled run must leave a true record too, whatever it is cancelled with.
+                if self._intents:
+                    self._record_failure(outcome, error)
+                raise
+        return self._end(replace(verified, status=OutcomeStatus.APPLIED))
+
+    def _apply_stages(
+        self, planned: PlanT, gate: Gate, seen: Record | None, approval: Approval | None
+    ) -> dict[str, Any]:
+        """One stage after the other, each from live facts; the outputs of the last."""
+        done: list[str] = []
+        while True:
+            stage = planned.plan.stages[0]
+            if stage in done:
+                raise _unsettled(planned.plan, stage)
+            part = _approved_at_once(planned.plan, gate)
+            self._record_intent(part, stage, gate, seen, approval)
+            with self._timed("apply"):
+                outputs = self._steps.apply(planned, stage)
+            done.append(stage)
+            if not (planned.plan.stages[1:] or self._steps.settles):
+                return outputs
+            gate.may_wait = False  # what holds the records was made by now, if it was missing
+            seen = self._read_log(required=True)
+            planned = self._plan()
+            if planned.plan.is_empty:
+                return self._steps.outputs()
+            approval = self._pass(gate, planned)
+            if not approval.approved:
+                raise PermanentError(
+                    f"applying what is left of {planned.plan.subject}",
+                    f"rejected by {approval.by}: {approval.reason or 'no reason was given'}",
+                    "What was done stays done; `plan` shows what is left.",
+                )
+
+    def _record_intent(
+        self,
+        plan: Plan,
+        stage: str,
+        gate: Gate,
+        seen: Record | None,
+        approval: Approval | None,
+    ) -> None:
+        body = self._body(plan) | {"stage": stage}
+        body["approval"] = approval.model_dump(mode="json") if approval else None
+        closes = [record.id for record in self._intents]
+        try:
+            intent = self._log.append(
+                RecordKind.INTENT,
+                plan.digest,
+                body,
+                opens=True,
+                closes=closes,
+                guard=gate.may_still(seen),
+            )
+        except StalePlanError:
+            raise
+        except XopsError as error:
+            if not gate.may_wait:
+                raise not_recorded(RecordKind.INTENT, plan, error) from error
+            intent = self._log.wait(RecordKind.INTENT, plan.digest, body, opens=True)[0]
+        self._intents.append(intent)
+
+    def _look(self, outcome: Outcome[VerificationT]) -> Outcome[VerificationT]:
+        """Nothing is to be changed: the outputs as they are, verified all the same."""
+        outputs = self._steps.outputs()
+        return self._verify(replace(outcome, status=OutcomeStatus.UNCHANGED, outputs=outputs))
+
+    def _verify(self, outcome: Outcome[VerificationT]) -> Outcome[VerificationT]:
+        with self._timed("verify"):
+            verification = self._steps.verify(outcome.outputs)
+        return replace(outcome, verification=verification)
+
+    def _record_failure(self, outcome: Outcome[VerificationT], error: BaseException) -> None:
+        facts = {
+            **outcome.to_json(),
+            "status": "failed" if isinstance(error, Exception) else "interrupted",
+            "error": _error_json(error),
+        }
+        address = self._record_outcome(outcome, facts, closes=self._own())
+        self._watcher.note(f"evidence of the failure: {address}")
+
+    def _end(self, outcome: Outcome[VerificationT]) -> Outcome[VerificationT]:
+        """Record the outcome: nothing is left to be done, so every intent and approval ends."""
+        opened = (RecordKind.INTENT, RecordKind.APPROVAL, RecordKind.QUESTION)
+        closes = [record.id for record in self._find_open(*opened)]
+        address = self._record_outcome(outcome, outcome.to_json(), closes=[*self._own(), *closes])
+        return replace(outcome, evidence=address)
+
+    def _record_outcome(
+        self,
+        outcome: Outcome[VerificationT],
+        facts: Mapping[str, Any],
+        *,
+        closes: Sequence[str],
+    ) -> str | None:
+        """Its address. A store that fails never hides the outcome: the record waits."""
+        kind, digest = self._steps.kind, outcome.plan.digest
+        body = self._body(outcome.plan) | dict(facts)
+        closes = list(dict.fromkeys(closes))
+        try:
+            return self._log.address(self._log.append(kind, digest, body, closes=closes))
+        except XopsError as error:
+            try:
+                waits = self._log.wait(kind, digest, body, closes=closes)[1]
+            except XopsError as second:
+                self._watcher.note(f"the outcome is not on record: {error}\n  {second}")
+                return None
+            self._watcher.note(f"the outcome waits in {waits}; the next run brings it in: {error}")
+            return waits
+
+    def _own(self) -> list[str]:
+        return [record.id for record in self._intents]
+
+    def _find_open(self, *kinds: RecordKind) -> list[Record]:
+        try:
+            return self._log.find_open(*kinds)
+        except XopsError:
+            return []  # the record that is to close them will say what is wrong
+
+    def _last_address(self) -> str | None:
+        last = self._log.last()
+        return self._log.address(last) if last else None
+
+    def _body(self, plan: Plan) -> dict[str, Any]:
+        return {
+            **self._steps.facts(),
+            "plan": plan.model_dump(mode="json"),
+            "run": self._run,
+            "policy": self._steps.policy.provenance.to_json(),
+        }
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        taken = time.monotonic() - started
+        self._seconds[step] = self._seconds.get(step, 0.0) + taken
+
+
+def _approved_at_once(plan: Plan, gate: Gate) -> Plan:
+    """What one approval is asked for: all of it, or by policy the stage that is next."""
+    return plan.of_stage(plan.stages[0]) if gate.policy.rules.each_stage else plan
+
+
+def _error_json(error: BaseException) -> dict[str, Any]:
+    if isinstance(error, XopsError):
+        return error.to_json()
+    return {"error": type(error).__name__, "found": str(error)}
+
+
+def _unsettled(plan: Plan, stage: str) -> UnsettledError:
+    targets = ", ".join(change.target for change in plan.changes if change.stage == stage)
+    where = f" ({stage})" if stage else ""
+    return UnsettledError(
+        f"looking at {plan.subject}{where} after the apply",
+        f"this still differs: {targets}",
+        "Find out what else changes it, then run it again.",
     )
-    if not apply:
-        return outcome
-    if not plan.is_empty:
-        outcome = replace(outcome, approval=steps.policy(plan) or approve(plan))
-        if outcome.approval and not outcome.approval.approved:
-            return replace(outcome, status=OutcomeStatus.REJECTED)
-    try:
-        outcome = _bring_about(steps, planned, outcome)
-    except XopsError as error:
-        facts = {**outcome.to_json(), "status": "failed", "error": error.to_json()}
-        watcher.note(f"evidence of the failure: {steps.record(steps.kind, plan.digest, facts)}")
-        raise
-    return replace(outcome, evidence=steps.record(steps.kind, plan.digest, outcome.to_json()))
-
-
-def _bring_about[PlanT: Planned, VerificationT: Verification](
-    steps: Steps[PlanT, VerificationT], planned: PlanT, outcome: Outcome[VerificationT]
-) -> Outcome[VerificationT]:
-    seconds: dict[str, float] = dict(outcome.duration_seconds)
-    nothing = planned.plan.is_empty
-    with _timed(seconds, "apply"):
-        outputs = steps.outputs() if nothing else steps.apply(planned)
-    with _timed(seconds, "verify"):
-        verification = steps.verify(outputs)
-    return replace(
-        outcome,
-        status=OutcomeStatus.UNCHANGED if nothing else OutcomeStatus.APPLIED,
-        outputs=outputs,
-        verification=verification,
-        duration_seconds=seconds,
-    )
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
-    started = time.monotonic()
-    yield
-    seconds[step] = time.monotonic() - started

@@ -1,26 +1,33 @@
 """The plan: what would change, as a value that can be shown, hashed, stored and approved.
 
 Terraform, K3S, Helm and activation plans all become a `Plan`. Its digest is what a person
-approves, what is checked again before anything is applied, and what the evidence names.
+approves, what is checked again before anything is applied, and what the evidence names: it covers
+everything that an apply would write or run, in the order of the work.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import AfterValidator, BaseModel, ConfigDict, computed_field
+from pydantic_core import to_jsonable_python
 
 from xops.core.files.canonical_json import digest_of
-from xops.core.money import Money
+from xops.core.plan.cost import CostEffect
+from xops.core.plan.values import Json
 
-Json = Any
-"""A JSON value: None, bool, int, float, str, or lists and dicts of them."""
+Classification = Literal["service_addition", "module_addition", "architecture_change"]
+"""What kind of step for the platform a plan is."""
+
+Value = Annotated[Json, AfterValidator(to_jsonable_python)]
+"""A value of a plan as it comes back from a record: plain lists, dicts and texts."""
 
 DIGEST_LABEL = 12
-"""How many characters of a digest people are shown and gate keys carry."""
+"""How many characters of a digest people are shown. Keys and records carry all 64."""
 
 
 class Action(StrEnum):
@@ -32,25 +39,27 @@ class Action(StrEnum):
     DELETE = "delete"
 
 
-# The order in which a person should read a plan: what is lost comes first.
-_READING_ORDER = [Action.DELETE, Action.REPLACE, Action.UPDATE, Action.CREATE]
-
-
 class Change(BaseModel):
     """One target's change. `before` is None for a create, `after` for a delete.
 
-    `disposable` says that replacing the target loses nothing (a task definition's revision, say),
-    so that it does not count as a destroy.
+    Attributes:
+        action, target: what happens to what.
+        before, after: JSON values with markers (`xops.core.plan.values`).
+        reason: why, for people.
+        disposable: whether replacing the target loses nothing (a task definition's revision, say),
+            so that it does not count as a destroy.
+        stage: the stage of the apply that makes the change; empty where there is only one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     action: Action
     target: str
-    before: Json = None
-    after: Json = None
+    before: Value = None
+    after: Value = None
     reason: str = ""
     disposable: bool = False
+    stage: str = ""
 
     @property
     def destroys(self) -> bool:
@@ -59,47 +68,66 @@ class Change(BaseModel):
             self.action is Action.REPLACE and not self.disposable
         )
 
-
-def _reading_order(change: Change) -> tuple[int, str, str]:
-    # The values come last so that two changes of one target stand in one order, too.
-    values = json.dumps(change.model_dump(mode="json"), sort_keys=True)
-    return _READING_ORDER.index(change.action), change.target, values
-
-
-class CostEffect(BaseModel):
-    """What the plan does to the monthly cost. A missing price makes it `incomplete`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    before: Money
-    after: Money
-    incomplete: bool = False
+    def bound(self) -> dict[str, Any]:
+        """What the digest covers. Keys that came later are left out where they say nothing."""
+        values = dict(self)
+        if not self.stage:
+            del values["stage"]
+        return values
 
 
 class Plan(BaseModel):
-    """All changes to one subject (for example `ecs/prod`), in the order a person reads them."""
+    """All changes to one subject (for example `ecs/prod`), in the order of the work.
+
+    Attributes:
+        subject: what is changed.
+        target: where it is.
+        changes: in the order in which an apply makes them; by address where a tool has an order of
+            its own, which then follows from the inputs.
+        follows: changes that follow from the others by what the inputs say (Terraform's outputs);
+            bound, and not shown beside the others.
+        inputs: what an apply would use beyond the changes, by name: a SHA-256, or the value itself.
+        key: which installation's key the fingerprints of hidden values were made with.
+        warnings: what the tool warns of; shown and recorded, not bound.
+        cost: what the plan does to the monthly cost; shown and judged, not bound, so that a new
+            price asks for no new approval.
+        classification: what kind of step for the platform it is, where a step says so; judged.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     subject: str
     target: str
     changes: tuple[Change, ...] = ()
+    follows: tuple[Change, ...] = ()
+    inputs: Mapping[str, str] = {}
+    key: str | None = None
+    warnings: tuple[str, ...] = ()
     cost: CostEffect | None = None
-
-    def model_post_init(self, _context: object) -> None:
-        """Bring the changes into reading order, so that equal plans have equal digests."""
-        ordered = sorted(self.changes, key=_reading_order)
-        object.__setattr__(self, "changes", tuple(ordered))
+    classification: Classification | None = None
 
     @computed_field  # type: ignore[prop-decorator]
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical form: sorted keys, no spaces, no digest in it."""
-        return digest_of(self.model_dump(mode="json", exclude={"digest"}))
+        # `cost` was bound once; records of that time are verified with it.
+        bound: dict[str, Any] = {"subject": self.subject, "target": self.target, "cost": None}
+        bound["changes"] = [change.bound() for change in self.changes]
+        if self.follows:
+            bound["follows"] = [change.bound() for change in self.follows]
+        if self.inputs:
+            bound["inputs"] = dict(self.inputs)
+        return digest_of(bound)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, with a digest of its own: a copy takes over what was computed."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("digest", None)
+        return copied
 
     @property
     def label(self) -> str:
-        """The digest's first characters, for people and for gate keys."""
+        """The digest's first characters, for people."""
         return self.digest[:DIGEST_LABEL]
 
     @property
@@ -111,6 +139,16 @@ class Plan(BaseModel):
     def destroys(self) -> tuple[Change, ...]:
         """The changes after which something that exists now is gone."""
         return tuple(change for change in self.changes if change.destroys)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that have something to do, in the order of the work."""
+        return tuple(dict.fromkeys(change.stage for change in self.changes))
+
+    def of_stage(self, stage: str) -> Plan:
+        """The part of one stage, as a plan that can be approved by itself."""
+        changes = tuple(change for change in self.changes if change.stage == stage)
+        return self.model_copy(update={"changes": changes})
 
     def counts(self) -> dict[Action, int]:
         """Changes by action, every action present."""

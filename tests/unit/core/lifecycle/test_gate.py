@@ -1,7 +1,352 @@
-"""Who let a plan pass."""
+"""The approval matrix: who, once, expired, other plan, remainder, half-made, asked again."""
 
-from xops.core.lifecycle.gate import who
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stores import MemoryStore, denied
+from xops.core.errors import ApprovalRequired, NotRecordedError
+from xops.core.evidence.log import EvidenceLog, Record, RecordKind
+from xops.core.evidence.waiting import WaitingFolder
+from xops.core.files.provenance import Provenance
+from xops.core.lifecycle.approval_policy import ApprovalPolicy
+from xops.core.lifecycle.gate import (
+    Approval,
+    Decision,
+    Gate,
+    IdentityKind,
+    PolicyInForce,
+    Question,
+    account,
+)
+from xops.core.plan.model import Action, Change, Plan
+from xops.core.plan.values import Json, unknown
+
+NOON = datetime(2026, 3, 11, 12, tzinfo=UTC)
+FILE = Provenance("deployments/environments/prod.yaml", "f" * 64, "c" * 40, False)
+ANNA = Decision("Anna", "form", IdentityKind.SELF_DECLARED)
+RUN = {"by": "command", "pid": 1}
+
+ONE = Change(action=Action.CREATE, target="one", after={"size": 1})
+TWO = Change(action=Action.CREATE, target="two", after={"one": unknown(["one.id"])})
+THREE = Change(action=Action.UPDATE, target="three", before={"size": 1}, after={"size": 2})
 
 
-def test_who_did_it_is_a_person_at_a_machine() -> None:
-    assert who().count("@") == 1
+def plan(*changes: Change, **values: Any) -> Plan:
+    return Plan(subject="ecs/prod", target="aws", changes=changes, **values)
+
+
+WHOLE = plan(ONE, TWO, THREE)
+
+
+def nothing_explains(references: tuple[str, ...], value: Json) -> bool:
+    return False
+
+
+@dataclass
+class World:
+    """A log, a clock, and people who answer what they are told to."""
+
+    store: MemoryStore = field(default_factory=MemoryStore)
+    now: datetime = NOON
+    rules: ApprovalPolicy = ApprovalPolicy()  # noqa: RUF009 - frozen
+    answers: list[Sequence[Decision]] = field(default_factory=list)
+    asked: list[Question] = field(default_factory=list)
+    waiting: Path | None = None
+
+    def log(self) -> EvidenceLog:
+        places = (WaitingFolder(self.waiting, "ecs/prod"),) if self.waiting else ()
+        return EvidenceLog(self.store, "ecs/prod", places, lambda: self.now)
+
+    def approve(self, question: Question) -> Sequence[Decision]:
+        self.asked.append(question)
+        if not self.answers:
+            raise ApprovalRequired("applying", "nobody has approved it", "Approve it.")
+        return self.answers.pop(0)
+
+    def gate(self, run: dict[str, Any] = RUN, **values: Any) -> Gate:
+        return Gate(self.log(), PolicyInForce(self.rules, FILE), self.approve, run, **values)
+
+    def passes(self, now: Plan, **values: Any) -> Approval:
+        explains = values.pop("explains", nothing_explains)
+        return self.gate(**values).pass_plan(now, explains)
+
+    def use(self, now: Plan, approval: Approval) -> None:
+        """As an apply does: what it is about to do is on record."""
+        facts = {"plan": now.model_dump(mode="json"), "approval": approval.model_dump(mode="json")}
+        self.log().append(RecordKind.INTENT, now.digest, facts, opens=True)
+
+    def records(self, *kinds: RecordKind) -> list[Record]:
+        return list(reversed(list(self.log().newest_first(*kinds))))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_an_approval_says_who_how_verified_for_what_by_which_commit_and_until_when(
+    world: World,
+) -> None:
+    world.answers = [[ANNA]]
+    approval = world.passes(WHOLE)
+
+    assert (approval.by, approval.how, approval.identity) == (
+        "Anna",
+        "form",
+        IdentityKind.SELF_DECLARED,
+    )
+    assert (approval.subject, approval.digest) == ("ecs/prod", WHOLE.digest)
+    assert approval.commit == FILE.commit
+    assert (approval.given_at, approval.valid_until) == (NOON, NOON + timedelta(hours=24))
+    assert [record.kind for record in world.records()] == ["question", "approval"]
+    assert world.records()[1].body["approval"]["digest"] == WHOLE.digest
+
+
+def test_the_account_is_that_of_the_process_whatever_its_variables_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = account()
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "boss")
+    assert account() == before
+    assert before.count("@") == 1
+
+
+# The policy
+
+
+def test_what_the_policy_lets_pass_is_named_truthfully(world: World) -> None:
+    world.rules = ApprovalPolicy(required_for=("destroy",))
+    approval = world.passes(WHOLE)
+
+    assert approval.identity is IdentityKind.POLICY
+    assert approval.by == "policy of deployments/environments/prod.yaml"
+    assert "approval.required_for [destroy]" in approval.how
+    assert "at commit cccccccccccc" in approval.how
+    assert "names nothing of this plan (create, update)" in approval.how
+    assert world.asked == []
+
+
+@pytest.mark.parametrize("action", [Action.DELETE, Action.REPLACE])
+def test_no_policy_lets_a_destroy_pass(world: World, action: Action) -> None:
+    world.rules = ApprovalPolicy(required_for=("destroy",))
+    with pytest.raises(ApprovalRequired):
+        world.passes(plan(Change(action=action, target="one", before={"size": 1})))
+
+
+# Once, and what is left
+
+
+def test_what_was_approved_and_not_begun_is_not_asked_again(world: World) -> None:
+    world.answers = [[ANNA]]
+    first = world.passes(WHOLE)
+    assert world.passes(WHOLE, run={"by": "command", "pid": 2}) == first
+    assert len(world.asked) == 1
+
+
+def test_the_remainder_of_an_approved_plan_is_covered(world: World) -> None:
+    world.answers = [[ANNA]]
+    world.use(WHOLE, world.passes(WHOLE))
+    known = TWO.model_copy(update={"after": {"one": "id-1"}})
+
+    approval = world.passes(plan(known, THREE), explains=lambda refs, value: value == "id-1")
+
+    assert approval.by == "Anna"
+    assert len(world.asked) == 1
+
+
+def test_a_value_that_nothing_approved_explains_is_asked_about(world: World) -> None:
+    world.answers = [[ANNA], [ANNA]]
+    world.use(WHOLE, world.passes(WHOLE))
+    world.passes(plan(TWO.model_copy(update={"after": {"one": "another"}})))
+
+    assert world.asked[1].reasons == ("two: has other values than those approved",)
+
+
+def test_a_use_narrows_it_to_what_was_left_then(world: World) -> None:
+    """What was done and is undone by somebody else needs an approval of its own."""
+    world.answers = [[ANNA], [ANNA]]
+    approval = world.passes(WHOLE)
+    world.use(WHOLE, approval)
+    world.use(plan(THREE), approval)
+
+    assert world.passes(plan(THREE)).id == approval.id
+    world.passes(plan(ONE, THREE))
+    assert world.asked[1].reasons == ("one: was not part of the approved plan",)
+
+
+def test_a_replacement_of_what_failed_half_made_asks_and_says_why(world: World) -> None:
+    world.answers = [[ANNA], [ANNA]]
+    world.use(WHOLE, world.passes(WHOLE))
+    half = Change(
+        action=Action.REPLACE, target="one", before={"size": 1}, after={"size": 1}, reason="tainted"
+    )
+    world.passes(plan(half, TWO, THREE))
+
+    assert world.asked[1].reasons == ("one: was made by half, and is to be replaced (tainted)",)
+
+
+def test_a_plan_that_is_done_needs_another_approval_the_next_time(world: World) -> None:
+    world.answers = [[ANNA], [ANNA]]
+    world.use(WHOLE, world.passes(WHOLE))
+    ended = [record.id for record in world.log().find_open()]
+    world.log().append(RecordKind.APPLY, WHOLE.digest, {}, closes=ended)
+
+    world.passes(WHOLE)
+    assert len(world.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("now", "why"),
+    [
+        (plan(ONE, TWO, THREE, inputs={"main.tf": "2"}), "main.tf: is not what was approved"),
+        (Plan(subject="ecs/prod", target="embedded", changes=(ONE,)), "target: is embedded and"),
+        (plan(ONE, key="2"), "fingerprint key: is 2 and was none"),
+    ],
+)
+def test_another_source_target_or_key_asks_and_says_so(world: World, now: Plan, why: str) -> None:
+    world.answers = [[ANNA], [ANNA]]
+    world.passes(WHOLE)
+    world.passes(now)
+    assert world.asked[1].reasons[0].startswith(why)
+
+
+def test_another_plan_takes_the_place_of_the_first(world: World) -> None:
+    world.answers = [[ANNA], [ANNA]]
+    world.passes(WHOLE)
+    other = plan(Change(action=Action.CREATE, target="other"))
+    world.passes(other)
+    assert [record.digest for record in world.log().find_open()] == [other.digest]
+
+
+# Time
+
+
+def test_an_approval_expires(world: World) -> None:
+    world.answers = [[ANNA], [ANNA]]
+    world.passes(WHOLE)
+    world.now = NOON + timedelta(hours=24, seconds=1)
+    world.passes(WHOLE)
+    assert "is over since 2026-03-12 12:00 UTC" in world.asked[1].reasons[0]
+
+
+def test_a_clock_that_was_set_back_does_not_lengthen_it(world: World) -> None:
+    world.answers = [[ANNA], [ANNA]]
+    world.passes(WHOLE)
+    world.now = NOON - timedelta(hours=1)
+    world.passes(WHOLE)
+    assert "the clock stands before 2026-03-11 12:00 UTC" in world.asked[1].reasons[0]
+
+
+# Questions
+
+
+def test_a_rejection_is_on_record_and_approves_nothing(world: World) -> None:
+    world.answers = [[Decision("Anna", "form", IdentityKind.SELF_DECLARED, False, "not today")]]
+    approval = world.passes(WHOLE)
+
+    assert (approval.approved, approval.reason) == (False, "not today")
+    assert world.records()[-1].body["approval"]["approved"] is False
+    assert world.log().find_open() == []
+    with pytest.raises(ApprovalRequired):
+        world.passes(WHOLE)
+
+
+def test_a_run_that_is_resumed_finds_its_own_question(world: World) -> None:
+    with pytest.raises(ApprovalRequired):
+        world.passes(WHOLE)
+    world.answers = [[ANNA]]
+    world.passes(WHOLE)
+    assert world.asked[0].id == world.asked[1].id
+    assert [record.kind for record in world.records()] == ["question", "approval"]
+
+
+def test_another_attempt_after_a_rejection_is_another_question(world: World) -> None:
+    world.answers = [[Decision("Anna", "form", IdentityKind.SELF_DECLARED, False)], [ANNA]]
+    world.passes(WHOLE)
+    world.passes(WHOLE)
+    assert world.asked[0].id != world.asked[1].id
+
+
+def test_a_question_that_has_lapsed_is_put_again_under_another_number(world: World) -> None:
+    world.answers = [[], [ANNA]]
+    assert world.passes(WHOLE).by == "Anna"
+    assert world.asked[0].id != world.asked[1].id
+    assert world.log().find_open(RecordKind.QUESTION) == []
+
+
+# How many, and whose
+
+
+VERIFIED = [
+    Decision(name, "review", IdentityKind.VERIFIED) for name in ("anna", "ben", "anna", "cleo")
+]
+
+
+def rules(**values: Any) -> ApprovalPolicy:
+    """As a release in which something verifies people would read it."""
+    return ApprovalPolicy.model_construct(**{**ApprovalPolicy().model_dump(), **values})
+
+
+@pytest.mark.parametrize(
+    ("values", "answers", "found"),
+    [
+        ({"approvals": 2}, VERIFIED[:2], "anna, ben"),
+        ({"approvals": 2}, VERIFIED[:1], None),
+        ({"approvals": 2}, [VERIFIED[0], VERIFIED[2]], None),
+        ({"approvals": 2}, [ANNA, Decision("Ben", "form", IdentityKind.SELF_DECLARED)], None),
+        ({"approvals": 2}, [VERIFIED[0], ANNA], None),
+        ({"not_the_author": True}, VERIFIED[:1], None),
+        ({"not_the_author": True}, VERIFIED[1:2], "ben"),
+        ({"not_the_author": True, "approvals": 2}, VERIFIED[:2], None),
+        ({"not_the_author": True, "approvals": 2}, [VERIFIED[1], VERIFIED[3]], "ben, cleo"),
+    ],
+)
+def test_people_are_counted_once_if_verified_and_not_the_author(
+    world: World, values: dict[str, Any], answers: list[Decision], found: str | None
+) -> None:
+    world.rules = rules(**values)
+    world.answers = [answers]
+    if found is None:
+        with pytest.raises(ApprovalRequired, match="people have approved it whose login"):
+            world.passes(WHOLE, author="anna")
+    else:
+        assert world.passes(WHOLE, author="anna").by == found
+
+
+# Records are a condition
+
+
+def test_without_a_record_of_the_question_nobody_is_asked(world: World) -> None:
+    world.store.fails = [denied()]
+    with pytest.raises(NotRecordedError, match="AccessDenied"):
+        world.passes(WHOLE)
+    assert world.asked == []
+
+
+def test_where_the_plan_makes_the_store_records_wait_and_count(
+    world: World, tmp_path: Path
+) -> None:
+    world.waiting = tmp_path
+    world.store.is_there = False
+    world.answers = [[ANNA]]
+    approval = world.passes(WHOLE, may_wait=True)
+    assert world.passes(WHOLE, may_wait=True) == approval
+    assert world.store.objects == {}
+
+
+def test_an_approval_is_used_by_one_run_only(world: World) -> None:
+    """Of two runs with the same approval the second sees that the first has acted on it."""
+    world.answers = [[ANNA]]
+    world.passes(WHOLE)
+    seen = world.log().last()
+    gates = [world.gate({"by": "command", "pid": pid}) for pid in (1, 2)]
+    approval, _ = (gate.pass_plan(WHOLE, nothing_explains) for gate in gates)
+    assert gates[0].may_still(seen)(world.log().last())
+    world.use(WHOLE, approval)
+    assert not gates[1].may_still(seen)(world.log().last())
