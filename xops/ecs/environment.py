@@ -15,20 +15,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, field_validator
 
 from xops.aws.target import Target
 from xops.core.errors import Finding, InputError
 from xops.core.evidence.settings import Evidence, FolderEvidence
 from xops.core.files import settings
+from xops.core.files.provenance import read_provenance
 from xops.core.files.validation import Model, TimeZone
 from xops.core.lifecycle.approval_policy import ApprovalPolicy
+from xops.core.lifecycle.gate import PolicyInForce
 from xops.core.money import Amount
 
 FOLDER = settings.ROOT / "deployments" / "environments"
 VARIABLE_PREFIX = "XOPS_ENVIRONMENT__"
 NAME = r"^[a-z](-?[a-z0-9])*$"
 """What the name of an environment looks like: it becomes a part of the names of resources."""
+
+REVIEWED = ("approval", "deletion_protection", "evidence", "state", "targets")
+"""Keys that are policy: no variable, argument or block lies over them."""
 
 PROTECTED = ("prod", "peak")
 """The stages whose data must survive a mistake."""
@@ -261,6 +266,10 @@ class Environment(Model):
         Field(pattern=NAME, max_length=_NAME_LENGTH, description="The file's name without .yaml."),
     ]
     target: Target = Target.EMBEDDED
+    targets: Annotated[
+        tuple[Target, ...],
+        Field(description="Other targets that may be asked for; emulators always may."),
+    ] = ()
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] = "ap-southeast-2"
     budget: Budget
     network: Network
@@ -277,6 +286,8 @@ class Environment(Model):
     tags: Annotated[
         dict[str, str], Field(description="On every resource; FOCUS reports group by them.")
     ] = {}
+
+    _file: Path | None = PrivateAttr(default=None)
 
     @field_validator("deletion_protection")
     @classmethod
@@ -324,6 +335,16 @@ class Environment(Model):
         """The name of this environment's stack in plans, evidence and lock names."""
         return subject(self.name)
 
+    def policy(self) -> PolicyInForce:
+        """Which plans wait for a person, by the file as it was reviewed.
+
+        An exemption holds on the embedded target alone, where nothing is at stake.
+        """
+        file = self._file or FOLDER / f"{self.name}.yaml"
+        lenient = self.target is Target.EMBEDDED
+        rules = self.approval if lenient else self.approval.strict()
+        return PolicyInForce(rules, read_provenance(file))
+
     def terraform_variables(self) -> dict[str, Any]:
         """The input of `terraform/stacks/stream1`, ready to be written as tfvars.json."""
         fields = {
@@ -357,12 +378,15 @@ class Environment(Model):
             prefix=VARIABLE_PREFIX,
             environ=os.environ if environ is None else environ,
             arguments=arguments,
+            reviewed=REVIEWED,
         )
         if environment.name != name:
             finding = Finding(
                 file.name, "name", f"is {environment.name!r}, but the file says {name!r}"
             )
             raise InputError(f"reading environment {name}", [finding])
+        _refuse_target(environment, settings.load(cls, file, prefix="", environ={}, arguments={}))
+        environment._file = file
         return environment
 
 
@@ -398,6 +422,19 @@ def subject(name: str) -> str:
 def slot(name: str) -> str:
     """The concurrency limit that lets one change at a time at an environment's state."""
     return f"ecs-{name}"
+
+
+def _refuse_target(environment: Environment, reviewed: Environment) -> None:
+    """Where an environment may run is policy of its file; emulators change nothing that counts."""
+    permitted = {Target.EMBEDDED, Target.LOCALSTACK, reviewed.target, *reviewed.targets}
+    if environment.target not in permitted:
+        message = f"is {environment.target}, which the file does not permit"
+        raise InputError(
+            f"reading environment {environment.name}",
+            [Finding(f"{environment.name}.yaml", "target", message)],
+            f"Write `target: {environment.target}` into the file, or add it to `targets`, and have"
+            " that reviewed.",
+        )
 
 
 def _unknown(name: str, folder: Path) -> InputError:

@@ -93,7 +93,7 @@ class DeployedServices:
     def wait_until_steady(
         self,
         deadline: float = STEADY_DEADLINE,
-        on_progress: Callable[[Sequence[ServiceState]], None] = lambda states: None,
+        on_progress: Callable[[Sequence[ServiceState], int], None] = lambda states, steady: None,
     ) -> list[ServiceState]:
         """Wait until every service is steady on the planned revision.
 
@@ -104,8 +104,9 @@ class DeployedServices:
         give_up = self.clock() + deadline
         while True:
             states = [self._look(expected) for expected in self.expected]
-            on_progress(states)
-            if all(s.steady(e) for s, e in zip(states, self.expected, strict=True)):
+            steady = sum(s.steady(e) for s, e in zip(states, self.expected, strict=True))
+            on_progress(states, steady)
+            if steady == len(states):
                 return states
             if self.clock() > give_up:
                 raise self._not_steady(states, deadline)
@@ -265,6 +266,15 @@ def check_health(url: str, *, reachable: bool, patience: float = 120.0) -> Healt
             retry_after=60.0,
         ) from error
     return HealthCheck(url, "200")
+
+
+def look_at_health(url: str) -> str | None:
+    """Ask once, without patience: None if it answered, else what was wrong."""
+    try:
+        _get(url)
+    except httpx.HTTPError as error:
+        return str(error) or type(error).__name__
+    return None
 
 
 def _get(url: str) -> None:

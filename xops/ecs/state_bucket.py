@@ -14,8 +14,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from xops.aws.errors import translate_aws_errors
-from xops.core.errors import PermanentError
-from xops.core.plan.model import Action, Change, Json
+from xops.core.errors import PermanentError, StalePlanError, TemporaryError
+from xops.core.plan.model import Action, Change
+from xops.core.plan.values import Json, as_data
 
 _ABSENT = (
     "404", "NoSuchBucket", "NoSuchBucketPolicy", "NoSuchLifecycleConfiguration",
@@ -51,9 +52,14 @@ class StateBucket:
                 raise
         return True
 
-    def changes(self) -> list[Change]:
-        """What must be done to it: made, hardened where a property is missing, or nothing."""
-        if not self.exists():
+    def changes(self, *, exists: bool) -> list[Change]:
+        """What must be done to it: made, hardened where a property is missing, or nothing.
+
+        Args:
+            exists: as `exists()` has told. It is asked once a plan: Terraform's backend hangs on
+                the same answer, and another run may make the bucket at any moment.
+        """
+        if not exists:
             target = self._target("bucket")
             return [Change(action=Action.CREATE, target=target, after=self._wanted())]
         found = self._found()
@@ -61,7 +67,7 @@ class StateBucket:
             Change(
                 action=Action.UPDATE,
                 target=self._target(name),
-                before=found[name],
+                before=as_data(found[name]),
                 after=wanted,
                 reason="the state's bucket is not hardened",
             )
@@ -70,7 +76,12 @@ class StateBucket:
         ]
 
     def apply(self, changes: list[Change]) -> None:
-        """Do what `changes` says; each property is set by one idempotent call."""
+        """Do what `changes` says; each property is set by one idempotent call.
+
+        Raises:
+            StalePlanError: the bucket was to be made, and another run has made it since.
+            PermanentError: somebody else has a bucket of this name.
+        """
         names = {change.target.rsplit("#", 1)[1] for change in changes}
         with translate_aws_errors(f"preparing the state's bucket {self.name}"):
             if "bucket" in names:
@@ -80,6 +91,49 @@ class StateBucket:
                 if name in names:
                     self._put(name)
 
+    def read(self, key: str) -> bytes | None:
+        """An object; None if there is none of this key."""
+        with translate_aws_errors(f"reading s3://{self.name}/{key}"):
+            try:
+                body: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+            except ClientError as error:
+                if error.response["Error"]["Code"] in ("NoSuchKey", *_ABSENT):
+                    return None
+                raise
+        return body
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys that begin so, in order."""
+        with translate_aws_errors(f"listing s3://{self.name}/{prefix}"):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.name, Prefix=prefix
+            )
+            return [row["Key"] for page in pages for row in page.get("Contents", [])]
+
+    def put_new(self, key: str, body: bytes) -> None:
+        """Add an object and read it back; S3 itself refuses to overwrite.
+
+        Raises:
+            TemporaryError: what lies there then is something else.
+        """
+        address = f"s3://{self.name}/{key}"
+        with translate_aws_errors(f"keeping {address}"):
+            try:
+                self.client.put_object(Bucket=self.name, Key=key, Body=body, IfNoneMatch="*")
+            except ClientError as error:
+                # Stored by an earlier try whose answer was lost: what lies there says so.
+                if error.response["Error"]["Code"] != "PreconditionFailed":
+                    raise
+        if self.read(key) != body:
+            raise TemporaryError(
+                f"keeping {address}", "what lies there is something else", "Run it again."
+            )
+
+    def delete(self, key: str) -> None:
+        """Remove an object; its versions stay for as long as the bucket keeps old ones."""
+        with translate_aws_errors(f"removing s3://{self.name}/{key}"):
+            self.client.delete_object(Bucket=self.name, Key=key)
+
     def _target(self, part: str) -> str:
         return f"s3://{self.name}#{part}"
 
@@ -88,7 +142,15 @@ class StateBucket:
         # S3 refuses its first region as a constraint: there it is what a bucket without one gets.
         if self.region != "us-east-1":
             arguments["CreateBucketConfiguration"] = {"LocationConstraint": self.region}
-        self.client.create_bucket(**arguments)
+        try:
+            self.client.create_bucket(**arguments)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code == "BucketAlreadyOwnedByYou":
+                raise self._made_meanwhile() from error
+            if code == "BucketAlreadyExists":
+                raise self._not_ours() from error
+            raise
 
     def _wanted(self) -> dict[str, Json]:
         return {
@@ -151,6 +213,13 @@ class StateBucket:
             ),
         }
         calls[name]()
+
+    def _made_meanwhile(self) -> StalePlanError:
+        return StalePlanError(
+            f"making the state's bucket {self.name}",
+            "another run has made it since this plan was made",
+            "Plan again: what is left is planned on that bucket, as soon as the other run is done.",
+        )
 
     def _not_ours(self) -> PermanentError:
         return PermanentError(

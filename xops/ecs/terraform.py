@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,16 @@ from python_terraform import IsFlagged
 from xops.core import process
 from xops.core.errors import StalePlanError, XopsError
 from xops.core.files import settings
+from xops.ecs import run_folder
 from xops.ecs.terraform_discovery import AWS_PROVIDER, Binary, base_environment
-from xops.ecs.terraform_errors import UNLOCK, Diagnostic, classify
-from xops.ecs.terraform_events import EventStream, ProgressHandler, diagnostic
+from xops.ecs.terraform_errors import COMMAND, Diagnostic, classify
+from xops.ecs.terraform_events import (
+    EventStream,
+    ProgressHandler,
+    diagnostic,
+    failed_checks,
+    in_one_order,
+)
 
 _SHORT = 120.0
 _PLAN = 900.0
@@ -37,7 +44,8 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 class SavedPlan:
     """A plan file with the SHA-256 it had when it was made.
 
-    `has_changes` is Terraform's word; `steps` is how many resource operations an apply will do.
+    `has_changes` is Terraform's word; `steps` is how many resource operations an apply will do;
+    `warnings` are Terraform's and the `check` blocks that do not hold, in one order.
     """
 
     path: Path
@@ -45,6 +53,12 @@ class SavedPlan:
     has_changes: bool
     destroy: bool
     steps: int
+    warnings: tuple[Diagnostic, ...] = ()
+
+    def with_checks(self, document: Mapping[str, Any]) -> SavedPlan:
+        """With the `check` blocks that the plan's JSON says do not hold among the warnings."""
+        warnings = in_one_order([*self.warnings, *failed_checks(document)])
+        return replace(self, warnings=warnings)
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,7 @@ class Terraform:
         environ: variables for the tool beyond the base set: credentials, endpoint, region.
         mirror: a provider mirror, or None to use the registry.
         lock_timeout: seconds to wait for the state's lock.
-        unlock: the command that clears a lock, for messages.
+        command: the command line that messages name, as `terraform_errors.COMMAND`.
         secrets: values kept out of every line.
     """
 
@@ -71,7 +85,7 @@ class Terraform:
     environ: Mapping[str, str]
     mirror: Path | None = None
     lock_timeout: int = 60
-    unlock: str = UNLOCK
+    command: str = COMMAND
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def init(self, backend: Mapping[str, str]) -> None:
@@ -116,7 +130,8 @@ class Terraform:
         stream = EventStream(on_progress)
         code = self._stream(argv, "plan", _PLAN, (0, 2), stream)
         path.chmod(0o600)
-        return SavedPlan(path, _sha256(path), code == 2, destroy, stream.total or 0)
+        warnings = in_one_order(stream.warnings)
+        return SavedPlan(path, _sha256(path), code == 2, destroy, stream.total or 0, warnings)
 
     def show(self, plan: SavedPlan) -> dict[str, Any]:
         """The plan as Terraform's JSON (format version 1.x). Holds secrets: never log it."""
@@ -164,6 +179,17 @@ class Terraform:
             raise self._error("terraform state list", [_plain(finished.text)])
         return [line for line in finished.lines if finished.returncode == 0 and line]
 
+    def state_push(self, state: Path) -> None:
+        """Write this state over the one in the backend.
+
+        Terraform itself refuses a state of another line, and one that is older; xOps never forces
+        it.
+        """
+        argv = self._argv("state push", str(state), lock=True, lock_timeout=f"{self.lock_timeout}s")
+        finished = self._run(argv, "state-push", _SHORT)
+        if finished.returncode != 0:
+            raise self._error("terraform state push", [_plain(finished.text)])
+
     def force_unlock(self, lock_id: str) -> None:
         """Clear one lock that a person has named; xOps never calls this by itself."""
         argv = self._argv("force-unlock", lock_id, force=IsFlagged, no_color=IsFlagged)
@@ -172,7 +198,7 @@ class Terraform:
             raise self._error("terraform force-unlock", [_plain(finished.text)])
 
     def _error(self, attempted: str, diagnostics: Sequence[Diagnostic]) -> XopsError:
-        return classify(attempted, diagnostics, datetime.now(UTC), self.unlock)
+        return classify(attempted, diagnostics, datetime.now(UTC), self.command)
 
     def _argv(self, verb: str, *arguments: str, **options: object) -> list[str]:
         builder = python_terraform.Terraform(str(self.work), terraform_bin_path="terraform")
@@ -199,16 +225,19 @@ class Terraform:
         keep_log: bool = True,
     ) -> process.Finished:
         log = self.work / "logs" / f"{name}.log"
-        command = process.Command(
-            argv,
-            cwd=self.stack,
-            env=self._prepare_environment(),
-            deadline=deadline,
-            log=log,
-            secrets=self.secrets,
-        )
+        environment = self._prepare_environment()
         try:
-            return process.run(command, on_line)
+            with run_folder.terraform_lock(self.work) as lock:
+                command = process.Command(
+                    argv,
+                    cwd=self.stack,
+                    env=environment,
+                    deadline=deadline,
+                    log=log,
+                    secrets=self.secrets,
+                    inherits=(lock,),
+                )
+                return process.run(command, on_line)
         finally:
             if not keep_log:  # it holds values that Terraform prints unmasked
                 log.unlink(missing_ok=True)

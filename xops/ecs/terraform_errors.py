@@ -22,7 +22,8 @@ from xops.core.errors import (
     XopsError,
 )
 
-UNLOCK = "xops ecs unlock --environment NAME"
+COMMAND = "xops ecs {verb} --environment NAME"
+"""A command line for messages; `{verb}` is `unlock` or one of `state`."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +66,20 @@ class TerraformError(PermanentError):
 class StateLockedError(TemporaryError):
     """Somebody else holds the state's lock. It is named, and never broken by xOps."""
 
-    def __init__(self, attempted: str, lock: LockInfo, now: datetime, unlock: str) -> None:
+    def __init__(self, attempted: str, lock: LockInfo, now: datetime, command: str) -> None:
         self.lock = lock
         super().__init__(
             attempted,
             f"the state {lock.path} is locked by {lock.who} ({lock.operation})"
             f" for {lock.age(now)}; lock id {lock.id}",
             "Wait for that run to end. If it is certain that it has died, clear the lock by hand:"
-            f" `{unlock} --lock-id {lock.id}`, then run this again.",
+            f" `{command.format(verb='unlock')} --lock-id {lock.id}`, then run this again.",
             retry_after=0,  # Terraform has waited for its -lock-timeout already
         )
+
+
+class ResourceExistsError(TerraformError):
+    """What was to be made is in the account already, and not in the state."""
 
 
 class InitRequiredError(PermanentError):
@@ -87,13 +92,21 @@ class ProviderMissingError(PermanentError):
 
 @dataclass(frozen=True)
 class _Cause:
+    """`cure` is what to do before the state is put back, where it could not be written."""
+
     pattern: re.Pattern[str]
     error: type[PermanentError] | type[TemporaryError]
     remedy: str
+    cure: str
 
 
-def _cause(pattern: str, error: type[PermanentError] | type[TemporaryError], remedy: str) -> _Cause:
-    return _Cause(re.compile(pattern, re.IGNORECASE), error, remedy)
+def _cause(
+    pattern: str,
+    error: type[PermanentError] | type[TemporaryError],
+    remedy: str,
+    cure: str = "Fix what is named above",
+) -> _Cause:
+    return _Cause(re.compile(pattern, re.IGNORECASE), error, remedy, cure)
 
 
 # In order: the first that matches is the cause, since one cause brings others in its train.
@@ -101,8 +114,8 @@ _CAUSES = (
     _cause(
         r"no space left on device",
         DiskFullError,
-        "Free disk space, then run it again. If the output above names `errored.tfstate`, keep"
-        " that file: it is the newest state, and `terraform state push` puts it back.",
+        "Free disk space, then run it again.",
+        "Free disk space",
     ),
     _cause(
         r"initialization required|Module not installed|Required plugins are not installed"
@@ -112,7 +125,7 @@ _CAUSES = (
         " required_providers disagree: `terraform providers lock` fixes that.",
     ),
     _cause(
-        r"saved plan is stale",
+        r"saved plan is stale|saved plan does not match the given state",
         StalePlanError,
         "Plan again: somebody changed the state after this plan was made.",
     ),
@@ -123,6 +136,17 @@ _CAUSES = (
         CredentialsError,
         "Log in again (for example `aws sso login`) or correct the role's rights, then run it"
         " again; what was done so far is in the state and is not done twice.",
+        "Log in again (for example `aws sso login`) or correct the role's rights",
+    ),
+    # IAM, S3, EC2, ECS, ELB, KMS, Secrets Manager, CloudFront, WAF: each has a code of its own.
+    _cause(
+        r"already exist|AlreadyExists|AlreadyOwnedByYou|ResourceExists|\.Duplicate\b"
+        r"|Duplicate\w*(Name|Item|Record)|Creation of service was not idempotent",
+        ResourceExistsError,
+        "It is in the account, and the state does not know it: a run that died before it could"
+        " write the state has made it, or somebody else has. Running this again ends the same way:"
+        " import it with an `import` block, or delete it by hand;"
+        " docs/runbooks/resource-exists.md shows both.",
     ),
     _cause(
         r"Failed to (query available provider|install provider)|provider registry"
@@ -135,13 +159,20 @@ _CAUSES = (
         r"Throttl|Rate exceeded|RequestLimitExceeded|TooManyRequests|SlowDown",
         ThrottledError,
         "It is tried again after a pause; if it persists, look for other tools using this account.",
+        "Look for other tools using this account",
     ),
     _cause(
         r"connection refused|no such host|i/o timeout|network is unreachable|connection reset"
         r"|dial tcp|TLS handshake timeout|context deadline exceeded",
         UnreachableError,
         "Check the network and, for the embedded AWS, that it runs (`xops doctor`).",
+        "Check the network and, for the embedded AWS, that it runs (`xops doctor`)",
     ),
+)
+_UNKNOWN = _cause(
+    "",
+    TerraformError,
+    "Fix what Terraform names above, then run it again; resources that are done stay done.",
 )
 
 _LOCK_FIELD = re.compile(r"^\s*(ID|Path|Operation|Who|Created):[ \t]*(.*?)[ \t]*$", re.MULTILINE)
@@ -165,7 +196,7 @@ def lock_info(text: str) -> LockInfo | None:
 
 
 def classify(
-    attempted: str, diagnostics: Sequence[Diagnostic], now: datetime, unlock: str = UNLOCK
+    attempted: str, diagnostics: Sequence[Diagnostic], now: datetime, command: str = COMMAND
 ) -> XopsError:
     """The error that a caller should see for a failed Terraform command.
 
@@ -173,19 +204,19 @@ def classify(
         attempted: what was being done.
         diagnostics: all of severity error, at least one.
         now: for the age of a lock.
-        unlock: the command that clears a lock, without its id.
+        command: as `COMMAND`, with the environment's name.
     """
     text = "\n".join(str(diagnostic) for diagnostic in diagnostics)
     lock = lock_info(text)
     # Other messages about locks describe one as well: an unlock by the wrong id, for one.
     if lock is not None and "acquiring the state lock" in text.lower():
-        return StateLockedError(attempted, lock, now, unlock)
+        return StateLockedError(attempted, lock, now, command)
     found = "\n    ".join(text.splitlines())
-    for cause in _CAUSES:
-        if cause.pattern.search(text):
-            return cause.error(attempted, found, cause.remedy)
-    return TerraformError(
-        attempted,
-        found,
-        "Fix what Terraform names above, then run it again; resources that are done stay done.",
-    )
+    cause = next((cause for cause in _CAUSES if cause.pattern.search(text)), _UNKNOWN)
+    remedy = cause.remedy
+    if "errored.tfstate" in text:
+        remedy = (
+            f"{cause.cure}, then put back the newest state, which Terraform has kept and could not"
+            f" write: `{command.format(verb='state push')}`. Until then nothing is planned over it."
+        )
+    return cause.error(attempted, found, remedy)

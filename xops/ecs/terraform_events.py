@@ -6,7 +6,8 @@ Format: developer.hashicorp.com/terraform/internals/machine-readable-ui.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from xops.ecs.terraform_errors import Diagnostic
 
 
 @dataclass(frozen=True)
-class Progress:
+class TerraformStep:
     """How far a plan or an apply has come.
 
     Attributes:
@@ -33,11 +34,14 @@ class Progress:
     message: str
 
 
-ProgressHandler = Callable[[Progress], None]
+CHECK_FAILED = "Check block assertion failed"
+"""Terraform's own summary of a `check` that does not hold."""
+
+ProgressHandler = Callable[[TerraformStep], None]
 
 
 class EventStream:
-    """Reads the lines of `terraform -json`: progress goes out, errors are kept.
+    """Reads the lines of `terraform -json`: progress goes out, errors and warnings are kept.
 
     The format's major version must be 1; unknown event types and lines that are not JSON are
     passed over, as Terraform's documentation of the machine-readable UI asks.
@@ -50,6 +54,7 @@ class EventStream:
         self, on_progress: ProgressHandler | None = None, total: int | None = None
     ) -> None:
         self.errors: list[Diagnostic] = []
+        self.warnings: list[Diagnostic] = []
         self.total = total
         self.done = 0
         self._on_progress = on_progress
@@ -69,8 +74,9 @@ class EventStream:
                 f"its format has version {event.get('ui', 'unknown')}",
                 "Use a Terraform whose machine-readable format has major version 1.",
             )
-        if kind == "diagnostic" and event["diagnostic"]["severity"] == "error":
-            self.errors.append(diagnostic(event["diagnostic"]))
+        if kind == "diagnostic":
+            found = diagnostic(event["diagnostic"])
+            (self.errors if found.severity == "error" else self.warnings).append(found)
         elif kind in ("planned_change", "change_summary"):
             self._count(kind, event)
         elif kind in (*self._STARTED, *self._ENDED, "apply_progress"):
@@ -88,11 +94,44 @@ class EventStream:
         if self._on_progress is not None:
             address = event["hook"]["resource"]["addr"]
             message = event.get("@message", "")
-            self._on_progress(Progress(self.done, self.total, address, kind, message))
+            self._on_progress(TerraformStep(self.done, self.total, address, kind, message))
 
 
 def diagnostic(row: Mapping[str, Any]) -> Diagnostic:
     """A diagnostic in Terraform's JSON, in a stream or in the report of `validate`."""
     return Diagnostic(
-        row["severity"], row["summary"], row.get("detail", "").strip(), row.get("address", "")
+        row["severity"],
+        row["summary"],
+        row.get("detail", "").strip(),
+        row.get("address") or _check_address(row),
     )
+
+
+_CHECK_BLOCK = re.compile(r'check "([^"]+)"')
+
+
+def _check_address(row: Mapping[str, Any]) -> str:
+    """The address of the `check` block that it is about: only its source text names that."""
+    context = (row.get("snippet") or {}).get("context") or ""
+    block = _CHECK_BLOCK.fullmatch(context)
+    return f"check.{block[1]}" if block else ""
+
+
+def failed_checks(document: Mapping[str, Any]) -> list[Diagnostic]:
+    """The `check` blocks that do not hold, as `terraform show -json` lists them.
+
+    A condition that only the apply can tell is not among them.
+    """
+    return [
+        Diagnostic("warning", CHECK_FAILED, problem["message"], instance["address"]["to_display"])
+        for check in document.get("checks", [])
+        if check["address"]["kind"] == "check"
+        for instance in check.get("instances", [])
+        if instance["status"] in ("fail", "error")
+        for problem in instance.get("problems") or [{"message": f"status {instance['status']}"}]
+    ]
+
+
+def in_one_order(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Each of them once: Terraform evaluates side by side and tells in any order."""
+    return tuple(sorted(set(found), key=lambda row: (row.address, row.summary, row.detail)))

@@ -16,6 +16,11 @@ resource "aws_cloudfront_distribution" "this" {
   aliases     = local.domain[*].name
   web_acl_id  = aws_wafv2_web_acl.this.arn
   tags        = local.tags
+  # What follows needs the distribution's name and id only, which are there at once: the alias records, the log delivery.
+  # Its deployment to the edges (minutes on AWS) is looked at from outside, after Terraform, like the services': a wait
+  # here would hold the state's lock and keep the records of the public name from being made meanwhile. Deleting waits
+  # for it in any case, since CloudFront deletes only what is disabled at every edge.
+  wait_for_deployment = false
 
   origin {
     origin_id   = "alb"

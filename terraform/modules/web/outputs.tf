@@ -19,6 +19,11 @@ output "cloudfront_domain" {
   value       = aws_cloudfront_distribution.this.domain_name
 }
 
+output "cloudfront_distribution_id" {
+  description = "The distribution, whose deployment to the edges is waited for outside Terraform."
+  value       = aws_cloudfront_distribution.this.id
+}
+
 output "url" {
   description = "Where people reach the service, https:// without a final slash."
   value       = "https://${coalesce(one(local.domain[*].name), aws_cloudfront_distribution.this.domain_name)}"

@@ -48,6 +48,11 @@ output "cloudfront_domain" {
   value       = module.web.cloudfront_domain
 }
 
+output "cloudfront_distribution_id" {
+  description = "The distribution; the verification waits until it is deployed to the edges."
+  value       = module.web.cloudfront_distribution_id
+}
+
 output "name_servers" {
   description = "Name servers to delegate the zone to; empty unless the stack created it."
   value       = module.web.name_servers

@@ -18,7 +18,7 @@ from xops.core.errors import PermanentError, StalePlanError
 from xops.ecs.terraform import SavedPlan, Terraform
 from xops.ecs.terraform_discovery import Binary
 from xops.ecs.terraform_errors import StateLockedError, TerraformError
-from xops.ecs.terraform_events import Progress
+from xops.ecs.terraform_events import TerraformStep
 
 SAMPLES = Path(__file__).parents[2] / "unit" / "ecs" / "samples"
 CANARY = "canary-8c2e"
@@ -142,6 +142,19 @@ def test_force_unlock_names_the_one_lock(make: Make, tool: Any) -> None:
     make().force_unlock("6b1f7c1e")
 
     assert tool.last == ["force-unlock", "-force", "-no-color", "6b1f7c1e"]
+
+
+def test_a_state_is_pushed_under_its_lock_and_never_by_force(
+    make: Make, tool: Any, tmp_path: Path
+) -> None:
+    make(lock_timeout=7).state_push(tmp_path / "kept.tfstate")
+
+    file = str(tmp_path / "kept.tfstate")
+    assert tool.last == ["state", "push", "-lock=true", "-lock-timeout=7s", file]
+
+    tool.answer("state", "Error: cannot import state with serial 3 over newer state\n", 1)
+    with pytest.raises(TerraformError, match="terraform state push: Error: cannot import"):
+        make().state_push(tmp_path / "kept.tfstate")
 
 
 def test_a_binary_of_several_words_keeps_them_in_front(make: Make, tool: Any) -> None:
@@ -323,7 +336,7 @@ def test_progress_of_an_apply_counts_to_the_plan_s_steps(
 ) -> None:
     saved = planned(make, tool, tmp_path)
     tool.answer("apply", (SAMPLES / "apply.jsonl").read_text())
-    progress: list[Progress] = []
+    progress: list[TerraformStep] = []
 
     make().apply(saved, progress.append)
 

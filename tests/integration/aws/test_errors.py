@@ -16,6 +16,7 @@ from xops.core.errors import (
     UnreachableError,
     XopsError,
 )
+from xops.core.evidence.stores import RecordExistsError, RecordMissingError
 
 Fault = Callable[..., None]
 
@@ -61,12 +62,20 @@ def test_an_endpoint_that_does_not_answer_is_unreachable() -> None:
 
 def test_a_record_is_kept_and_never_overwritten(aws: Aws, bucket: str) -> None:
     store = S3Store(aws.client("s3"), bucket, "evidence")
-    address = store.put("ecs/one.json", b"first")
+    store.put("ecs/one.json", b"first")
+    address = store.address("ecs/one.json")
     assert address == "s3://records/evidence/ecs/one.json"
-    with pytest.raises(PermanentError, match=f"keeping the record {address}: .*pre-condition"):
+    with pytest.raises(RecordExistsError, match=f"keeping the record {address}"):
         store.put("ecs/one.json", b"second")
-    kept = aws.client("s3").get_object(Bucket=bucket, Key="evidence/ecs/one.json")
-    assert kept["Body"].read() == b"first"
+    store.put("ecs/one.json", b"first")
+    assert store.read("ecs/one.json") == b"first"
+    assert store.keys("ecs/") == ["ecs/one.json"]
+    with pytest.raises(RecordMissingError):
+        store.read("ecs/two.json")
+
+
+def test_where_there_is_no_bucket_there_are_no_records(aws: Aws) -> None:
+    assert S3Store(aws.client("s3"), "no-such-bucket", "evidence").keys("ecs/") == []
 
 
 @pytest.mark.parametrize(

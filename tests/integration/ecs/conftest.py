@@ -10,7 +10,7 @@ from tests.embedded_aws import endpoint
 from xops.aws.access import Aws
 from xops.aws.target import Target
 
-__all__ = ["aws", "endpoint", "fault"]
+__all__ = ["aws", "endpoint", "fault", "no_faults"]
 
 
 @pytest.fixture
@@ -27,3 +27,13 @@ def fault(endpoint: str) -> Iterator[Callable[..., None]]:
 
     yield add
     httpx.delete(f"{endpoint}/xops/faults").raise_for_status()
+
+
+@pytest.fixture
+def no_faults(endpoint: str) -> Callable[[], None]:
+    """`no_faults()`: those that have not happened yet are forgotten."""
+
+    def forget() -> None:
+        httpx.delete(f"{endpoint}/xops/faults").raise_for_status()
+
+    return forget

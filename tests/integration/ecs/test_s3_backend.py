@@ -41,7 +41,7 @@ LOCK = {
 @pytest.fixture
 def bucket(aws: Aws) -> StateBucket:
     made = StateBucket("terraform-state", aws.region, aws.client("s3"))
-    made.apply(made.changes())
+    made.apply(made.changes(exists=made.exists()))
     made.client.delete_object(Bucket=made.name, Key=KEY)
     return made
 

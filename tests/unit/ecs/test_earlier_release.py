@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from xops.core.evidence.records import record
+from xops.core.evidence.log import EvidenceLog, RecordKind, verify_chain
 from xops.core.evidence.stores import FolderStore
+from xops.core.plan.coverage import find_uncovered
 from xops.core.plan.model import Plan
-from xops.ecs.run_folder import KEPT, RunFolder
+from xops.ecs import run_folder
+from xops.ecs.run_folder import RunFolder
 
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 SAMPLES = Path(__file__).parent / "samples" / "earlier"
@@ -51,24 +53,38 @@ def test_a_record_names_the_plan_that_it_holds(kept: Path) -> None:
 
 def test_a_record_is_left_alone_and_the_next_stands_behind_it(kept: Path, tmp_path: Path) -> None:
     before = kept.read_bytes()
-    later = Path(record(FolderStore(tmp_path), "ecs/local", "apply", "f" * 64, {}, LATER))
+    log = EvidenceLog(FolderStore(tmp_path), "ecs/local", clock=lambda: LATER)
+    later = log.append(RecordKind.APPLY, "f" * 64, {})
     assert kept.read_bytes() == before
-    assert sorted(kept.parent.iterdir()) == [kept, later]
+    assert [tmp_path / key for key in log.list_keys()] == [kept, tmp_path / later.key]
+    assert [record.digest for record in log.newest_first()] == [
+        "f" * 64,
+        json.loads(before)["digest"],
+    ]
+    assert verify_chain(log) == []
 
 
-def test_a_runs_folder_is_left_alone_while_it_is_among_the_newest(runs: Path) -> None:
-    created = RunFolder.create(runs)
+def test_a_record_s_plan_covers_itself_and_not_what_is_planned_with_sources(kept: Path) -> None:
+    """Nothing in it says which sources it was made with: that is asked again."""
+    plan = Plan.model_validate(json.loads(kept.read_text())["plan"])
+    assert find_uncovered(plan, plan, lambda *_: False) == ()
+    now = plan.model_copy(update={"inputs": {"terraform/main.tf": "0" * 64}})
+    assert str(find_uncovered(plan, now, lambda *_: False)[0]) == (
+        "terraform/main.tf: is not what was approved"
+    )
+
+
+def test_a_runs_folder_is_left_alone_until_a_later_run_has_taken_over(runs: Path) -> None:
+    RunFolder.create(runs)
+    run_folder.prune(runs, print, LATER)
     files = {
         str(file.relative_to(runs / RUN)) for file in (runs / RUN).rglob("*") if file.is_file()
     }
     assert files == set((SAMPLES / "run-folder.txt").read_text().split())
-    assert sorted(runs.iterdir())[-1] == created.path
 
 
 def test_a_runs_folder_goes_whole_when_its_time_has_come(runs: Path) -> None:
-    for number in range(KEPT - 1):
-        (runs / f"20200102T000000.{number:06}-1").mkdir()
     created = RunFolder.create(runs)
-    assert len(list(runs.iterdir())) == KEPT
-    assert not (runs / RUN).exists()
-    assert created.path.is_dir()
+    run_folder.close_killed_runs(created.path, print)
+    run_folder.prune(runs, print, LATER)
+    assert list(runs.iterdir()) == [created.path]

@@ -95,9 +95,13 @@ def test_prod_scales_as_the_decision_says() -> None:
 def test_nothing_but_local_passes_without_a_person() -> None:
     create = Plan(subject="s", target="aws", changes=(Change(action=Action.CREATE, target="a"),))
 
-    waits = {n: Environment.load(n, environ={}).approval.needed(create) for n in BUDGETS}
+    def waits(target: Target) -> dict[str, bool]:
+        loaded = {name: Environment.load(name, environ={}, target=target) for name in BUDGETS}
+        return {name: bool(of.policy().rules.grounds(create)) for name, of in loaded.items()}
 
-    assert waits == {"local": False, "test": True, "sit": True, "prod": True, "peak": True}
+    everywhere = dict.fromkeys(BUDGETS, True)
+    assert waits(Target.EMBEDDED) == everywhere | {"local": False}
+    assert waits(Target.LOCALSTACK) == everywhere
 
 
 # The schema for editors
@@ -298,7 +302,11 @@ def test_accepted(findings: Findings, values: dict[str, Any]) -> None:
             "approval.required_for",
             "'destroy' cannot be left out",
         ),
-        ({"approval.required_for": ["read"]}, "approval.required_for.0", "'create', 'update' or"),
+        (
+            {"approval.required_for": ["read"]},
+            "approval.required_for.0",
+            "'create', 'update', 'destroy'",
+        ),
         ({"tags": {"owner": "x"}}, "tags", "cost reports need the tags cost_centre as well"),
         ({"tags": GONE}, "tags", "cost reports need the tags cost_centre, owner as well"),
         ({"region": "Sydney"}, "region", "should match pattern"),
@@ -366,6 +374,33 @@ def test_variables_and_arguments_overlay_the_file() -> None:
     assert loaded.target is Target.LOCALSTACK
     assert loaded.budget.amount == 200
     assert loaded.services.crew.replicas.max == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("APPROVAL__REQUIRED_FOR", "[destroy]"),
+        ("DELETION_PROTECTION", "false"),
+        ("EVIDENCE__FOLDER", "/tmp/elsewhere"),
+        ("STATE__BUCKET", "another"),
+        ("TARGETS", "[aws]"),
+    ],
+)
+def test_policy_is_set_by_the_reviewed_file_alone(name: str, value: str) -> None:
+    variable = f"XOPS_ENVIRONMENT__{name}"
+    argument: dict[str, Any] = {name.lower().replace("__", "."): value}
+    with pytest.raises(InputError, match=f"variable {variable}: .* is policy: only the reviewed"):
+        Environment.load("prod", environ={variable: value})
+    with pytest.raises(InputError, match="is policy: only the reviewed"):
+        Environment.load("prod", environ={}, **argument)
+
+
+@pytest.mark.parametrize(
+    "given", [{"environ": {"XOPS_ENVIRONMENT__TARGET": "aws"}}, {"target": "aws", "environ": {}}]
+)
+def test_a_target_that_the_file_does_not_permit_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="target: is aws, which the file does not permit"):
+        Environment.load("local", **given)
 
 
 def test_an_unknown_environment_names_those_there_are() -> None:
@@ -450,6 +485,6 @@ def test_which_plans_wait_for_a_person(required_for: list[str], waits: list[bool
     ]
     approval = ApprovalPolicy(required_for=required_for)  # type: ignore[arg-type]
 
-    found = [approval.needed(Plan(subject="s", target="aws", changes=row)) for row in plans]
+    found = [bool(approval.grounds(Plan(subject="s", target="aws", changes=row))) for row in plans]
 
     assert found == waits

@@ -144,7 +144,7 @@ def test_it_waits_until_the_planned_revision_is_steady_and_shows_each_look() -> 
     seen = Seen([ROLLING, ROLLING, STEADY])
 
     states = services(seen).wait_until_steady(
-        on_progress=lambda s: shown.append([str(x) for x in s])
+        on_progress=lambda states, steady: shown.append([str(state) for state in states])
     )
 
     assert [state.steady(EXPECTED) for state in states] == [True]

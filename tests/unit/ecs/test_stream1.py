@@ -8,14 +8,15 @@ import pytest
 from xops.aws.access import Aws
 from xops.aws.target import Target
 from xops.core.errors import PermanentError
-from xops.core.plan.model import Action, Change, Plan
+from xops.core.plan.fingerprint import FingerprintKey
+from xops.core.plan.model import Plan
 from xops.ecs.environment import Environment
 from xops.ecs.run_folder import RunFolder
-from xops.ecs.stream1 import Stream1
-from xops.ecs.terraform import Terraform
+from xops.ecs.stream1 import EcsPlan, Stream1
+from xops.ecs.terraform import SavedPlan, Terraform
 from xops.ecs.terraform_discovery import Binary
 
-LENIENT = {"approval.required_for": ["destroy"]}
+KEY = FingerprintKey("k" * 32)
 
 
 class Silent:
@@ -25,11 +26,9 @@ class Silent:
 
     def progress(self, progress: Any) -> None: ...
 
-    def services(self, states: Any) -> None: ...
 
-
-def stream(tmp_path: Path, name: str, *, destroy: bool = False, file: Any = None) -> Stream1:
-    environment = Environment.load(name, environ={}, **(file or {}))
+def stream(tmp_path: Path, name: str, *, destroy: bool = False) -> Stream1:
+    environment = Environment.load(name, environ={})
     tmp_path.mkdir(exist_ok=True)
     folder = RunFolder(tmp_path / "run")
     terraform = Terraform(
@@ -40,12 +39,7 @@ def stream(tmp_path: Path, name: str, *, destroy: bool = False, file: Any = None
         environ={},
     )
     aws = Aws(Target.EMBEDDED, environment.region, {})
-    return Stream1(environment, aws, terraform, "123", "arn", folder, Silent(), destroy)
-
-
-def plan(action: Action) -> Plan:
-    change = Change(action=action, target="aws_ecs_service.crew")
-    return Plan(subject="ecs/test", target="embedded", changes=(change,))
+    return Stream1(environment, aws, terraform, "123", "arn", folder, Silent(), KEY, destroy)
 
 
 def test_its_record_is_called_what_was_done(tmp_path: Path) -> None:
@@ -62,13 +56,11 @@ def test_nothing_is_left_to_look_at_after_a_destroy(tmp_path: Path) -> None:
     assert stream(tmp_path, "test", destroy=True).verify({}) is None
 
 
-@pytest.mark.parametrize("action", [Action.DELETE, Action.REPLACE])
-def test_no_policy_lets_a_destroy_pass(tmp_path: Path, action: Action) -> None:
-    assert stream(tmp_path, "test", file=LENIENT).policy(plan(action)) is None
+def test_records_wait_only_for_a_bucket_that_this_very_plan_makes(tmp_path: Path) -> None:
+    saved = SavedPlan(tmp_path, "", True, False, 0)
+    makes = EcsPlan(Plan(subject="s", target="t"), saved, makes_bucket=True)
+    there = EcsPlan(Plan(subject="s", target="t"), saved)
 
-
-def test_the_policy_of_the_file_approves_what_it_does_not_name(tmp_path: Path) -> None:
-    approval = stream(tmp_path, "test", file=LENIENT).policy(plan(Action.UPDATE))
-    assert approval is not None
-    assert approval.by == "policy of deployments/environments/test.yaml"
-    assert approval.digest == plan(Action.UPDATE).digest
+    assert stream(tmp_path / "a", "prod").makes_evidence_store(makes)
+    assert not stream(tmp_path / "b", "prod").makes_evidence_store(there)
+    assert not stream(tmp_path / "c", "test").makes_evidence_store(makes)

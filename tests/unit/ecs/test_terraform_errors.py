@@ -2,13 +2,22 @@
 
 import json
 import pickle
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from xops.core.errors import DiskFullError, PermanentError, TemporaryError
-from xops.ecs.terraform_errors import Diagnostic, LockInfo, StateLockedError, classify, lock_info
+from xops.core.errors import DiskFullError, PermanentError, StalePlanError, TemporaryError
+from xops.core.files.settings import ROOT
+from xops.ecs.terraform_errors import (
+    Diagnostic,
+    LockInfo,
+    ResourceExistsError,
+    StateLockedError,
+    classify,
+    lock_info,
+)
 
 SAMPLES = json.loads((Path(__file__).parent / "samples" / "diagnostics.json").read_text())
 NOW = datetime(2026, 3, 11, 10, 1, 30, tzinfo=UTC)
@@ -118,11 +127,58 @@ def test_the_first_cause_is_the_one_that_brought_the_others() -> None:
     assert isinstance(classify("terraform plan", both, NOW), DiskFullError)
 
 
-def test_a_full_disk_says_how_the_newest_state_is_kept() -> None:
-    error = classify("terraform apply", [sample("disk full while saving the state")], NOW)
+@pytest.mark.parametrize(
+    ("cause", "cure"),
+    [("disk full while saving the state", "Free disk space"), ("expired", "aws sso login")],
+)
+def test_a_state_that_could_not_be_written_is_put_back_before_anything_else(
+    cause: str, cure: str
+) -> None:
+    kept = Diagnostic("error", "Failed to save state", 'stored in the file "errored.tfstate"')
+    causes = [Diagnostic("error", "ExpiredToken")] if cause == "expired" else [sample(cause)]
+    command = "xops ecs {verb} --environment prod"
+    error = classify("terraform apply", [*causes, kept], NOW, command)
 
-    assert "errored.tfstate" in error.remedy
-    assert "terraform state push" in error.remedy
+    assert cure in error.remedy
+    assert "`xops ecs state push --environment prod`" in error.remedy
+    assert "is in the state" not in error.remedy
+
+
+EXISTS = {
+    "IAM": "creating IAM Role (a): EntityAlreadyExists: Role with name a already exists.",
+    "S3": "creating S3 Bucket (a): BucketAlreadyOwnedByYou: Your previous request succeeded",
+    "EC2": "creating Security Group (a): InvalidGroup.Duplicate: The security group 'a' ...",
+    "EC2 rule": "api error InvalidPermission.Duplicate: the specified rule exists",
+    "ELB": "ELBv2 Load Balancer (a) already exists",
+    "target group": "DuplicateTargetGroupName: A target group with the same name exists",
+    "logs": "ResourceAlreadyExistsException: The specified log group already exists",
+    "secrets": "ResourceExistsException: The operation failed because the secret a exists",
+    "KMS": "AlreadyExistsException: An alias with the name a already exists",
+    "EFS": "FileSystemAlreadyExists: File system 'fs-1' already exists",
+    "WAF": "WAFDuplicateItemException: AWS WAF couldn't perform the operation",
+    "Budgets": "DuplicateRecordException: the budget already exists",
+    "ECS": "InvalidParameterException: Creation of service was not idempotent.",
+    "CloudFront": "CNAMEAlreadyExists: One or more of the CNAMEs you provided are in use",
+}
+
+
+@pytest.mark.parametrize("text", EXISTS.values(), ids=EXISTS)
+def test_what_exists_outside_the_state_is_not_called_done(text: str) -> None:
+    error = classify("terraform apply", [Diagnostic("error", text)], NOW)
+
+    assert isinstance(error, ResourceExistsError)
+    assert "stay done" not in error.remedy
+    assert "import" in error.remedy
+    runbook = re.search(r"docs/runbooks/[a-z-]+\.md", error.remedy)
+    assert runbook is not None
+    assert (ROOT / runbook[0]).is_file()
+
+
+@pytest.mark.parametrize(
+    "text", ["Saved plan is stale", "Saved plan does not match the given state"]
+)
+def test_a_plan_of_another_state_is_planned_again(text: str) -> None:
+    assert isinstance(classify("terraform apply", [Diagnostic("error", text)], NOW), StalePlanError)
 
 
 def test_an_unknown_cause_says_what_terraform_said_and_about_which_resource() -> None:

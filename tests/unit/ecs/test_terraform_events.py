@@ -1,4 +1,4 @@
-"""Progress and errors out of the lines of `terraform -json`; the streams are recorded real ones."""
+"""Steps and errors out of the lines of `terraform -json`; the streams are recorded real ones."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,19 @@ import pytest
 
 from xops.core.errors import PermanentError
 from xops.ecs.terraform_errors import Diagnostic
-from xops.ecs.terraform_events import EventStream, Progress
+from xops.ecs.terraform_events import (
+    CHECK_FAILED,
+    EventStream,
+    TerraformStep,
+    failed_checks,
+    in_one_order,
+)
 
 SAMPLES = Path(__file__).parent / "samples"
 
 
-def read(name: str, total: int | None = None) -> tuple[EventStream, list[Progress]]:
-    progress: list[Progress] = []
+def read(name: str, total: int | None = None) -> tuple[EventStream, list[TerraformStep]]:
+    progress: list[TerraformStep] = []
     stream = EventStream(progress.append, total)
     for line in (SAMPLES / name).read_text().splitlines():
         stream.feed(line)
@@ -81,7 +87,7 @@ def test_a_failed_apply_keeps_its_errors_and_does_not_count_the_failed_resource(
     ],
 )
 def test_what_is_not_understood_is_passed_over(line: str) -> None:
-    progress: list[Progress] = []
+    progress: list[TerraformStep] = []
     stream = EventStream(progress.append)
 
     stream.feed(line)
@@ -109,3 +115,43 @@ def test_nobody_needs_to_listen() -> None:
     stream.feed((SAMPLES / "apply.jsonl").read_text().splitlines()[6])
 
     assert stream.done == 1
+
+
+def check(context: str, detail: str) -> str:
+    row = {"severity": "warning", "summary": CHECK_FAILED, "detail": detail}
+    event = {"type": "diagnostic", "diagnostic": {**row, "snippet": {"context": context}}}
+    return json.dumps(event)
+
+
+def test_warnings_are_kept_and_name_the_check_that_does_not_hold() -> None:
+    stream = EventStream()
+    stream.feed(check('check "size"', "Too small."))
+    stream.feed(check('resource "a" "b"', "Deprecated."))
+
+    assert stream.errors == []
+    assert stream.warnings == [
+        Diagnostic("warning", CHECK_FAILED, "Too small.", "check.size"),
+        Diagnostic("warning", CHECK_FAILED, "Deprecated.", ""),
+    ]
+
+
+def checks(status: str, *problems: str, kind: str = "check") -> dict[str, object]:
+    address = {"kind": kind, "to_display": "check.size"}
+    rows = [{"message": problem} for problem in problems]
+    instance = {"address": address, "status": status, "problems": rows}
+    return {"checks": [{"address": address, "status": status, "instances": [instance]}]}
+
+
+def test_checks_of_a_plan_file_that_fail_or_cannot_be_told_are_warnings() -> None:
+    assert failed_checks({}) == []
+    for passed in ("pass", "unknown"):
+        assert failed_checks(checks(passed)) == []
+    assert failed_checks(checks("fail", "a", kind="resource")) == []
+    assert [row.detail for row in failed_checks(checks("fail", "a", "b"))] == ["a", "b"]
+    assert [row.detail for row in failed_checks(checks("error"))] == ["status error"]
+    assert {row.address for row in failed_checks(checks("error"))} == {"check.size"}
+
+
+def test_the_same_warning_out_of_two_places_is_one_in_one_order() -> None:
+    rows = [Diagnostic("warning", "s", "b"), Diagnostic("warning", "s", "a")]
+    assert in_one_order([*rows, *rows]) == tuple(reversed(rows))

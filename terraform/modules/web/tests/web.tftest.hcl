@@ -46,6 +46,15 @@ run "without_a_domain_cloudfront_brings_name_and_certificate" {
   }
 }
 
+run "the_state_s_lock_does_not_wait_for_the_edges" {
+  command = plan
+
+  assert {
+    condition     = !aws_cloudfront_distribution.this.wait_for_deployment
+    error_message = "The deployment to the edges takes minutes; the verification waits for it, without the lock."
+  }
+}
+
 run "with_a_domain_every_hop_is_tls" {
   command = plan
 
