@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import github, k3s, stream1, triggers
+from bench import github, k3s, plans, stream1, triggers
 from bench.rows import Row, say, show
 
 SUITES: dict[str, Callable[[], list[Row]]] = {
@@ -13,6 +13,7 @@ SUITES: dict[str, Callable[[], list[Row]]] = {
     "k3s": k3s.measure,
     "triggers": triggers.measure,
     "github": github.measure,
+    "plans": plans.measure,
 }
 
 

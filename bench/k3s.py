@@ -85,7 +85,7 @@ def _ours(engine: Engine, image: str, folder: Path, program: Path, by_hand: floa
         total = time.monotonic() - started
         if done.returncode:
             raise SystemExit(done.stdout + done.stderr)
-        steps = re.findall(r"✔ (\S+) +(\S.*?) +(\d+\.\d) s", done.stderr)
+        steps = re.findall(r"✔ (\S+): (\S.*?) +(\d+\.\d) s", done.stderr)
         upload = max(float(seconds) for _, step, seconds in steps if step.endswith("brought"))
         apply.ours, apply.theirs = [total - upload], [by_hand]
         for host, step, seconds in steps:

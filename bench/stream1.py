@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,11 @@ from pathlib import Path
 from bench.rows import ROUNDS, XOPS, Row, measured, say, timed
 from xops.core.errors import ExitCode
 from xops.core.files.settings import ROOT
+from xops.core.lifecycle.watching import Progress
 from xops.core.plan.model import Plan
 from xops.ecs import terraform_discovery
 from xops.ecs.environment import Environment
-from xops.ecs.services import ServiceState
 from xops.ecs.stream1 import Stream1
-from xops.ecs.terraform_events import Progress
 from xops.prefect_server import runs
 
 
@@ -67,7 +66,7 @@ class Home:
         os.environ["XOPS_HOME"] = str(self.folder)
         endpoint = {"XOPS_AWS_ENDPOINT": f"http://127.0.0.1:{self.aws_port}"}
         stream = Stream1.open(Environment.load("local"), Silent(), {**self.environ, **endpoint})
-        stream.bucket.apply(stream.bucket.changes())
+        stream.bucket.apply(stream.bucket.changes(exists=stream.bucket.exists()))
         stream.plan()  # leaves an initialised data folder, the variables and the configuration
         return stream
 
@@ -76,16 +75,13 @@ class Silent:
     """Watches without a word."""
 
     def plan_ready(self, plan: Plan) -> None:
-        """As `Stream1Watcher.plan_ready`."""
+        """As `Watcher.plan_ready`."""
 
     def note(self, message: str) -> None:
-        """As `Stream1Watcher.note`."""
+        """As `Watcher.note`."""
 
     def progress(self, progress: Progress) -> None:
-        """As `Stream1Watcher.progress`."""
-
-    def services(self, states: Sequence[ServiceState]) -> None:
-        """As `Stream1Watcher.services`."""
+        """As `Watcher.progress`."""
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
     environment   which file describes an environment, and how it is reached
     aws           a profile or a role
-    evidence      where records are kept
     notification  where notices go
 
 `python -m blocks` registers them and saves the default documents.
@@ -10,7 +9,6 @@
 
 from blocks.aws import AwsAccess
 from blocks.environment import EcsEnvironment
-from blocks.evidence import EvidenceStore
 from blocks.notification import Notification
 
-__all__ = ["AwsAccess", "EcsEnvironment", "EvidenceStore", "Notification"]
+__all__ = ["AwsAccess", "EcsEnvironment", "Notification"]

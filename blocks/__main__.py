@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from prefect.blocks.core import Block
 
-from blocks import AwsAccess, EcsEnvironment, EvidenceStore, Notification
+from blocks import AwsAccess, EcsEnvironment, Notification
 from blocks.documents import find
 from xops.ecs import environment
 
@@ -19,13 +19,12 @@ def defaults() -> Iterator[tuple[str, Block]]:
     """What a new installation starts with: everything as the files say, notices to the log."""
     for name in environment.names():
         yield name, EcsEnvironment.model_validate({"environment": name})
-    yield "default", EvidenceStore()
     yield "default", Notification()
 
 
 def main() -> None:
     """Bring the server up to date."""
-    for kind in (AwsAccess, EvidenceStore, EcsEnvironment, Notification):
+    for kind in (AwsAccess, EcsEnvironment, Notification):
         kind.register_type_and_schema()
     for name, block in defaults():
         if find(type(block), name) is None:

@@ -14,6 +14,7 @@ from xops.aws.errors import translate_aws_errors
 from xops.core.errors import PermanentError, TemporaryError
 from xops.core.files.validation import Model
 from xops.core.process import redact
+from xops.core.rendering import Chat, Plain
 
 logger = logging.getLogger("xops.notification")
 
@@ -54,10 +55,14 @@ class SnsChannel(Model):
 
     def deliver(self, subject: str, body: str, environ: Mapping[str, str], reach: Reach) -> None:
         """One message; its subject in what SNS takes for one."""
-        line = " ".join(subject.split()).encode("ascii", "replace").decode()[:_SUBJECT_LENGTH]
+        line = (
+            Plain.render(" ".join(subject.split()))
+            .encode("ascii", "replace")
+            .decode()[:_SUBJECT_LENGTH]
+        )
         with translate_aws_errors(f"publishing a notice to {self.topic_arn}"):
             sns = reach(self.topic_arn).client("sns")
-            sns.publish(TopicArn=self.topic_arn, Subject=line, Message=body)
+            sns.publish(TopicArn=self.topic_arn, Subject=line, Message=Plain.lines(body))
 
 
 class WebhookOfVariable(Model):
@@ -116,10 +121,11 @@ def _post(url: str, kept: str, subject: str, body: str) -> None:
     """Post a notice; of the URL, which is a secret, only where it is kept is told."""
     _refuse_unusable(url, kept)
     attempted = f"posting a notice to the webhook whose URL is in {kept}"
+    text = Chat.of("{subject}\n\n{body}", subject=" ".join(subject.split()), body=Chat.lines(body))
     # What Slack, Mattermost, Teams and Google Chat all take.
     with _SecretUrl(url):
         try:
-            answer = httpx.post(url, json={"text": f"{subject}\n\n{body}"}, timeout=10)
+            answer = httpx.post(url, json={"text": text}, timeout=10)
         except httpx.HTTPError as error:
             # `from None`: the request that httpx attaches to its errors carries the URL.
             found = redact(str(error), [url])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from prefect.blocks.core import Block
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from blocks.aws import AwsAccess
 from blocks.documents import find
-from blocks.evidence import EvidenceStore
 from xops.ecs.environment import Environment, EnvironmentName
 
 
@@ -19,7 +18,7 @@ class EcsEnvironment(Block):
     """Which file describes an environment, and what this installation adds to it.
 
     The file stays the description; a document of this type named like the environment only says
-    where it runs here, how AWS is reached and where evidence goes.
+    where it runs here and how AWS is reached. Policy stands in the file alone.
     """
 
     _block_type_name = "xOps environment"
@@ -34,9 +33,19 @@ class EcsEnvironment(Block):
     aws_access: Annotated[
         AwsAccess | None, Field(description="The worker's own credentials if empty.")
     ] = None
-    evidence: Annotated[
-        EvidenceStore | None, Field(description="As the environment's file says if empty.")
-    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_policy(cls, values: Any) -> Any:
+        """Documents of earlier releases may say where evidence goes, which is policy."""
+        if not isinstance(values, dict) or "evidence" not in values:
+            return values
+        if values["evidence"] is not None:
+            raise ValueError(
+                "evidence is policy now: write it into the environment's file, and save this"
+                " document without it"
+            )
+        return {name: value for name, value in values.items() if name != "evidence"}
 
     @classmethod
     def named(cls, name: str) -> Self:
@@ -44,13 +53,12 @@ class EcsEnvironment(Block):
         return find(cls, name) or cls.model_validate({"environment": name})
 
     def load_environment(self, target: str | None = None) -> Environment:
-        """The environment with what is laid over its file; `target` comes before everything.
+        """The environment as its file says; where it runs may be another target that it permits.
 
         Raises:
             InputError: everything that is wrong with it.
         """
-        evidence = self.evidence.overrides() if self.evidence else {}
-        return Environment.load(self.environment, target=target or self.target, **evidence)
+        return Environment.load(self.environment, target=target or self.target)
 
     def environ(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment variables through which AWS is reached."""

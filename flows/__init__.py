@@ -2,6 +2,9 @@
 
 import logging
 
+from xops.core.rendering import render_logs
+
 # PREFECT_LOGGING_EXTRA_LOGGERS gives our loggers Prefect's handlers but leaves them on the root
 # logger's level, which drops all that a run says of itself.
 logging.getLogger("xops").setLevel(logging.INFO)
+render_logs()

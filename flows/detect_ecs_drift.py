@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
-from flows.progress import EcsWatcher, emit
+from flows.progress import RunWatcher, show_drift
 from flows.stream1 import EcsRequest, read_facts
-from xops.ecs.drift import DriftStatus, detect_drift
+from xops.core.lifecycle.drift import detect_drift
+from xops.core.rendering import Plain
 
 
 @flow(
@@ -16,13 +19,14 @@ from xops.ecs.drift import DriftStatus, detect_drift
     flow_run_name="detect-ecs-drift-{request.environment}",
     description="Plan only; an artifact and the event xops.ecs.drifted if anything differs.",
 )
-def detect_ecs_drift(request: EcsRequest = EcsRequest()) -> dict[str, Any]:  # noqa: B008
+def detect_ecs_drift(request: EcsRequest = EcsRequest()) -> State[Any]:  # noqa: B008
     """Plan, and say what an apply would change now.
 
     Args:
         request: which environment, and where.
     """
-    drift = detect_drift(read_facts(request, EcsWatcher(request.subject)))
-    if drift.status is DriftStatus.DRIFTED:
-        emit(request.subject, "drifted", {"digest": drift.plan.digest})
-    return drift.to_json()
+    stream = read_facts(request, RunWatcher(request.subject))
+    with stream.folder:
+        drift = detect_drift(stream, stream.is_provisioned, stream.watcher)
+    show_drift(drift)
+    return Completed(message=Plain.render(drift.message()), data=drift.to_json())

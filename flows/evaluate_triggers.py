@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import time
 from datetime import UTC, date, datetime
@@ -11,19 +10,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from prefect import flow, get_client, task
-from prefect.artifacts import (
-    create_image_artifact,
-    create_markdown_artifact,
-    create_table_artifact,
-)
 from prefect.cache_policies import NO_CACHE
-from prefect.events import emit_event
 from prefect.events.filters import EventFilter, EventIDFilter
 from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.activation import start_activation
 from flows.lifecycle_tasks import is_temporary
+from flows.progress import emit_named, show_markdown, show_png, show_table
+from xops.core.rendering import Markdown
 from xops.triggers import proposals
 from xops.triggers.evaluation import Evaluation, evaluate
 from xops.triggers.facts import Facts
@@ -79,15 +74,8 @@ def evaluate_facts(
 def send(history: History, event: TriggerEvent) -> bool:
     """Emit one event, once: it leaves the outbox when the server has it."""
     if not _is_on_server(event):
-        emit_event(
-            event=event.name,
-            resource={
-                "prefect.resource.id": f"xops.trigger.{event.trigger}",
-                "prefect.resource.name": event.trigger,
-            },
-            payload=event.payload,
-            id=event.id,
-        )
+        resource = f"xops.trigger.{event.trigger}"
+        emit_named(event.name, resource, event.trigger, event.payload, event.id)
     if not _reaches_server(event):
         logger.warning("%s of %s is not on the server yet: the next run sends it again",
                        event.name, event.trigger)  # fmt: skip
@@ -148,13 +136,10 @@ def evaluate_triggers(request: TriggersRequest = TriggersRequest()) -> dict[str,
 
 
 def _show(evaluation: Evaluation, policy: Policy) -> None:
-    summary = text.summary(evaluation)
-    create_table_artifact(text.table(evaluation), key="triggers", description=summary)
-    create_markdown_artifact(text.markdown(evaluation), key="triggers-report", description=summary)
-    picture = base64.b64encode(chart.png(evaluation, policy)).decode()
-    create_image_artifact(
-        f"data:image/png;base64,{picture}", key="triggers-chart", description=summary
-    )
+    summary = Markdown.render(text.summary(evaluation))
+    show_table("triggers", text.table(evaluation), summary)
+    show_markdown("triggers-report", text.markdown(evaluation), summary)
+    show_png("triggers-chart", chart.png(evaluation, policy), summary)
 
 
 def _send_and_propose(history: History, policy: Policy, evaluation: Evaluation) -> dict[str, Any]:

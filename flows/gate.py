@@ -1,25 +1,30 @@
 """The gate: a run waits, suspended, until a person has decided on exactly this plan.
 
-The suspension's key carries the plan's digest. A run that is resumed plans again from live facts;
-the same digest finds its answer under the same key, another digest is asked about anew.
+The suspension's key carries the whole digest and the question's own number in the evidence: a run
+that is resumed plans again from live facts, and the same plan finds its answer; another plan, and
+another attempt at the same one, are asked about anew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from prefect import suspend_flow_run
 from prefect.input import RunInput
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from xops.core.lifecycle.gate import Approval
-from xops.core.plan.model import Plan
-from xops.core.plan.view import markdown
+from xops.core.lifecycle.gate import Decision, IdentityKind, Question
+from xops.core.plan.view import markdown, wrapped
+from xops.core.rendering import Markdown
 
 WAIT_SECONDS = 24 * 3600
 
+FORM_WIDTH = 50
+"""Characters of a line that the form of Prefect's UI shows; it cuts off what is longer."""
 
-class Decision(RunInput):
+
+class Answer(RunInput):
     """What the form asks. Prefect has no identities here: the name is the person's own word.
 
     The server takes no answer without a name.
@@ -30,16 +35,32 @@ class Decision(RunInput):
     reason: str = Field(default="", description="Why, if there is something to say.")
 
 
-def ask(plan: Plan) -> Approval:
-    """Suspend the run until the plan is decided on; the process ends and a new one resumes."""
-    form = Decision.with_initial_data(
-        description=f"## Apply this plan?\n\n{markdown(plan)}", decision="reject"
-    )
-    answer = suspend_flow_run(wait_for_input=form, key=f"apply-{plan.label}", timeout=WAIT_SECONDS)
-    return Approval(
+def ask(question: Question, *, wait_seconds: int = WAIT_SECONDS) -> Sequence[Decision]:
+    """Suspend the run until the plan is decided on; the process ends and a new one resumes.
+
+    Returns:
+        The decision; nothing where the run goes on without one: its time was over, or a person has
+        rescheduled it.
+    """
+    form = Answer.with_initial_data(description=_description(question), decision="reject")
+    key = f"apply-{question.plan.digest}-{question.id}"
+    try:
+        answer = suspend_flow_run(wait_for_input=form, key=key, timeout=wait_seconds)
+    except ValidationError:  # nobody has answered under this key
+        return ()
+    decision = Decision(
         by=answer.approver.strip(),
-        how="form in the Prefect UI, self-declared name",
-        digest=plan.digest,
+        how="form in the Prefect UI",
+        identity=IdentityKind.SELF_DECLARED,
         approved=answer.decision == "approve",
         reason=answer.reason,
     )
+    return (decision,)
+
+
+def _description(question: Question) -> Markdown:
+    parts = [Markdown("## Apply this plan?"), markdown(question.plan, FORM_WIDTH)]
+    if question.reasons:
+        why = Markdown("### Asked again, since an earlier approval does not cover it")
+        parts[1:1] = [why, Markdown.block(wrapped(question.reasons, FORM_WIDTH))]
+    return Markdown.joined("\n\n", parts)

@@ -10,20 +10,23 @@ import logging
 from collections.abc import Callable
 from typing import Any, cast
 
-from prefect import get_client, task
+from prefect import get_client, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelled
+from prefect.states import Completed
 from prefect.tasks import Task
 
 from flows import gate
 from flows.progress import show_outcome
 from xops.core.errors import TemporaryError
 from xops.core.lifecycle import steps as lifecycle
-from xops.core.lifecycle.steps import OutcomeStatus, Planned, Steps, Verification
+from xops.core.lifecycle.gate import Approver
+from xops.core.lifecycle.steps import Planned, Steps, Verification
 from xops.core.lifecycle.watching import Watcher
+from xops.core.rendering import Plain
+from xops.prefect_server.evidence import how_run_ended
 
 logger = logging.getLogger("xops.lifecycle")
 
@@ -80,7 +83,6 @@ class _PrefectSteps:
         self.plan = _as_task("plan", steps.plan)
         self.apply = _as_task("apply", _alone(steps.apply, slot))
         self.verify = _as_task("verify", steps.verify)
-        self.record = _as_task("record", steps.record)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._steps, name)
@@ -108,11 +110,26 @@ def _alone[**P, R](apply: Callable[P, R], slot: str) -> Callable[P, R]:
 
 
 def run_lifecycle[PlanT: Planned, VerificationT: Verification](
-    steps: Steps[PlanT, VerificationT], slot: str, watcher: Watcher, *, apply: bool
-) -> dict[str, Any] | State[Any]:
-    """The lifecycle with the gate, artifacts and events of a Prefect run; the outcome as JSON."""
-    outcome = lifecycle.run_lifecycle(as_tasks(steps, slot), gate.ask, watcher, apply=apply)
+    steps: Steps[PlanT, VerificationT],
+    slot: str,
+    watcher: Watcher,
+    *,
+    apply: bool,
+    approve: Approver = gate.ask,
+) -> State[Any]:
+    """The lifecycle with the gate, artifacts and events of a Prefect run.
+
+    Returns:
+        A state that says what became of it, with the outcome as JSON for its result. A rejection
+        is an outcome like the others.
+    """
+    run = {"by": "prefect", "id": str(runtime.flow_run.id)}
+    outcome = lifecycle.run_lifecycle(
+        as_tasks(steps, slot), approve, watcher, apply=apply, run=run, how_ended=how_run_ended
+    )
     show_outcome(outcome)
-    if outcome.status is OutcomeStatus.REJECTED and outcome.approval:
-        return Cancelled(message=f"plan {outcome.plan.label} rejected by {outcome.approval.by}")
-    return outcome.to_json()
+    return Completed(
+        name=outcome.status.value.capitalize(),
+        message=Plain.render(outcome.message()),
+        data=outcome.to_json(),
+    )

@@ -1,31 +1,39 @@
-"""What a run shows while it runs: artifacts for people, events for automations, log lines."""
+"""What a run shows while it runs: artifacts for people, events for automations, log lines.
+
+Prefect's UI reads descriptions of artifacts, and the cells of tables, as Markdown.
+"""
 
 from __future__ import annotations
 
+import base64
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 from uuid import UUID
 
 from prefect.artifacts import (
+    create_image_artifact,
     create_markdown_artifact,
     create_progress_artifact,
+    create_table_artifact,
     update_progress_artifact,
 )
 from prefect.events import emit_event
 
+from xops.core.lifecycle.drift import Drift, DriftStatus
 from xops.core.lifecycle.steps import Outcome, OutcomeStatus
+from xops.core.lifecycle.watching import Progress
 from xops.core.plan.model import Plan
 from xops.core.plan.view import markdown
-from xops.ecs.services import ServiceState
-from xops.ecs.terraform_events import Progress
+from xops.core.rendering import Markdown, Plain
 
 # Two loggers: `xops up` repeats the first to the person, and shows the second as progress.
 lifecycle = logging.getLogger("xops.lifecycle")
-terraform = logging.getLogger("xops.terraform")
+progress_log = logging.getLogger("xops.progress")
 
 _UPDATE_SECONDS = 2.0
+_WHOLE = 100.0
 
 
 class RunWatcher:
@@ -36,23 +44,32 @@ class RunWatcher:
         self._subject = subject
         self._artifact: UUID | None = None
         self._updated = 0.0
+        self._told = ""
 
     def plan_ready(self, plan: Plan) -> None:
         """The plan as an artifact, before anything is changed."""
         lifecycle.info("plan: %s", plan.summary())
-        create_markdown_artifact(
-            markdown(plan), key=f"plan-{self._key}", description=plan.summary()
-        )
+        show_markdown(f"plan-{self._key}", markdown(plan), Markdown.render(plan.summary()))
         emit(self._subject, "planned", {"digest": plan.digest, "empty": plan.is_empty})
 
     def note(self, message: str) -> None:
         """A warning in the log."""
         lifecycle.warning("%s", message)
 
-    def show(self, percent: float, description: str, *, last: bool = False) -> None:
-        """The progress artifact, updated at most every 2 s."""
+    def progress(self, progress: Progress) -> None:
+        """Each step as a log line, once, and in the progress artifact."""
+        line = str(progress)
+        if line == self._told:
+            return
+        self._told = line
+        progress_log.info("%s", line)
+        percent = progress.percent
+        self._show(0.0 if percent is None else percent, Markdown.render(line))
+
+    def _show(self, percent: float, description: Markdown) -> None:
+        """The progress artifact, updated at most every 2 s but for its end."""
         now = time.monotonic()
-        if not last and now - self._updated < _UPDATE_SECONDS:
+        if percent < _WHOLE and now - self._updated < _UPDATE_SECONDS:
             return
         self._updated = now
         # Hosts tell their steps from within an event loop, where Prefect would return a coroutine.
@@ -65,82 +82,86 @@ class RunWatcher:
             update_progress_artifact(self._artifact, percent, description=description, **sync)
 
 
-class EcsWatcher(RunWatcher):
-    """Terraform's steps and the services on top."""
-
-    def __init__(self, subject: str) -> None:
-        super().__init__(subject)
-        self._services = ""
-
-    def progress(self, progress: Progress) -> None:
-        """Each step of an apply as a log line and in the progress artifact."""
-        if not progress.event.startswith("apply_") or not progress.total:
-            return
-        if progress.event != "apply_progress":
-            terraform.info("%d/%d %s", progress.done, progress.total, progress.message)
-        self.show(
-            100.0 * progress.done / progress.total,
-            f"{progress.done}/{progress.total} {progress.message}",
-            last=progress.done == progress.total,
-        )
-
-    def services(self, states: Sequence[ServiceState]) -> None:
-        """The services whenever something about them changed."""
-        seen = "; ".join(map(str, states))
-        if seen != self._services:
-            self._services = seen
-            lifecycle.info("services: %s", seen)
-
-
-class K3sWatcher(RunWatcher):
-    """Steps of hosts on top: how many are known is told by the plan."""
-
-    def __init__(self, subject: str) -> None:
-        super().__init__(subject)
-        self._hosts: list[str] = []
-        self._up: set[str] = set()
-
-    def plan_ready(self, plan: Plan) -> None:
-        """As `RunWatcher.plan_ready`; the hosts that change are what there is to do."""
-        super().plan_ready(plan)
-        self._hosts = sorted({change.target.partition(":")[0] for change in plan.changes})
-
-    def step(self, host: str, what: str, seconds: float | None) -> None:
-        """A step of a host as a log line with its seconds."""
-        if seconds is not None:
-            lifecycle.info("%s: %s (%.1f s)", host, what, seconds)
-        if what == "node":
-            self._up.add(host)
-        done = 100.0 * len(self._up) / max(len(self._hosts), 1)
-        self.show(min(done, 100.0), f"{host}: {what}", last=what == "node")
-
-
 def show_outcome(outcome: Outcome[Any]) -> None:
-    """The evidence as an artifact, and the event that automations wait for."""
-    subject, approval, seen = outcome.subject, outcome.approval, outcome.verification
+    """The evidence as an artifact, and the event that automations wait for.
+
+    A run that only plans shows its plan: the artifact of the last evidence stays what it is.
+    """
+    if outcome.status is OutcomeStatus.PLANNED:  # that was said when the plan was ready
+        return
+    subject, seen = outcome.subject, outcome.verification
     rows = {
-        "status": outcome.status,
+        "status": str(outcome.status),
         "target": outcome.target,
         "digest": outcome.plan.digest,
-        "approved by": f"{approval.by} ({approval.how})" if approval else "nothing to approve",
-        "evidence": outcome.evidence or "none: nothing was applied",
+        **_approval_rows(outcome),
+        "evidence": outcome.evidence or "not on record: see the log",
+        **{f"during the apply: {each.name}": str(each) for each in outcome.availability},
         **{f"seconds: {step}": f"{taken:.1f}" for step, taken in outcome.duration_seconds.items()},
-        **(seen.rows() if seen else {"verification": "nothing was looked at"}),
+        **(seen.rows() if seen else {}),
     }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    create_markdown_artifact(
-        f"|  |  |\n|---|---|\n{table}",
-        key=f"evidence-{subject.replace('/', '-')}",
-        description=f"{subject}: {outcome.status}",
+    show_markdown(
+        f"evidence-{subject.replace('/', '-')}",
+        Markdown.table(("", ""), rows.items()),
+        Markdown.render(outcome.message()),
     )
-    if outcome.status is not OutcomeStatus.PLANNED:  # that was said when the plan was ready
-        emit(subject, str(outcome.status), {"digest": outcome.plan.digest})
+    emit(subject, str(outcome.status), {"digest": outcome.plan.digest})
+
+
+def _approval_rows(outcome: Outcome[Any]) -> dict[str, str]:
+    approval = outcome.approval
+    if approval is None:
+        return {"approval": "nothing to approve"}
+    verb = "approved by" if approval.approved else "rejected by"
+    rows = {verb: f"{approval.by} ({approval.identity}): {approval.how}"}
+    return {**rows, "reason": approval.reason} if approval.reason else rows
+
+
+def show_drift(drift: Drift) -> None:
+    """The event that automations wait for, where something differs."""
+    lifecycle.info("%s: %s", drift.subject, drift.message())
+    if drift.status is DriftStatus.DRIFTED:
+        emit(drift.subject, "drifted", {"digest": drift.plan.digest})
+
+
+def show_markdown(key: str, text: Markdown, description: Markdown) -> None:
+    """One artifact of the run."""
+    create_markdown_artifact(text, key=key, description=description)
+
+
+def show_table(key: str, rows: Iterable[Mapping[str, str]], description: Markdown) -> None:
+    """A table of the run; what its cells say is others' text unless it is Markdown already."""
+    cells = [{name: Markdown.of("{cell}", cell=cell) for name, cell in row.items()} for row in rows]
+    create_table_artifact(cells, key=key, description=description)
+
+
+def show_png(key: str, picture: bytes, description: Markdown) -> None:
+    """A picture of the run."""
+    address = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    create_image_artifact(address, key=key, description=description)
 
 
 def emit(subject: str, what: str, payload: dict[str, Any]) -> None:
     """Emit `xops.<step>.<what>` about a subject. Events inform; evidence is what counts."""
+    emit_named(f"xops.{subject.split('/')[0]}.{what}", f"xops.{subject}", subject, payload)
+
+
+def emit_named(
+    event: str, resource: str, name: str, payload: dict[str, Any], identity: UUID | None = None
+) -> None:
+    """Emit an event about a resource, with an identity of its own if it is to be found again."""
     emit_event(
-        event=f"xops.{subject.split('/')[0]}.{what}",
-        resource={"prefect.resource.id": f"xops.{subject}", "prefect.resource.name": subject},
-        payload=payload,
+        event=event,
+        resource={"prefect.resource.id": resource, "prefect.resource.name": Plain.render(name)},
+        payload=_plain(payload),
+        id=identity,
     )
+
+
+def _plain(value: Any) -> Any:
+    """The same JSON with harmless texts."""
+    if isinstance(value, Mapping):
+        return {Plain.render(str(key)): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return Plain.lines(value) if isinstance(value, str) else value

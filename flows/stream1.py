@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from blocks import EcsEnvironment
 from flows import lifecycle_tasks
 from flows.lifecycle_tasks import is_temporary
-from flows.progress import EcsWatcher
+from flows.progress import RunWatcher
+from xops.core.lifecycle.watching import Watcher
 from xops.ecs import environment
 from xops.ecs.environment import EnvironmentName
-from xops.ecs.stream1 import Stream1, Stream1Watcher
+from xops.ecs.stream1 import Stream1
+from xops.prefect_server.evidence import WaitingArtifacts
 
 
 class EcsRequest(BaseModel):
@@ -26,7 +28,8 @@ class EcsRequest(BaseModel):
 
     environment: EnvironmentName = "local"
     target: Literal["as the file says", "embedded", "localstack", "aws"] = Field(
-        default="as the file says", description="Where it runs."
+        default="as the file says",
+        description="Where it runs: an emulator, or what its file permits.",
     )
 
     @property
@@ -34,12 +37,13 @@ class EcsRequest(BaseModel):
         """As `Environment.subject`, before the file is read."""
         return environment.subject(self.environment)
 
-    def open(self, watcher: Stream1Watcher, *, destroy: bool) -> Stream1:
+    def open(self, watcher: Watcher, *, destroy: bool) -> Stream1:
         """The environment as its file and its block document say, and the way to its target."""
         block = EcsEnvironment.named(self.environment)
         chosen = None if self.target == "as the file says" else self.target
         found = block.load_environment(chosen)
-        return Stream1.open(found, watcher, block.environ(), destroy=destroy)
+        waiting = (WaitingArtifacts(self.subject),)
+        return Stream1.open(found, watcher, block.environ(), destroy=destroy, waiting=waiting)
 
 
 @task(
@@ -50,14 +54,15 @@ class EcsRequest(BaseModel):
     retry_delay_seconds=exponential_backoff(5),
     retry_condition_fn=is_temporary,
 )
-def read_facts(request: EcsRequest, watcher: Stream1Watcher, *, destroy: bool = False) -> Stream1:
+def read_facts(request: EcsRequest, watcher: Watcher, *, destroy: bool = False) -> Stream1:
     """Which environment, who we are on its target, which Terraform, which providers."""
     return request.open(watcher, destroy=destroy)
 
 
-def run_stream1(request: EcsRequest, *, apply: bool, destroy: bool) -> dict[str, Any] | State[Any]:
+def run_stream1(request: EcsRequest, *, apply: bool, destroy: bool) -> State[Any]:
     """Plan, gate, apply, verify and record one environment; the outcome as JSON."""
-    watcher = EcsWatcher(request.subject)
+    watcher = RunWatcher(request.subject)
     stream = read_facts(request, watcher, destroy=destroy)
     slot = environment.slot(request.environment)
-    return lifecycle_tasks.run_lifecycle(stream, slot, watcher, apply=apply)
+    with stream.folder:
+        return lifecycle_tasks.run_lifecycle(stream, slot, watcher, apply=apply)

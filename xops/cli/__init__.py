@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from xops.cli.console import AsJson, err, escaped, out, print_json
+from xops.cli.console import AsJson, print_json, say, tell
 from xops.cli.late import late_group
 from xops.core.errors import (
     DiskFullError,
@@ -26,6 +26,7 @@ from xops.core.errors import (
     PermanentError,
     XopsError,
 )
+from xops.core.rendering import Terminal, render_logs
 
 __all__ = ["app", "main"]
 
@@ -40,6 +41,10 @@ app = typer.Typer(
 )
 app.add_typer(late_group("xops.cli.ecs", "Stream 1: ECS Fargate."), name="ecs")
 app.add_typer(late_group("xops.cli.k3s", "Stream 2: K3S clusters on hosts over SSH."), name="k3s")
+app.add_typer(
+    late_group("xops.cli.evidence", "Records of what was planned, approved and done."),
+    name="evidence",
+)
 app.add_typer(
     late_group("xops.cli.bundle", "Air-gap bundles: a K3S release as one file."), name="bundle"
 )
@@ -60,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: the words after `xops`; by default those of this process.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
+    render_logs()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         _refuse_other_encodings(words)
@@ -73,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _exit_with(explained, as_json="--json" in words)
     except SystemExit as ended:
         if ended.code == ExitCode.INTERRUPTED:  # Typer turns Ctrl-C into this without a word
-            err.print(ExitCode.INTERRUPTED.meaning)
+            tell("{meaning}", meaning=ExitCode.INTERRUPTED.meaning)
         raise
 
 
@@ -91,7 +97,7 @@ def _refuse_other_encodings(words: Sequence[str]) -> None:
 def _exit_with(error: XopsError, *, as_json: bool) -> None:
     if as_json:
         print_json(error.to_json())
-    err.print(f"[bold red]error[/] {escaped(str(error))}")
+    tell("[bold red]error[/] {error}", error=Terminal.lines(str(error)))
     sys.exit(error.exit_code)
 
 
@@ -116,9 +122,11 @@ def _print_version(wanted: bool) -> None:
         from importlib import metadata
 
         prefect = metadata.version("prefect")
-        out.print(
-            f"xops {metadata.version('xops')}"
-            f" (python {platform.python_version()}, prefect {prefect})"
+        say(
+            "xops {xops} (python {python}, prefect {prefect})",
+            xops=metadata.version("xops"),
+            python=platform.python_version(),
+            prefect=prefect,
         )
         raise typer.Exit
 

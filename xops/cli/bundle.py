@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xops.cli.console import AsJson, Show, bar, out, print_json, print_row
+from xops.cli.console import AsJson, Show, bar, print_json, print_row, say
 from xops.cli.inputs import readable_file, readable_folder, writable_file_in_new_folder
 from xops.core.errors import Finding, InputError
 
@@ -116,7 +116,7 @@ def _print(manifest: Manifest, file: Path, *, as_json: bool) -> None:
     print_row("bundle", f"{file}: K3S {manifest.k3s_version}, digest {manifest.digest[:12]}")
     for row in manifest.files:
         print_row("file", f"{row.name} {row.size >> 20} MiB sha256 {row.sha256[:12]}")
-    out.print("[bold green]Every byte is as its manifest says.[/]")
+    say("[bold green]Every byte is as its manifest says.[/]")
 
 
 @app.command()
@@ -138,4 +138,4 @@ def lock(
         print_json({"file": str(target), "version": version, "changed": changed})
     else:
         state = "is written: review it" if changed else "is there already"
-        out.print(f"{target}: {version} {state}")
+        say("{file}: {version} {state}", file=target, version=version, state=state)

@@ -1,14 +1,15 @@
 """What all commands share: two consoles, progress, plans and approvals as people see them.
 
-`xops --help` imports this module, so what only a running command needs is imported where it is
-used.
+Only this module writes to a terminal. What it writes is a template of ours with values of others,
+which `xops.core.rendering` makes harmless. `xops --help` imports this module, so what only a
+running command needs is imported where it is used.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,33 +17,56 @@ import typer
 from rich.console import Console
 
 from xops.core.errors import ApprovalRequired, ExitCode
+from xops.core.rendering import Plain, Terminal
 
 if TYPE_CHECKING:
-    from xops.core.lifecycle.gate import Approval, Approver
-    from xops.core.lifecycle.steps import Outcome
+    from xops.core.evidence.log import EvidenceLog
+    from xops.core.lifecycle.drift import Drift
+    from xops.core.lifecycle.gate import Approver, Decision, Question
+    from xops.core.lifecycle.steps import Outcome, Steps
+    from xops.core.lifecycle.watching import Progress
     from xops.core.plan.model import Plan
 
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+# No emoji: `:name:` in the text of others stays what it is.
+_out = Console(soft_wrap=True, highlight=False, emoji=False)
+_err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Approve = Annotated[
     str | None,
-    typer.Option("--approve", help="The digest (or its first 12 characters) that you approve."),
+    typer.Option(
+        "--approve",
+        help="The digest that you approve; its first 12 characters do for a plan shown before.",
+    ),
 ]
 
-Show = Callable[[str, float | None], None]
-"""Shows one line of progress, and how far the work has come in percent, if that is known."""
+_LEAST = 12
+"""Characters of a digest that a person must give."""
 
 
-def escaped(text: str) -> str:
-    """Text in which no bracket is taken for a colour."""
-    return text.replace("[", "\\[")
+def say(template: str, /, **values: Any) -> None:
+    """A line on stdout: a template with rich's markup, and values that are anybody's."""
+    _out.print(Terminal.of(template, **values))
+
+
+def tell(template: str, /, **values: Any) -> None:
+    """A line on stderr: what is not the answer itself."""
+    _err.print(Terminal.of(template, **values))
+
+
+def styled(style: str, text: object) -> Terminal:
+    """Text of others in a style of ours, for a value of a template."""
+    return Terminal(f"[{style}]{Terminal.render(str(text))}[/]")
+
+
+def print_text(text: str) -> None:
+    """A text of several lines on stdout, as it is but for what would act on a terminal."""
+    _out.print(Plain.lines(text), markup=False)
 
 
 def print_json(values: Any) -> None:
     """One JSON object on stdout."""
-    out.print_json(json.dumps(values, default=str))
+    _out.print_json(json.dumps(values, default=str), ensure_ascii=True)
 
 
 def print_outcome(outcome: Outcome[Any], *, as_json: bool) -> None:
@@ -50,11 +74,31 @@ def print_outcome(outcome: Outcome[Any], *, as_json: bool) -> None:
     if as_json:
         print_json(outcome.to_json())
         return
-    out.print(f"[bold]{outcome.status}[/] {outcome.plan.summary()}")
+    say("[bold]{status}[/] {summary}", status=outcome.status, summary=outcome.plan.summary())
+    if outcome.approval:
+        print_row("approval", f"{outcome.approval.by} ({outcome.approval.identity})")
     for name, seen in (outcome.verification.rows() if outcome.verification else {}).items():
         print_row(name, seen)
+    for each in outcome.availability:
+        print_row(each.name, str(each))
     if outcome.evidence:
         print_row("evidence", outcome.evidence)
+
+
+def print_drift(found: Drift, *, as_json: bool) -> None:
+    """How a subject compares with its configuration.
+
+    Raises:
+        typer.Exit: FINDINGS where it has drifted.
+    """
+    from xops.core.lifecycle.drift import DriftStatus
+
+    if as_json:
+        print_json(found.to_json())
+    else:
+        say("{subject}: {message}", subject=found.subject, message=found.message())
+    if found.status is DriftStatus.DRIFTED:
+        raise typer.Exit(ExitCode.FINDINGS)
 
 
 def exit_if_changes(plan: Plan) -> None:
@@ -69,36 +113,83 @@ def exit_if_changes(plan: Plan) -> None:
 
 def print_row(name: str, value: str) -> None:
     """A line of a summary."""
-    out.print(f"{f'{name.capitalize()}:':<13} {escaped(value)}")
+    say("{name} {value}", name=f"{f'{name.capitalize()}:':<13}", value=value)
 
 
-def approver(given: str | None, as_json: bool) -> Approver:
-    """Approval by a digest on the command line, or by a person who types it."""
-    from xops.core.lifecycle.gate import Approval, who
+def run_steps(
+    steps: Steps[Any, Any],
+    watcher: TerminalWatcher,
+    approve: str | None,
+    *,
+    apply: bool,
+    as_json: bool,
+) -> Outcome[Any]:
+    """The lifecycle of a step, by a command."""
+    from xops.core.lifecycle.runs import command_run
+    from xops.core.lifecycle.steps import run_lifecycle
 
-    def approve(plan: Plan) -> Approval:
-        answer = given
-        if answer is None and sys.stdin.isatty() and not as_json:
-            with question():
+    ask = approver(steps.log, approve, as_json)
+    return run_lifecycle(steps, ask, watcher, apply=apply, run=command_run())
+
+
+def approver(log: EvidenceLog, given: str | None, as_json: bool) -> Approver:
+    """Approval by a digest on the command line, or by a person who types it.
+
+    The first characters of a digest stand for a plan that is on record as shown, and the whole of
+    that plan's digest is compared: characters alone could be those of another plan.
+    """
+    from xops.core.lifecycle.gate import Decision, IdentityKind, account
+
+    shown = [] if given is None else _shown_digests(log, given)
+
+    def approve(question: Question) -> Sequence[Decision]:
+        plan = question.plan
+        for reason in question.reasons:
+            tell("asked again: {reason}", reason=reason)
+        if given is not None:
+            if given != plan.digest and shown != [plan.digest]:
+                raise _not_approved(plan, given, shown)
+            how = "digest given on the command line"
+        elif sys.stdin.isatty() and not as_json:
+            with question_asked():
                 answer = typer.prompt(f"Type {plan.label} to approve it, anything else to stop")
-        if answer is None or len(answer) < len(plan.label) or not plan.digest.startswith(answer):
-            raise _not_approved(plan, answer)
-        return Approval(by=who(), how="digest given on the command line", digest=plan.digest)
+            if answer not in (plan.label, plan.digest):
+                raise _not_approved(plan, answer, [])
+            how = "typed at the question"
+        else:
+            raise _not_approved(plan, None, [])
+        return (Decision(account(), how, IdentityKind.ACCOUNT),)
 
     return approve
 
 
-def _not_approved(plan: Plan, answer: str | None) -> ApprovalRequired:
-    found = "nobody has approved it" if answer is None else f"{answer!r} is not its digest"
+def _shown_digests(log: EvidenceLog, given: str) -> list[str]:
+    """The digests of plans on record as shown that begin so, from before this command."""
+    from xops.core.evidence.log import RecordKind
+
+    if len(given) < _LEAST:
+        return []
+    kinds = (RecordKind.PLAN, RecordKind.QUESTION, RecordKind.DRIFT)
+    found = {record.digest for record in log.newest_first(*kinds)}
+    return sorted(digest for digest in found if digest.startswith(given))
+
+
+def _not_approved(plan: Plan, answer: str | None, shown: Sequence[str]) -> ApprovalRequired:
+    if answer is None:
+        found = "nobody has approved it"
+    elif plan.digest.startswith(answer) and len(answer) >= _LEAST and not shown:
+        found = f"no plan that begins with {answer!r} is on record as shown: give all 64 characters"
+    else:
+        found = f"{answer!r} is not its digest"
     return ApprovalRequired(
         f"applying the plan of {plan.subject} ({plan.label})",
         found,
-        f"Look at the plan, then run the same command with `--approve {plan.label}`.",
+        f"Look at the plan, then run the same command with `--approve {plan.digest}`.",
     )
 
 
 @contextmanager
-def question() -> Iterator[None]:
+def question_asked() -> Iterator[None]:
     """Ctrl-C at a question ends the command as it does anywhere else.
 
     Raises:
@@ -116,47 +207,62 @@ class TerminalWatcher:
     """Shows the lifecycle in a terminal, or line by line where there is none."""
 
     def __init__(self, show: Show, *, quiet: bool) -> None:
-        self.show = show
+        self._show = show
         self._quiet = quiet
+        self._told = ""
 
     def plan_ready(self, plan: Plan) -> None:
         """The plan, unless it goes out as JSON."""
         if not self._quiet:
-            out.print(escaped("\n".join(_lines(plan))))
+            print_lines(_plan_lines(plan))
+
+    def progress(self, progress: Progress) -> None:
+        """What has come further: a line of its own for what took time, else the bar."""
+        if progress.seconds is not None:
+            self._show(f"✔ {progress.message:<49} {progress.seconds:6.1f} s", None)
+            return
+        line = str(progress)
+        if line != self._told:
+            self._told = line
+            self._show(line, progress.percent)
 
     def note(self, message: str) -> None:
         """A line on stderr."""
-        err.print(f"[yellow]{escaped(message)}[/]")
+        tell("[yellow]{message}[/]", message=Terminal.lines(message))
 
 
-def _lines(plan: Plan) -> Iterator[str]:
-    """One line a change, made to be read and to be searched with grep."""
-    from xops.core.plan import view as plan_view
+Show = Callable[[str, float | None], None]
+"""Shows one line of progress, and how far the work has come in percent, if that is known."""
 
-    yield plan.summary()
-    for change in plan.changes:
-        details = "; ".join(plan_view.details(change))
-        reason = f"({change.reason})" if change.reason else ""
-        parts = [plan_view.mark(change.action).rjust(3), change.target, details, reason]
-        yield " ".join(part for part in parts if part)
+
+def print_lines(lines: Iterable[Plain]) -> None:
+    """Lines on stdout that are harmless already."""
+    _out.print("\n".join(lines), markup=False)
+
+
+def _plan_lines(plan: Plan) -> Iterator[Plain]:
+    from xops.core.plan.view import terminal_lines
+
+    return terminal_lines(plan)
 
 
 @contextmanager
 def bar(title: str) -> Iterator[Show]:
     """A progress bar on a terminal's stderr; elsewhere a line for each news."""
-    if not err.is_terminal:
-        yield lambda message, percent: err.print(escaped(message))
+    if not _err.is_terminal:
+        yield lambda message, percent: tell("{message}", message=message)
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task(title, total=100.0)
+    with Progress(*columns, console=_err, transient=True) as progress:
+        task = progress.add_task(Terminal.render(title), total=100.0)
 
         def show(message: str, percent: float | None) -> None:
+            line = Terminal.render(message)
             if percent is None:
-                progress.console.print(escaped(message))
+                progress.console.print(line)
             else:
-                progress.update(task, completed=percent, description=escaped(message))
+                progress.update(task, completed=percent, description=line)
 
         yield show

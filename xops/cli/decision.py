@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from xops.cli.console import AsJson, escaped, out, print_json
+from xops.cli.console import AsJson, print_json, print_text
 from xops.cli.inputs import parse_day, readable_file
 from xops.core.errors import ExitCode
 
@@ -95,4 +95,4 @@ def sensitivity(
 def _print(sections: list[Section], *, as_markdown: bool) -> None:
     from xops.decision import outputs
 
-    out.print(escaped(outputs.markdown(sections) if as_markdown else outputs.text(sections)))
+    print_text(outputs.markdown(sections) if as_markdown else outputs.text(sections))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,50 +14,38 @@ from xops.cli.console import (
     Approve,
     AsJson,
     TerminalWatcher,
-    approver,
     bar,
-    err,
     exit_if_changes,
-    out,
+    print_drift,
     print_json,
     print_outcome,
+    print_row,
+    run_steps,
+    say,
+    tell,
 )
-from xops.core.errors import ExitCode
 
 if TYPE_CHECKING:
     from xops.core.lifecycle.steps import Outcome
-    from xops.ecs.drift import Drift
-    from xops.ecs.services import ServiceState
+    from xops.ecs.state_recovery import Settled
     from xops.ecs.stream1 import Stream1
-    from xops.ecs.terraform_events import Progress
 
 app = typer.Typer()
+state = typer.Typer(
+    no_args_is_help=True,
+    help="A state that a run could not write: `ecs plan` names it and its run.",
+)
+app.add_typer(state, name="state")
 
+RunName = Annotated[
+    str | None, typer.Option("--run", help="Whose state; may be left out where there is one only.")
+]
 EnvironmentName = Annotated[
     str, typer.Option("--environment", "-e", help="One of deployments/environments/*.yaml.")
 ]
 TargetName = Annotated[
     Target | None, typer.Option("--target", help="Instead of the target in the file.")
 ]
-
-
-class EcsTerminalWatcher(TerminalWatcher):
-    """Shows Terraform's steps and the services as well."""
-
-    _seen = ""
-
-    def progress(self, progress: Progress) -> None:
-        """Terraform's steps."""
-        if progress.total and progress.event.startswith("apply_"):
-            line = f"{progress.done}/{progress.total} {progress.message}"
-            self.show(line, 100.0 * progress.done / progress.total)
-
-    def services(self, states: Sequence[ServiceState]) -> None:
-        """The services whenever they change."""
-        seen = "; ".join(map(str, states))
-        if seen != self._seen:
-            self._seen = seen
-            self.show(seen, None)
 
 
 @app.command()
@@ -95,27 +83,11 @@ def destroy(
 @app.command()
 def drift(environment: EnvironmentName, target: TargetName = None, as_json: AsJson = False) -> None:
     """Compare the environment with its configuration; exit code 10 if anything differs."""
-    from xops.ecs.drift import DriftStatus, detect_drift
+    from xops.core.lifecycle.drift import detect_drift
 
-    with _open_stream(environment, target, quiet=as_json) as stream:
-        found = detect_drift(stream)
-    if as_json:
-        print_json(found.to_json())
-    else:
-        _print_drift(found)
-    if found.status is DriftStatus.DRIFTED:
-        raise typer.Exit(ExitCode.FINDINGS)
-
-
-def _print_drift(found: Drift) -> None:
-    from xops.ecs.drift import DriftStatus
-
-    messages = {
-        DriftStatus.IN_SYNC: "In sync: nothing differs.",
-        DriftStatus.DRIFTED: f"Drifted: {found.plan.summary()}",
-        DriftStatus.NOT_PROVISIONED: "Not provisioned: there is nothing to compare.",
-    }
-    out.print(messages[found.status])
+    with _open_stream(environment, target, quiet=as_json) as (stream, watcher):
+        found = detect_drift(stream, stream.is_provisioned, watcher)
+    print_drift(found, as_json=as_json)
 
 
 @app.command()
@@ -126,18 +98,55 @@ def unlock(
     as_json: AsJson = False,
 ) -> None:
     """Clear a lock whose holder is certainly dead. xOps never does this by itself."""
-    with _open_stream(environment, target, quiet=as_json) as stream:
+    with _open_stream(environment, target, quiet=as_json) as (stream, _):
         stream.unlock(lock_id)
     if as_json:
         print_json({"subject": stream.environment.subject, "cleared": lock_id})
     else:
-        out.print(f"Cleared lock {lock_id} of {stream.environment.subject}.")
+        subject = stream.environment.subject
+        say("Cleared lock {lock} of {subject}.", lock=lock_id, subject=subject)
+
+
+@state.command()
+def push(
+    environment: EnvironmentName,
+    run: RunName = None,
+    target: TargetName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put it back. Terraform refuses one that is older, or of another line; nothing is forced."""
+    from xops.ecs.state_recovery import push_state
+
+    with _open_stream(environment, target, quiet=as_json) as (stream, _):
+        _print_settled(push_state(stream, run), "Put back", as_json)
+
+
+@state.command()
+def drop(
+    environment: EnvironmentName,
+    run: RunName = None,
+    target: TargetName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove one that nobody needs; refused while it is newer than the state."""
+    from xops.ecs.state_recovery import drop_state
+
+    with _open_stream(environment, target, quiet=as_json) as (stream, _):
+        _print_settled(drop_state(stream, run), "Removed", as_json)
+
+
+def _print_settled(settled: Settled, done: str, as_json: bool) -> None:
+    if as_json:
+        print_json(vars(settled))
+        return
+    say("{done} {state} of {subject}.", done=done, state=settled.state, subject=settled.subject)
+    print_row("evidence", settled.evidence)
 
 
 @contextmanager
 def _open_stream(
     name: str, target: Target | None, *, quiet: bool, destroy: bool = False
-) -> Iterator[Stream1]:
+) -> Iterator[tuple[Stream1, TerminalWatcher]]:
     """The environment's stack; the embedded AWS is started if it is the target."""
     from xops.aws.access import ENDPOINT_VARIABLE
     from xops.ecs.environment import Environment
@@ -149,12 +158,14 @@ def _open_stream(
     if environment.target is Target.EMBEDDED and ENDPOINT_VARIABLE not in environ:
         stack = local_stack()
         if stack.aws.launch():
-            err.print(f"[cyan]starting the embedded AWS on port {stack.aws.port}[/]")
+            tell("[cyan]starting the embedded AWS on port {port}[/]", port=stack.aws.port)
         stack.aws.wait()
         environ[ENDPOINT_VARIABLE] = stack.aws_endpoint
     with bar(f"{environment.subject} on {environment.target}") as show:
-        watcher = EcsTerminalWatcher(show, quiet=quiet)
-        yield Stream1.open(environment, watcher, environ, destroy=destroy)
+        watcher = TerminalWatcher(show, quiet=quiet)
+        stream = Stream1.open(environment, watcher, environ, destroy=destroy)
+        with stream.folder:
+            yield stream, watcher
 
 
 def _run_lifecycle(
@@ -166,9 +177,7 @@ def _run_lifecycle(
     destroy: bool = False,
     approve: str | None = None,
 ) -> Outcome[Any]:
-    from xops.core.lifecycle.steps import run_lifecycle
-
-    with _open_stream(name, target, quiet=as_json, destroy=destroy) as stream:
-        outcome = run_lifecycle(stream, approver(approve, as_json), stream.watcher, apply=apply)
+    with _open_stream(name, target, quiet=as_json, destroy=destroy) as (stream, watcher):
+        outcome = run_steps(stream, watcher, approve, apply=apply, as_json=as_json)
     print_outcome(outcome, as_json=as_json)
     return outcome

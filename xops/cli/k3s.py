@@ -13,16 +13,17 @@ from xops.cli.console import (
     Approve,
     AsJson,
     TerminalWatcher,
-    approver,
     bar,
-    err,
-    escaped,
     exit_if_changes,
-    out,
+    print_drift,
     print_json,
     print_outcome,
     print_row,
-    question,
+    question_asked,
+    run_steps,
+    say,
+    styled,
+    tell,
 )
 from xops.cli.inputs import readable_file, writable_file_in_new_folder
 from xops.core.errors import ExitCode
@@ -46,18 +47,7 @@ LockFile = Annotated[
 ]
 
 
-class K3sTerminalWatcher(TerminalWatcher):
-    """Shows one line for each step on a host as well, with its seconds."""
-
-    def step(self, host: str, what: str, seconds: float | None) -> None:
-        """Something was done on a host."""
-        if seconds is None:
-            self.show(f"{host}: {what}", 0.0)
-        else:
-            self.show(f"✔ {host:<16} {what:<32} {seconds:6.1f} s", None)
-
-
-def _open_cluster(name: str, lock: Path | None, watcher: K3sTerminalWatcher) -> K3sSteps:
+def _open_cluster(name: str, lock: Path | None, watcher: TerminalWatcher) -> K3sSteps:
     from xops.k3s.cluster_file.cluster import Cluster
     from xops.k3s.operations.bootstrap import K3sSteps
     from xops.k3s.release.lock import Lock
@@ -79,7 +69,7 @@ def preflight(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = Fal
     from xops.k3s.state.preflight import Severity
 
     with bar(f"preflight {cluster}") as show:
-        steps = _open_cluster(cluster, lock, K3sTerminalWatcher(show, quiet=as_json))
+        steps = _open_cluster(cluster, lock, TerminalWatcher(show, quiet=as_json))
         observed, found = steps.preflight()
     errors = [finding for finding in found if finding.severity is Severity.ERROR]
     if as_json:
@@ -96,12 +86,13 @@ def _print_findings(observed: Observation, found: Sequence[PreflightFinding]) ->
     for name, seen in observed.facts.items():
         fsync = f", fsync p99 {seen.fsync_p99_ms:.1f} ms" if seen.fsync_p99_ms else ""
         size = f"{seen.cpus} CPUs, {seen.memory_mib} MiB, {seen.disk_free_gib:.0f} GiB free"
-        out.print(f"{name}: {seen.os} {seen.arch}, {size}{fsync}, K3S {seen.version or 'none'}")
+        system = f"{seen.os} {seen.arch}, {size}{fsync}, K3S {seen.version or 'none'}"
+        say("{name}: {system}", name=name, system=system)
     for finding in found:
         colour = "bold red" if finding.severity is Severity.ERROR else "yellow"
-        out.print(f"[{colour}]{finding.severity}[/] {escaped(str(finding))}")
+        say("{severity} {finding}", severity=styled(colour, finding.severity), finding=finding)
     if not found:
-        out.print("[bold green]Nothing is wrong.[/]")
+        say("[bold green]Nothing is wrong.[/]")
 
 
 @app.command()
@@ -134,20 +125,30 @@ def apply(
     outcome = _run_lifecycle("apply", cluster, lock, approve, as_json=as_json)
     if merge_kubeconfig and outcome.verification:
         name = kubeconfig.merge(Path(outcome.verification.kubeconfig), merge_kubeconfig)
-        err.print(f"context {name} is in {merge_kubeconfig} now")
+        tell("context {name} is in {file} now", name=name, file=merge_kubeconfig)
 
 
 def _run_lifecycle(
     verb: str, name: str, lock: Path | None, approve: str | None, *, as_json: bool
 ) -> Outcome[Any]:
-    from xops.core.lifecycle.steps import run_lifecycle
-
     with bar(f"{verb} {name}") as show:
-        watcher = K3sTerminalWatcher(show, quiet=as_json)
+        watcher = TerminalWatcher(show, quiet=as_json)
         steps = _open_cluster(name, lock, watcher)
-        outcome = run_lifecycle(steps, approver(approve, as_json), watcher, apply=verb == "apply")
+        outcome = run_steps(steps, watcher, approve, apply=verb == "apply", as_json=as_json)
     print_outcome(outcome, as_json=as_json)
     return outcome
+
+
+@app.command()
+def drift(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) -> None:
+    """Compare the hosts with the cluster's file; exit code 10 if anything differs."""
+    from xops.core.lifecycle.drift import detect_drift
+
+    with bar(f"drift {cluster}") as show:
+        watcher = TerminalWatcher(show, quiet=as_json)
+        steps = _open_cluster(cluster, lock, watcher)
+        found = detect_drift(steps, steps.is_provisioned, watcher)
+    print_drift(found, as_json=as_json)
 
 
 @app.command()
@@ -157,7 +158,7 @@ def status(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False)
     Exit code 10 if the quorum is lost, 11 if that cannot be told.
     """
     with bar(f"status {cluster}") as show:
-        found = _open_cluster(cluster, lock, K3sTerminalWatcher(show, quiet=as_json)).status()
+        found = _open_cluster(cluster, lock, TerminalWatcher(show, quiet=as_json)).status()
     if as_json:
         print_json(found.to_json())
     else:
@@ -171,15 +172,26 @@ def status(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False)
 def _print_status(found: ClusterStatus) -> None:
     from xops.k3s.operations.verify import describe_node
 
-    quorum = {True: "[green]kept[/]", False: "[bold red]lost[/]", None: "[yellow]unknown[/]"}
-    out.print(f"{found.cluster}: quorum {quorum[found.has_quorum]}")
+    quorum = {
+        True: styled("green", "kept"),
+        False: styled("bold red", "lost"),
+        None: styled("yellow", "unknown"),
+    }[found.has_quorum]
+    say("{cluster}: quorum {quorum}", cluster=found.cluster, quorum=quorum)
     for node in found.nodes or ():
         print_row(node.name, describe_node(node))
+    for member in found.nodeless:
+        say("[yellow]etcd[/] a member without a node: {member}", member=member)
     for name, error in found.failed.items():
-        out.print(f"[bold red]{name}[/] {escaped(error)}")
+        say("[bold red]{name}[/] {error}", name=name, error=error)
     unmet = [control for control in found.hardening if control.met is not True]
     for control in unmet:
-        out.print(f"[yellow]{control.host}[/] {escaped(f'{control.rule}: {control.found}')}")
+        say(
+            "[yellow]{host}[/] {rule}: {found}",
+            host=control.host,
+            rule=control.rule,
+            found=control.found,
+        )
 
 
 @app.command()
@@ -203,22 +215,22 @@ def trust(
 
     found = Cluster.load(cluster).completed()
     connector = SshConnector(found.ssh, cluster=cluster)
-    said = err if as_json else out
+    speak = tell if as_json else say
     rows = []
     for name in host or [each.name for each in found.hosts]:
         lines = asyncio.run(known_hosts.scan_unpinned(found, connector, found.host(name)))
         keys = [known_hosts.describe_key(line) for line in lines]
         for key in keys:
-            said.print(f"{name}: {key}")
+            speak("{name}: {key}", name=name, key=key)
         pinned = bool(lines) and (yes or (not as_json and _is_pinning_confirmed(len(lines))))
         if pinned:
             known_hosts.pin(found.ssh.known_hosts, lines)
-            said.print(f"pinned in {found.ssh.known_hosts}")
+            speak("pinned in {file}", file=found.ssh.known_hosts)
         rows.append({"host": name, "keys": keys, "pinned": pinned})
     if as_json:
         print_json({"cluster": found.name, "hosts": rows})
 
 
 def _is_pinning_confirmed(keys: int) -> bool:
-    with question():
+    with question_asked():
         return typer.confirm(f"Pin {'it' if keys == 1 else 'them'}?")

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from xops.cli.console import bar, err, escaped, out, print_json
+from xops.cli.console import bar, print_json, say, styled, tell
 from xops.core.errors import ExitCode
 from xops.core.lifecycle.steps import OutcomeStatus
 from xops.ecs.services import ServiceState
@@ -24,7 +24,7 @@ def start(*, once: bool, as_json: bool) -> None:
     from xops.local import up  # Prefect takes seconds to import: nothing else here needs it
 
     stack = local_stack()
-    started = up.bring_up(stack, lambda line: err.print(f"[cyan]{escaped(line)}[/]"))
+    started = up.bring_up(stack, lambda line: tell("[cyan]{line}[/]", line=line))
     with bar("provision-ecs local") as show:
         done = up.provision(stack, lambda step: show(step.message, step.percent))
     if as_json:
@@ -35,31 +35,36 @@ def start(*, once: bool, as_json: bool) -> None:
     if not once:
         _stay_up(stack, started)
     elif not as_json:
-        out.print("The servers stay up in the background; `make down` (`xops down`) ends them.")
+        say("The servers stay up in the background; `make down` (`xops down`) ends them.")
 
 
 def _stay_up(stack: Stack, started: Sequence[str]) -> None:
-    err.print("Everything stays up until Ctrl-C.")
+    tell("Everything stays up until Ctrl-C.")
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     ended.wait()
     if started:
-        err.print(f"stopping {', '.join(stack.stop())}")
+        tell("stopping {names}", names=", ".join(stack.stop()))
 
 
 def _print_provisioned(
     stack: Stack, outcome: Mapping[str, Any], actions: Mapping[str, Mapping[str, int]], run_id: str
 ) -> None:
     if outcome["status"] == OutcomeStatus.UNCHANGED:
-        out.print("[bold green]Nothing to change:[/] Stream 1 is as its file says.")
+        say("[bold green]Nothing to change:[/] Stream 1 is as its file says.")
     for action, kinds in actions.items():
         listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         verb = f"{action.removesuffix('e').capitalize()}ed"
-        out.print(f"[bold green]{verb} {sum(kinds.values())} resources:[/] {listed}")
+        say(
+            "[bold green]{verb} {count} resources:[/] {listed}",
+            verb=verb,
+            count=sum(kinds.values()),
+            listed=listed,
+        )
     _print_verification(outcome)
-    out.print(f"Prefect UI:   {stack.ui}/runs/flow-run/{run_id}")
-    out.print(f"Embedded AWS: {stack.aws_endpoint} (target: embedded)")
+    say("Prefect UI:   {ui}/runs/flow-run/{run}", ui=stack.ui, run=run_id)
+    say("Embedded AWS: {endpoint} (target: embedded)", endpoint=stack.aws_endpoint)
 
 
 def _print_verification(outcome: Mapping[str, Any]) -> None:
@@ -67,12 +72,11 @@ def _print_verification(outcome: Mapping[str, Any]) -> None:
     if verification:
         for row in verification["services"]:
             seen = ServiceState(**row)
-            out.print(f"Service:      {seen}")
-        out.print(
-            f"Health:       {verification['health']['url']} {verification['health']['status']}"
-        )
+            say("Service:      {seen}", seen=seen)
+        health = verification["health"]
+        say("Health:       {url} {status}", url=health["url"], status=health["status"])
     if outcome["evidence"]:
-        out.print(f"Evidence:     {outcome['evidence']}")
+        say("Evidence:     {address}", address=outcome["evidence"])
 
 
 def stop(*, as_json: bool) -> None:
@@ -81,7 +85,8 @@ def stop(*, as_json: bool) -> None:
     if as_json:
         print_json({"stopped": stopped})
     else:
-        out.print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+        names = ", ".join(stopped)
+        say("{said}", said=f"Stopped {names}." if stopped else "Nothing was running.")
 
 
 def examine(*, as_json: bool) -> None:
@@ -103,6 +108,7 @@ def _print_checks(checks: Sequence[doctor.Check]) -> None:
     colours = {"ok": "green", "note": "yellow", "problem": "bold red"}
     for check in checks:
         colour = colours[check.verdict]
-        out.print(f"[{colour}]{check.verdict:>8}[/]  {check.name}: {escaped(check.found)}")
+        verdict = styled(colour, f"{check.verdict:>8}")
+        say("{verdict}  {name}: {found}", verdict=verdict, name=check.name, found=check.found)
         if check.remedy:
-            out.print(f"            -> {escaped(check.remedy)}")
+            say("            -> {remedy}", remedy=check.remedy)

@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from xops.cli.console import AsJson, escaped, out, print_json, print_row
+from xops.cli.console import AsJson, print_json, print_row, print_text, say
 from xops.cli.inputs import parse_day, readable_file, writable_file
 from xops.core.errors import ExitCode, Finding, InputError
+from xops.core.rendering import Terminal
 from xops.triggers import evaluation
 from xops.triggers.evaluation import Evaluation, TriggerVerdict
 from xops.triggers.facts import Facts
@@ -92,17 +93,17 @@ def _print_evaluation(done: Evaluation, *, as_json: bool, markdown: bool) -> Non
     if as_json:
         print_json(done.to_json())
     elif markdown:
-        out.print(report.markdown(done), markup=False)
+        print_text(report.markdown(done))
     else:
         _print_table(done)
 
 
 def _print_table(done: Evaluation) -> None:
-    out.print(f"[bold]{escaped(report.summary(done))}[/]")
+    say("[bold]{summary}[/]", summary=report.summary(done))
     for verdict in done.triggers:
-        out.print("\n".join(_lines(verdict)), markup=False)
+        print_text("\n".join(_lines(verdict)))
     for text in report.notes(done):
-        out.print(f"[yellow]note[/] {escaped(text)}")
+        say("[yellow]note[/] {text}", text=text)
     for text in report.completeness(done.completeness):
         print_row("read", text)
     if done.recorded:
@@ -157,7 +158,7 @@ def replay(
     if as_json:
         print_json(done.to_json())
     else:
-        out.print("\n".join(report.replay_lines(done)), markup=False)
+        print_text("\n".join(report.replay_lines(done)))
 
 
 @app.command(name="test")
@@ -183,8 +184,8 @@ def run_cases(
         print_json(result.model_dump(mode="json"))
     else:
         for mismatch in result.mismatches:
-            out.print(f"[bold red]failed[/] {escaped(str(mismatch))}")
-        out.print(f"{result.cases - result.failed} of {result.cases} cases hold")
+            say("[bold red]failed[/] {mismatch}", mismatch=Terminal.lines(str(mismatch)))
+        say("{held} of {cases} cases hold", held=result.cases - result.failed, cases=result.cases)
     if result.failed:
         raise typer.Exit(ExitCode.FINDINGS)
 
@@ -201,7 +202,7 @@ def acknowledge(
     as_json: AsJson = False,
 ) -> None:
     """Record what a person decided about an active trigger. Activates nothing by itself."""
-    from xops.core.lifecycle.gate import who
+    from xops.core.lifecycle.gate import account
     from xops.triggers.history import decisions
     from xops.triggers.history.ledger import History
 
@@ -211,7 +212,7 @@ def acknowledge(
         rules,
         trigger,
         decision=decision,
-        by=by or who(),
+        by=by or account(),
         reason=reason,
         now=now,
         today=now.astimezone(ZoneInfo(rules.timezone)).date(),
@@ -219,7 +220,7 @@ def acknowledge(
     if as_json:
         print_json(state.model_dump(mode="json"))
     else:
-        out.print(f"{trigger}: {escaped(label(rules.triggers[trigger], state))}")
+        say("{trigger}: {label}", trigger=trigger, label=label(rules.triggers[trigger], state))
 
 
 @app.command()
@@ -267,9 +268,9 @@ def _print_explanation(found: Explanation) -> None:
     print_row("facts", entry.facts)
     print_row("policy", entry.policy)
     for problem in found.problems:
-        out.print(f"[bold red]differs[/] {escaped(problem)}")
+        say("[bold red]differs[/] {problem}", problem=problem)
     if found.agrees:
-        out.print("[bold green]The stored facts and rules give the same verdict.[/]")
+        say("[bold green]The stored facts and rules give the same verdict.[/]")
 
 
 def _decider(found: Explanation) -> str:
@@ -305,7 +306,7 @@ def _print_weeks(rows: Sequence[dict[str, str | int | None]]) -> None:
     for row in rows:
         value = "unknown" if row["value"] is None else row["value"]
         reason = f"  {row['reason']}" if row["reason"] else ""
-        out.print(f"{row['period']}  {value!s:>7}  {row['state']}{reason}", markup=False)
+        print_text(f"{row['period']}  {value!s:>7}  {row['state']}{reason}")
 
 
 @app.command()
@@ -322,8 +323,9 @@ def verify(as_json: AsJson = False) -> None:
         print_json(found.model_dump(mode="json"))
     else:
         for problem in found.problems:
-            out.print(f"[bold red]changed[/] {escaped(problem)}")
+            say("[bold red]changed[/] {problem}", problem=problem)
         counts = f"{found.entries} entries, {found.documents} documents"
-        out.print(f"{counts}: {'changed' if found.problems else 'whole'}")
+        state = "changed" if found.problems else "whole"
+        say("{counts}: {state}", counts=counts, state=state)
     if found.problems:
         raise typer.Exit(ExitCode.FINDINGS)

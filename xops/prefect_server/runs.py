@@ -23,12 +23,13 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from xops.core.errors import PermanentError, TemporaryError
 from xops.core.files import settings
+from xops.core.rendering import read_markdown
 
 _POLL_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 10.0
 _WAITS = (
     "waiting for other runs of this deployment to end; one that was killed frees its place within"
-    " 5 minutes"
+    " a minute"
 )
 
 
@@ -142,7 +143,7 @@ class _Reader:
             limit=20,
         )
         for artifact in found:
-            shown = artifact.description or ""
+            shown = read_markdown(artifact.description or "")
             if artifact.type == "progress" and shown != self._shown:
                 self._shown = shown
                 yield Step(shown, float(str(artifact.data)))
