@@ -10,15 +10,13 @@ from jsonschema import Draft202012Validator
 from prefect.blocks.core import Block
 from pydantic import ValidationError
 
-from blocks import AwsAccess, EcsEnvironment, EvidenceStore, Notification
-from xops.core.evidence.settings import BucketEvidence, FolderEvidence
-from xops.ecs.environment import Environment
+from blocks import AwsAccess, EcsEnvironment, Notification
+from xops.core.errors import InputError
 
 # A slug is the primary key of what people have saved: it never changes.
 SLUGS = {
     AwsAccess: "xops-aws-access",
     EcsEnvironment: "xops-environment",
-    EvidenceStore: "xops-evidence-store",
     Notification: "xops-notification",
 }
 ROLE = "arn:aws:iam::123456789012:role/xops-run"
@@ -48,9 +46,6 @@ Make = Callable[[], Block]
         lambda: AwsAccess(role_arn=ROLE, session_name="a\nsource_profile = b"),
         lambda: AwsAccess(role_arn=f"{ROLE}\ncredential_process = x"),
         lambda: AwsAccess(profile="a\n[profile b]"),
-        lambda: EvidenceStore(store="folder", bucket="a-bucket"),
-        lambda: EvidenceStore(store="bucket", folder="/a"),
-        lambda: EvidenceStore(store="folder", folder="relative"),
         lambda: Notification(kind="sns"),
         lambda: Notification(kind="sns", topic_arn="xops"),
         lambda: Notification(kind="webhook"),
@@ -67,14 +62,8 @@ def test_what_does_not_fit_together_is_refused(make: Make) -> None:
         make()
 
 
-# As documents are saved: every field, those that were left empty as null. The earlier release gave
-# a folder the prefix of a bucket as well.
+# As documents are saved: every field, those that were left empty as null.
 FITTING: list[tuple[type[Block], dict[str, Any]]] = [
-    (EvidenceStore, {}),
-    (EvidenceStore, {"store": "folder", "folder": None, "bucket": None, "prefix": None}),
-    (EvidenceStore, {"store": "folder", "folder": "/var/lib/xops", "bucket": None}),
-    (EvidenceStore, {"store": "bucket", "folder": None, "bucket": None, "prefix": "evidence"}),
-    (EvidenceStore, {"store": "bucket", "bucket": "records", "prefix": "a/b"}),
     (Notification, {}),
     (Notification, dict.fromkeys(["topic_arn", "url_variable", "url_secret_arn"])),
     (Notification, {"kind": "sns", "topic_arn": TOPIC, "url_variable": None}),
@@ -82,9 +71,6 @@ FITTING: list[tuple[type[Block], dict[str, Any]]] = [
     (Notification, {"kind": "webhook", "url_variable": None, "url_secret_arn": SECRET}),
 ]
 UNFITTING: list[tuple[type[Block], dict[str, Any]]] = [
-    (EvidenceStore, {"store": "folder", "bucket": "records"}),
-    (EvidenceStore, {"bucket": "records"}),
-    (EvidenceStore, {"store": "bucket", "folder": "/var/lib/xops"}),
     (Notification, {"kind": "sns"}),
     (Notification, {"topic_arn": TOPIC}),
     (Notification, {"kind": "log", "url_variable": "HOOK"}),
@@ -108,27 +94,24 @@ def test_the_schema_refuses_what_the_block_refuses(
     assert not Draft202012Validator(kind.model_json_schema()).is_valid(values)
 
 
-def test_a_document_of_a_folder_that_was_saved_earlier_is_still_one() -> None:
-    saved = {"store": "folder", "folder": None, "bucket": None, "prefix": "evidence"}
-    assert EvidenceStore.model_validate(saved).evidence == FolderEvidence()
-
-
-def test_evidence_takes_the_place_of_the_environments_own() -> None:
-    overrides = EvidenceStore(store="bucket", bucket="records").overrides()
-    evidence = Environment.load("local", environ={}, **overrides).evidence
-    assert evidence == BucketEvidence(store="bucket", bucket="records")
-
-
 def test_a_document_comes_before_the_file_and_the_request_before_both() -> None:
-    block = EcsEnvironment(
-        environment="prod",
-        target="localstack",
-        evidence=EvidenceStore(store="folder", folder="/var/lib/xops"),
-    )
+    block = EcsEnvironment(environment="prod", target="localstack")
     assert block.load_environment().target == "localstack"
-    folder = FolderEvidence(folder=Path("/var/lib/xops"))
-    assert block.load_environment().evidence == folder
-    assert block.load_environment("aws").target == "aws"
+    assert block.load_environment("embedded").target == "embedded"
+
+
+def test_neither_a_document_nor_a_request_permits_a_target() -> None:
+    with pytest.raises(InputError, match="is aws, which the file does not permit"):
+        EcsEnvironment(environment="prod", target="aws").load_environment()
+    with pytest.raises(InputError, match="is aws, which the file does not permit"):
+        EcsEnvironment(environment="prod").load_environment("aws")
+
+
+def test_a_document_that_was_saved_earlier_is_still_one_unless_it_sets_policy() -> None:
+    saved = {"environment": "prod", "target": None, "aws_access": None, "evidence": None}
+    assert EcsEnvironment.model_validate(saved).environment == "prod"
+    with pytest.raises(ValidationError, match="evidence is policy now"):
+        EcsEnvironment.model_validate(saved | {"evidence": {"store": "folder"}})
 
 
 KEYS = {"AWS_ACCESS_KEY_ID": "canary", "AWS_SECRET_ACCESS_KEY": "canary", "PATH": "/bin"}

@@ -18,7 +18,7 @@ from flows.lifecycle_tasks import as_tasks
 CHANGING = {"provision-ecs", "destroy-ecs", "bootstrap-k3s"}
 """Flows that change something: they plan only, unless told to apply."""
 
-STEPS = ("plan", "apply", "verify", "record")
+STEPS = ("plan", "apply", "verify")
 
 
 def members(kind: type[Any]) -> Iterator[tuple[str, Any]]:

@@ -19,6 +19,8 @@ SOURCES = [file for top in ("flows", "blocks", "xops") for file in (ROOT / top).
 EVENT = re.compile(r"xops\.(ecs|k3s|trigger)\.[a-z_]+")
 STREAMS = ("ecs", "k3s")
 ARTIFACT_MAKERS = re.compile(r"create_(markdown|table|image|progress|link)_artifact")
+SHOWN = re.compile(r"show_(markdown|table|png)")
+"""The same by way of flows/progress.py, with the key first."""
 
 
 def packages() -> list[str]:
@@ -70,8 +72,9 @@ def artifact_keys() -> set[str]:
     found = set()
     for call in calls(ARTIFACT_MAKERS):
         key = next(word.value for word in call.keywords if word.arg == "key")
-        found.add(pattern_of(key))
-    return found
+        if not (isinstance(key, ast.Name) and key.id == "key"):
+            found.add(pattern_of(key))
+    return found | {pattern_of(call.args[0]) for call in calls(SHOWN)}
 
 
 def pattern_of(key: ast.expr) -> str:

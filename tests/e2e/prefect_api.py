@@ -66,12 +66,13 @@ class PrefectApi:
         return list(found["events"])
 
     def wait(self, run_id: str, *names: str) -> dict[str, Any]:
-        """Wait until the run's state has one of these names; another final state is a failure."""
+        """Wait for a state of one of these names or types; another final state is a failure."""
         return self.until(lambda: self._if_named(run_id, names), f"run {run_id} in {names}")
 
     def _if_named(self, run_id: str, names: tuple[str, ...]) -> dict[str, Any] | None:
         run = self.run(run_id)
-        if run["state_name"] in names:
+        # A final state has a name of its own: Applied and Rejected are Completed, too.
+        if {run["state_name"], str(run["state_type"]).capitalize()}.intersection(names):
             return run
         if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
             pytest.fail(f"the run ended as {run['state_name']}: {run['state']['message']}")

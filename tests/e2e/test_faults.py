@@ -132,6 +132,7 @@ def test_expired_credentials_are_said_before_anything_starts(stack: Embedded, aw
     assert "aws sso login" in done.stderr
 
 
+@pytest.mark.timeout(SEVERAL_APPLIES)
 def test_credentials_that_expire_half_way_leave_a_state_to_go_on_from(
     stack: Embedded, aws: Aws
 ) -> None:
@@ -147,6 +148,7 @@ def test_credentials_that_expire_half_way_leave_a_state_to_go_on_from(
     assert aws.retention() == 7
 
 
+@pytest.mark.timeout(SEVERAL_APPLIES)
 def test_throttling_is_waited_out(stack: Embedded, aws: Aws) -> None:
     aws.drift(3)
     aws.fail(
@@ -221,6 +223,26 @@ def test_ctrl_c_during_an_apply_releases_the_lock_and_the_next_run_converges(
     assert not aws.locked()
     stack.json("ecs", "apply", "-e", "local")
     assert aws.retention() == 7
+
+
+@pytest.mark.timeout(SEVERAL_APPLIES)
+def test_a_killed_command_leaves_its_terraform_at_work_and_the_next_one_waits_for_it(
+    stack: Embedded, aws: Aws
+) -> None:
+    aws.drift(1)
+    aws.fail("logs", "PutRetentionPolicy", delay_seconds=15)
+    process = start(stack, "ecs", "apply", "-e", "local")
+    read_until(process, "Modifying...")
+    process.kill()
+    process.communicate(timeout=120)
+    assert aws.locked()
+    done = stack.xops("ecs", "apply", "-e", "local")
+    assert done.returncode == 0, done.stderr
+    assert "its run is over, so it is waited for" in done.stderr
+    assert "0 of 1 resources done, last: " in done.stderr
+    assert "was killed or interrupted; nothing of it is left to do" in done.stderr
+    assert aws.retention() == 7
+    assert not aws.locked()
 
 
 @pytest.mark.timeout(SEVERAL_APPLIES)

@@ -82,7 +82,8 @@ def test_a_plan_only_run_from_the_form_changes_nothing(stack: Embedded, page: Pa
     run = prefect.wait(prefect.new_run("provision-ecs", before), "Completed")
     assert run["parameters"]["apply"] is False
     assert prefect.artifacts(run["id"])["plan-ecs-local"]["description"].startswith("ecs/local: ")
-    assert len(stack.evidence()) == records
+    assert [record["kind"] for record in stack.evidence()[records:]] == ["plan"]
+    assert "evidence-ecs-local" not in prefect.artifacts(run["id"])
     page.goto(f"{stack.ui}/runs/flow-run/{run['id']}")
     expect(page.get_by_text("Completed").first).to_be_visible()
     expect(page.get_by_text("plan: ecs/").first).to_be_visible()
@@ -100,7 +101,7 @@ def test_an_apply_waits_for_a_person_and_the_evidence_names_them(
     submit(page, page.get_by_role("button", name="Submit"), RUN)
     run_id = prefect.new_run("provision-ecs", before)
     prefect.wait(run_id, "Suspended")
-    assert stack.evidence("test") == []
+    assert [record["kind"] for record in stack.evidence("test")] == ["question"]
 
     page.goto(f"{stack.ui}/runs/flow-run/{run_id}")
     page.get_by_role("button", name="Resume").first.click()
@@ -143,7 +144,7 @@ def test_a_rejected_destroy_destroys_nothing_and_an_approved_one_everything(
     picture(page, "6-nobody-decides-without-a-name")
     form.locator("textarea").first.fill("Anna Example")
     submit(page, form.get_by_role("button", name="Submit"), RESUME)
-    ended = prefect.wait(rejected, "Cancelled")
+    ended = prefect.wait(rejected, "Rejected")
     assert "rejected by Anna Example" in ended["state"]["message"]
     assert stack.json("ecs", "drift", "-e", "test")["status"] == "in_sync"
 
@@ -154,3 +155,4 @@ def test_a_rejected_destroy_destroys_nothing_and_an_approved_one_everything(
     assert done["status"] == "applied", done
     assert stack.json("ecs", "drift", "-e", "test")["status"] == "not_provisioned"
     assert stack.evidence("test")[-1]["kind"] == "destroy"
+    assert stack.json("evidence", "verify", "ecs/test")["faults"] == []

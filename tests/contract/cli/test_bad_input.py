@@ -21,6 +21,7 @@ REQUIRED = {
     "--k3s": next(iter(Lock.load().versions)),
     "--output": "bundle.tar",
     "CLUSTER": "onprem",
+    "SUBJECT": "ecs/local",
     "TRIGGER": "iac_prs",
     "FILE": CASES,
 }

@@ -76,5 +76,6 @@ def kinds(kind: type[XopsError] = XopsError) -> set[type[XopsError]]:
 def test_every_error_ends_with_a_code_below_the_findings() -> None:
     codes = {kind.exit_code for kind in kinds()}
     assert codes == {
-        ExitCode.FAILED, ExitCode.BAD_INPUT, ExitCode.APPROVAL_REQUIRED, ExitCode.TEMPORARY
+        ExitCode.FAILED, ExitCode.BAD_INPUT, ExitCode.APPROVAL_REQUIRED, ExitCode.TEMPORARY,
+        ExitCode.NOT_RECORDED,
     }  # fmt: skip

@@ -1,5 +1,6 @@
 """Running tools: nothing is lost, nothing leaks, and an interrupted tool is left to finish."""
 
+import fcntl
 import logging
 import os
 import signal
@@ -432,3 +433,46 @@ def test_an_id_that_no_process_has_is_not_alive() -> None:
 def test_a_service_that_cannot_be_started_says_so(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="no-such-server: No such file"):
         process.start_service(Command(["no-such-server"], tmp_path, ENVIRONMENT, deadline=1))
+
+
+@pytest.mark.parametrize("sigint", ["heard", "ignored"])
+def test_a_lock_on_a_descriptor_that_a_tool_inherits_lasts_as_long_as_the_tool(
+    tmp_path: Path, sigint: str, request: pytest.FixtureRequest
+) -> None:
+    if sigint == "ignored":
+        request.getfixturevalue("sigint_ignored")
+    file = tmp_path / "lock"
+    seen: list[process.FileHolder] = []
+
+    def look(line: str) -> None:
+        os.close(handles.pop())
+        seen.extend(process.file_holders(file))
+        assert is_locked(file)
+        (tmp_path / "release").touch()
+
+    handles = [os.open(file, os.O_RDWR | os.O_CREAT)]
+    fcntl.flock(handles[0], fcntl.LOCK_SH)
+    script = "echo $$; while [ ! -e release ]; do sleep 0.02; done"
+    finished = process.run(shell(tmp_path, script, inherits=tuple(handles)), look)
+
+    # Its `sleep` has it as well, and does not lead.
+    assert [str(row.process.pid) for row in seen if row.leads] == [finished.text]
+    assert not is_locked(file)
+    assert process.file_holders(file) == []
+
+
+def is_locked(file: Path) -> bool:
+    with file.open("rb+") as probe:
+        try:
+            fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_who_has_a_file_open_is_told_only_of_that_file(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).touch()
+    with (tmp_path / "one").open():
+        assert os.getpid() in [row.process.pid for row in process.file_holders(tmp_path / "one")]
+        assert process.file_holders(tmp_path / "two") == []

@@ -11,6 +11,7 @@ import pytest
 from tests.embedded_aws import client, endpoint
 from xops.aws.access import Aws
 from xops.aws.target import Target
+from xops.core.plan.fingerprint import FingerprintKey
 from xops.core.plan.model import Plan
 from xops.ecs.changes import from_terraform
 from xops.ecs.stream1 import SOURCE, copy_source, use_local_backend
@@ -70,6 +71,9 @@ def instances(outputs: dict[str, Any], client: Callable[..., Any]) -> list[dict[
     return sorted(found, key=lambda one: tags(one["Tags"])["Name"])
 
 
+KEY = FingerprintKey("k" * 32)
+
+
 def tags(rows: list[dict[str, str]]) -> dict[str, str]:
     return {row["Key"]: row["Value"] for row in rows}
 
@@ -77,7 +81,7 @@ def tags(rows: list[dict[str, str]]) -> dict[str, str]:
 def test_a_second_plan_is_empty(terraform: Terraform, outputs: dict[str, Any]) -> None:
     again = terraform.plan(terraform.work / "vars.json")
 
-    plan: Plan = from_terraform(terraform.show(again), "k3s/test", "embedded")
+    plan: Plan = from_terraform(terraform.show(again), "k3s/test", "embedded", KEY)
     assert plan.changes == ()
     assert not again.has_changes
 

@@ -41,7 +41,9 @@ from xops.prefect_server.profile import Profile
 DEPLOYMENTS = {
     "provision-ecs/ecs",
     "destroy-ecs/ecs",
+    "close-records/daily",
     "detect-ecs-drift/ecs",
+    "detect-k3s-drift/k3s",
     "notify/notify",
     "bootstrap-k3s/k3s",
     "evaluate-triggers/weekly",
@@ -130,7 +132,7 @@ def test_everything_the_repository_names_is_there(
     slots += [inventory.slot(name) for name in inventory.names()]
     assert limits_of(prefect).items() >= dict.fromkeys(slots, 1).items()
     assert set(documents(servers)) == {
-        *wanted, "xops-evidence-store/default", "xops-notification/default"
+        *wanted, "xops-notification/default"
     }  # fmt: skip
     assert names(ours(prefect)) == names(automations.read())
 

@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from xops.cli.console import exit_if_changes, question
+from xops.cli.console import exit_if_changes, question_asked
 from xops.core.errors import ExitCode
 from xops.core.plan.model import Action, Change, Plan
 
@@ -29,11 +29,11 @@ def answer(cause: type[BaseException]) -> None:
 
 
 def test_ctrl_c_at_a_question_is_an_interruption() -> None:
-    with pytest.raises(typer.Exit) as ended, question():
+    with pytest.raises(typer.Exit) as ended, question_asked():
         answer(KeyboardInterrupt)
     assert ended.value.exit_code == ExitCode.INTERRUPTED
 
 
 def test_a_question_that_nobody_hears_is_none() -> None:
-    with pytest.raises(typer.Abort), question():
+    with pytest.raises(typer.Abort), question_asked():
         answer(EOFError)

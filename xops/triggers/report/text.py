@@ -1,10 +1,15 @@
-"""An evaluation as people read it: rows for a table, Markdown for chat, the text of a proposal."""
+"""An evaluation as people read it: rows for a table, Markdown, the text of a proposal.
+
+Names of repositories and people, titles and messages of GitHub may be anybody's: they enter
+Markdown as values of templates.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from xops.core.rendering import Markdown, Plain
 from xops.triggers.evaluation import Evaluation, TriggerStatus, TriggerVerdict
 from xops.triggers.facts import Completeness
 from xops.triggers.machine import Phase
@@ -68,32 +73,37 @@ def completeness(found: Completeness) -> list[str]:
     return [read, *unreadable, *renamed, *_short(truncated), *found.notes]
 
 
-def markdown(evaluation: Evaluation) -> str:
-    """The whole evaluation for chat and artifacts."""
-    return "\n".join(_markdown(evaluation))
+def markdown(evaluation: Evaluation) -> Markdown:
+    """The whole evaluation for artifacts and comments."""
+    return Markdown.joined("\n", _markdown(evaluation))
 
 
-def _markdown(evaluation: Evaluation) -> Iterator[str]:
-    yield f"**Triggers on {summary(evaluation)}**"
-    yield f"\nWeek of {evaluation.week}, {evaluation.timezone}, facts from {evaluation.source}.\n"
-    yield from _markdown_table(table(evaluation))
+def _markdown(evaluation: Evaluation) -> Iterator[Markdown]:
+    yield Markdown.of("**Triggers on {summary}**", summary=summary(evaluation))
+    yield Markdown.of(
+        "\nWeek of {week}, {zone}, facts from {source}.\n",
+        week=evaluation.week, zone=evaluation.timezone, source=evaluation.source,
+    )  # fmt: skip
+    rows = table(evaluation)
+    yield Markdown.table(rows[0], [row.values() for row in rows])
     yield from _section("Proposed", [_proposed(verdict) for verdict in evaluation.active])
     yield from _section("Notes", notes(evaluation))
     yield from _section("Completeness", completeness(evaluation.completeness))
-    yield f"\nFacts `{evaluation.facts[:12]}`, policy `{evaluation.policy[:12]}`."
+    yield Markdown.of("\nFacts {facts}, policy {policy}.", **_hashes(evaluation))
 
 
-def _markdown_table(rows: list[dict[str, str]]) -> Iterator[str]:
-    yield f"| {' | '.join(rows[0])} |"
-    yield f"|{'---|' * len(rows[0])}"
-    for row in rows:
-        yield f"| {' | '.join(cell.replace('|', '/') for cell in row.values())} |"
+def _hashes(evaluation: Evaluation) -> dict[str, Markdown]:
+    return {
+        "facts": Markdown.code(evaluation.facts[:12]),
+        "policy": Markdown.code(evaluation.policy[:12]),
+    }
 
 
-def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
+def _section(title: str, lines: Iterable[str]) -> Iterator[Markdown]:
+    """A list below a title; its lines are others' text unless they are Markdown already."""
     if lines := list(lines):
-        yield f"\n**{title}**\n"
-        yield from (f"- {line}" for line in lines)
+        yield Markdown.of("\n**{title}**\n", title=title)
+        yield from (Markdown.of("- {line}", line=line) for line in lines)
 
 
 def _proposed(verdict: TriggerVerdict) -> str:
@@ -101,34 +111,46 @@ def _proposed(verdict: TriggerVerdict) -> str:
     return f"{verdict.action}: {verdict.cost}; {verdict.classification} needs {needs}"
 
 
-def _short(lines: list[str]) -> list[str]:
+def _short(lines: Sequence[str]) -> list[str]:
     left = len(lines) - _LISTED
     return [*lines[:_LISTED], *([f"and {left} more"] if left > 0 else [])]
 
 
-def proposal_title(verdict: TriggerVerdict) -> str:
+def proposal_title(verdict: TriggerVerdict) -> Plain:
     """The title of the proposal to activate; the same for the whole activation."""
-    return f"Trigger {verdict.trigger} is active: {verdict.action}"
+    return Plain.of(
+        "Trigger {trigger} is active: {action}", trigger=verdict.trigger, action=verdict.action
+    )
 
 
-def proposal(verdict: TriggerVerdict, evaluation: Evaluation) -> str:
+def proposal(verdict: TriggerVerdict, evaluation: Evaluation) -> Markdown:
     """What an active trigger proposes, as Markdown: why, what, at what price, on what evidence."""
-    return "\n".join(_proposal(verdict, evaluation))
+    return Markdown.joined("\n", _proposal(verdict, evaluation))
 
 
-def _proposal(verdict: TriggerVerdict, evaluation: Evaluation) -> Iterator[str]:
-    yield f"**{verdict.trigger}** is {verdict.state} since {verdict.since}: {verdict.threshold}."
-    yield f"\nAs of {evaluation.as_of} the value is {format_value(verdict.value)}; {verdict.next}."
-    yield "Nothing was activated: a person decides."
+def _proposal(verdict: TriggerVerdict, evaluation: Evaluation) -> Iterator[Markdown]:
+    yield Markdown.of(
+        "**{trigger}** is {state} since {since}: {threshold}.",
+        trigger=verdict.trigger, state=verdict.state, since=verdict.since,
+        threshold=verdict.threshold,
+    )  # fmt: skip
+    yield Markdown.of(
+        "\nAs of {as_of} the value is {value}; {next}.",
+        as_of=evaluation.as_of, value=format_value(verdict.value), next=verdict.next,
+    )  # fmt: skip
+    yield Markdown("Nothing was activated: a person decides.")
     yield from _section("What it would add", _components(verdict))
     yield from _section(f"What a {verdict.classification} needs", verdict.needs)
     yield from _section("Weeks", [_week(verdict, index) for index in range(len(verdict.series))])
-    yield from _section("Evidence", _short(list(verdict.evidence)))
+    yield from _section("Evidence", _short([Markdown.link(row) for row in verdict.evidence]))
     yield from _section("Notes", verdict.warnings)
     decide = f"xops triggers acknowledge {verdict.trigger} --decision accepted --reason TEXT"
-    yield f"\nTo decide: `{decide}`, or `rejected`."
-    yield f"\nOwner {verdict.owner}. Activation `{verdict.activation}`,"
-    yield f"facts `{evaluation.facts[:12]}`, policy `{evaluation.policy[:12]}`."
+    yield Markdown.of("\nTo decide: {decide}, or `rejected`.", decide=Markdown.code(decide))
+    yield Markdown.of(
+        "\nOwner {owner}. Activation {activation},",
+        owner=verdict.owner, activation=Markdown.code(str(verdict.activation)),
+    )  # fmt: skip
+    yield Markdown.of("facts {facts}, policy {policy}.", **_hashes(evaluation))
 
 
 def _components(verdict: TriggerVerdict) -> Iterator[str]:
