@@ -27,6 +27,6 @@ def detect_ecs_drift(request: EcsRequest = EcsRequest()) -> State[Any]:  # noqa:
     """
     stream = read_facts(request, RunWatcher(request.subject))
     with stream.folder:
-        drift = detect_drift(stream, stream.is_provisioned, stream.watcher)
+        drift = detect_drift(stream, stream.watcher)
     show_drift(drift)
     return Completed(message=Plain.render(drift.message()), data=drift.to_json())

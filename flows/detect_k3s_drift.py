@@ -26,6 +26,6 @@ def detect_k3s_drift(request: K3sRequest = K3sRequest()) -> State[Any]:  # noqa:
         request: which cluster.
     """
     steps = open_cluster(request)
-    drift = detect_drift(steps, steps.is_provisioned, steps.watcher)
+    drift = detect_drift(steps, steps.watcher)
     show_drift(drift)
     return Completed(message=Plain.render(drift.message()), data=drift.to_json())

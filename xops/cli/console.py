@@ -43,6 +43,9 @@ Approve = Annotated[
 _LEAST = 12
 """Characters of a digest that a person must give."""
 
+_WHOLE = 64
+"""Characters of a whole digest."""
+
 
 def say(template: str, /, **values: Any) -> None:
     """A line on stdout: a template with rich's markup, and values that are anybody's."""
@@ -167,8 +170,8 @@ def _shown_digests(log: EvidenceLog, given: str) -> list[str]:
     """The digests of plans on record as shown that begin so, from before this command."""
     from xops.core.evidence.log import RecordKind
 
-    if len(given) < _LEAST:
-        return []
+    if len(given) < _LEAST or len(given) == _WHOLE:
+        return []  # a whole digest is compared as it is
     kinds = (RecordKind.PLAN, RecordKind.QUESTION, RecordKind.DRIFT)
     found = {record.digest for record in log.newest_first(*kinds)}
     return sorted(digest for digest in found if digest.startswith(given))

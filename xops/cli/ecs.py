@@ -86,7 +86,7 @@ def drift(environment: EnvironmentName, target: TargetName = None, as_json: AsJs
     from xops.core.lifecycle.drift import detect_drift
 
     with _open_stream(environment, target, quiet=as_json) as (stream, watcher):
-        found = detect_drift(stream, stream.is_provisioned, watcher)
+        found = detect_drift(stream, watcher)
     print_drift(found, as_json=as_json)
 
 

@@ -147,7 +147,7 @@ def drift(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) 
     with bar(f"drift {cluster}") as show:
         watcher = TerminalWatcher(show, quiet=as_json)
         steps = _open_cluster(cluster, lock, watcher)
-        found = detect_drift(steps, steps.is_provisioned, watcher)
+        found = detect_drift(steps, watcher)
     print_drift(found, as_json=as_json)
 
 

@@ -20,9 +20,8 @@ from xops.aws.evidence import S3Store
 from xops.aws.target import Target
 from xops.core.errors import PermanentError, StalePlanError, XopsError
 from xops.core.evidence.log import EvidenceLog, RecordKind, WaitingRecords
-from xops.core.evidence.settings import FolderEvidence
+from xops.core.evidence.settings import FolderEvidence, open_evidence
 from xops.core.evidence.stores import EvidenceStore
-from xops.core.evidence.waiting import WaitingFolder
 from xops.core.files import settings
 from xops.core.files.tree import hash_file, hash_tree
 from xops.core.lifecycle.gate import PolicyInForce, account
@@ -449,8 +448,7 @@ def open_log(
     else:
         name = kept.bucket or state_bucket(environment, aws, account_id).name
         store = S3Store(aws.client("s3"), name, kept.prefix)
-    folder = WaitingFolder(settings.home() / "evidence-waiting", environment.subject)
-    return EvidenceLog(store, environment.subject, (folder, *waiting))
+    return open_evidence(store, environment.subject, waiting)
 
 
 def _refuse_protected(environment: Environment) -> None:

@@ -7,7 +7,6 @@ of `plan` into an exception and leaves variable files behind when killed (ADR-00
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from python_terraform import IsFlagged
 from xops.core import process
 from xops.core.errors import StalePlanError, XopsError
 from xops.core.files import settings
+from xops.core.files.tree import hash_file
 from xops.ecs import run_folder
 from xops.ecs.terraform_discovery import AWS_PROVIDER, Binary, base_environment
 from xops.ecs.terraform_errors import COMMAND, Diagnostic, classify
@@ -131,7 +131,7 @@ class Terraform:
         code = self._stream(argv, "plan", _PLAN, (0, 2), stream)
         path.chmod(0o600)
         warnings = in_one_order(stream.warnings)
-        return SavedPlan(path, _sha256(path), code == 2, destroy, stream.total or 0, warnings)
+        return SavedPlan(path, hash_file(path), code == 2, destroy, stream.total or 0, warnings)
 
     def show(self, plan: SavedPlan) -> dict[str, Any]:
         """The plan as Terraform's JSON (format version 1.x). Holds secrets: never log it."""
@@ -147,7 +147,7 @@ class Terraform:
         Raises:
             StalePlanError: the file is not the one that was planned, or the state has moved.
         """
-        if not plan.path.is_file() or _sha256(plan.path) != plan.sha256:
+        if not plan.path.is_file() or hash_file(plan.path) != plan.sha256:
             raise StalePlanError(
                 f"applying {plan.path.name}",
                 "the plan file is gone, or is not the one that was made and approved"
@@ -291,7 +291,3 @@ def _json_in(text: str) -> dict[str, Any]:
     except ValueError:
         raise classify("reading Terraform's JSON", [_plain(text)], datetime.now(UTC)) from None
     return whole
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

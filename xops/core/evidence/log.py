@@ -353,7 +353,7 @@ class ChainFault:
 
 
 def verify_chain(log: EvidenceLog) -> list[ChainFault]:
-    """Whether each record names the one before by its hash, none is missing, and all are ended.
+    """Whether each record names the one before by its hash, and none is missing.
 
     The last record of a log can be taken away without a trace in the log itself: keep what
     `xops evidence export` prints, or use a bucket with object lock.

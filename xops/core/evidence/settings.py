@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from xops.core.evidence.stores import FolderStore
+from xops.core.evidence.log import EvidenceLog, WaitingRecords
+from xops.core.evidence.stores import EvidenceStore, FolderStore
+from xops.core.evidence.waiting import WaitingFolder
 from xops.core.files import settings
 from xops.core.files.validation import Model, kind_check
 
@@ -48,3 +51,11 @@ Evidence = Annotated[
     kind_check("store", FolderEvidence, BucketEvidence),
 ]
 """Where records are kept; a folder unless a store is named."""
+
+
+def open_evidence(
+    store: EvidenceStore, subject: str, waiting: Sequence[WaitingRecords] = ()
+) -> EvidenceLog:
+    """The records about a subject; they wait in xOps' home, and in `waiting` besides."""
+    folder = WaitingFolder(settings.home() / "evidence-waiting", subject)
+    return EvidenceLog(store, subject, (folder, *waiting))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from xops.core.evidence.log import RecordKind
 from xops.core.lifecycle.steps import Planned, Steps, Verification
@@ -45,21 +44,29 @@ class Drift:
         }[self.status]
 
 
+class ComparedSteps[PlanT: Planned, VerificationT: Verification](
+    Steps[PlanT, VerificationT], Protocol
+):
+    """The steps of a subject that can be compared with its configuration."""
+
+    def is_provisioned(self, planned: PlanT) -> bool:
+        """Whether there is anything to compare, as the facts of the plan say."""
+        ...
+
+
 def detect_drift[PlanT: Planned, VerificationT: Verification](
-    steps: Steps[PlanT, VerificationT],
-    is_provisioned: Callable[[PlanT], bool],
+    steps: ComparedSteps[PlanT, VerificationT],
     watcher: Watcher,
 ) -> Drift:
     """Plan only, show what differs, and keep a record of it.
 
     Args:
         steps: of the subject.
-        is_provisioned: whether there is anything to compare, as the facts of the plan say.
         watcher: is shown what differs.
     """
     planned = steps.plan()
     plan = planned.plan
-    if not is_provisioned(planned):
+    if not steps.is_provisioned(planned):
         return Drift(DriftStatus.NOT_PROVISIONED, plan.subject, plan.target, plan)
     status = DriftStatus.IN_SYNC if plan.is_empty else DriftStatus.DRIFTED
     watcher.plan_ready(plan)

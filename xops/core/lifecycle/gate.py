@@ -208,11 +208,11 @@ class Gate:
     def _left_of(self, approval: Record) -> Plan:
         """The approved plan, narrowed to what its last use was about to do."""
         identity = approval.body["approval"]["id"]
-        for record in self.log.newest_first(RecordKind.INTENT):
-            if record.body["approval"]["id"] == identity:
+        for record in self.log.newest_first():
+            if record.sequence and record.sequence <= approval.sequence:
+                break  # what is older cannot have used it
+            if record.kind == RecordKind.INTENT and record.body["approval"]["id"] == identity:
                 return Plan.model_validate(record.body["plan"])
-            if record.sequence and record.sequence < approval.sequence:
-                break
         return Plan.model_validate(approval.body["plan"])
 
     def _ask(self, plan: Plan, reasons: tuple[str, ...]) -> Approval:

@@ -19,9 +19,8 @@ from xops.aws.evidence import S3Store
 from xops.aws.target import Target
 from xops.core.errors import StalePlanError
 from xops.core.evidence.log import EvidenceLog, RecordKind, WaitingRecords
-from xops.core.evidence.settings import FolderEvidence
+from xops.core.evidence.settings import FolderEvidence, open_evidence
 from xops.core.evidence.stores import EvidenceStore
-from xops.core.evidence.waiting import WaitingFolder
 from xops.core.files import settings
 from xops.core.lifecycle.gate import PolicyInForce, account
 from xops.core.lifecycle.probes import Probe
@@ -258,8 +257,7 @@ def open_log(cluster: Cluster, waiting: Sequence[WaitingRecords] = ()) -> Eviden
     else:
         aws = Aws(Target.AWS, kept.region, follows_endpoints=True)
         store = S3Store(aws.client("s3"), kept.bucket, kept.prefix)
-    folder = WaitingFolder(settings.home() / "evidence-waiting", cluster.subject)
-    return EvidenceLog(store, cluster.subject, (folder, *waiting))
+    return open_evidence(store, cluster.subject, waiting)
 
 
 def _secret_places(cluster: Cluster) -> Iterator[tuple[str, str]]:

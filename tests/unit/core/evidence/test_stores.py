@@ -39,6 +39,9 @@ def test_the_same_record_twice_is_as_good_as_once(tmp_path: Path) -> None:
     store.put(KEY, b"first")
     store.put(KEY, b"first")
 
+    assert store.keys("ecs/prod/") == [KEY]
+    assert store.read(KEY) == b"first"
+
 
 def test_records_are_listed_by_prefix_and_what_was_cut_off_is_none(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
