@@ -125,7 +125,9 @@ def _post(url: str, kept: str, subject: str, body: str) -> None:
     # What Slack, Mattermost, Teams and Google Chat all take.
     with _SecretUrl(url):
         try:
-            answer = httpx.post(url, json={"text": text}, timeout=10)
+            # Streamed and not read: nobody needs what a receiver says, and it may be anything.
+            with httpx.stream("POST", url, json={"text": text}, timeout=10) as answer:
+                pass
         except httpx.HTTPError as error:
             # `from None`: the request that httpx attaches to its errors carries the URL.
             found = redact(str(error), [url])
@@ -161,7 +163,7 @@ def _refuse_failure(answer: httpx.Response, attempted: str) -> None:
             attempted,
             found,
             "Look whether the receiver is up.",
-            retry_after=float(asked) if asked.isdigit() else 0.0,
+            retry_after=float(asked) if asked.isascii() and asked.isdigit() else 0.0,
         )
     raise PermanentError(attempted, found, _REMEDY)
 

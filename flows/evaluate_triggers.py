@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.activation import start_activation
 from flows.lifecycle_tasks import is_temporary
 from flows.progress import emit_named, show_markdown, show_png, show_table
+from xops.core.files.flow_files import flow_file
 from xops.core.rendering import Markdown
 from xops.triggers import proposals
 from xops.triggers.evaluation import Evaluation, evaluate
@@ -41,7 +42,11 @@ class TriggersRequest(BaseModel):
     as_of: date | None = Field(
         default=None, description="Weeks over by its start count; today or the file's day."
     )
-    facts: str = Field(default="", description="Path of a facts file instead of GitHub.")
+    facts: str = Field(
+        default="",
+        description="A facts file instead of GitHub: below deployments, or another folder that the"
+        " worker's operator has configured.",
+    )
     record: bool = Field(
         default=True, description="Add to the history, send events, and propose what is active."
     )
@@ -122,7 +127,7 @@ def evaluate_triggers(request: TriggersRequest = TriggersRequest()) -> dict[str,
     """
     policy = Policy.load()
     today = request.as_of or datetime.now(ZoneInfo(policy.timezone)).date()
-    file = Path(request.facts) if request.facts else None
+    file = flow_file(request.facts, "facts") if request.facts else None
     facts = collect.read_or_unknown(policy, today, file, read=read_facts)
     as_of = facts.as_of if file and request.as_of is None else today
     history = History.open() if request.record else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.lifecycle_tasks import is_temporary
 from flows.progress import RunWatcher
+from xops.core.files.flow_files import flow_file
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.operations.bootstrap import K3sSteps
 from xops.k3s.release.lock import Lock
@@ -26,7 +28,8 @@ class K3sRequest(BaseModel):
     cluster: str = Field(
         default="onprem",
         pattern=r"^[\w./-]+$",
-        description="One of deployments/clusters/*.yaml, without .yaml; or a file on the worker.",
+        description="One of deployments/clusters/*.yaml, without .yaml; or a file below a folder"
+        " that the worker's operator has configured.",
     )
 
 
@@ -40,7 +43,13 @@ class K3sRequest(BaseModel):
 )
 def read_inventory(request: K3sRequest) -> Cluster:
     """The cluster's file, with the hosts that Terraform has made."""
-    return Cluster.load(request.cluster).completed()
+    return Cluster.load(_named_file(request.cluster)).completed()
+
+
+def _named_file(text: str) -> Path | str:
+    """A name of a cluster as it is; a path only if it is that of a configured folder."""
+    is_path = "/" in text or text.endswith((".yaml", ".yml"))
+    return flow_file(text, "cluster") if is_path else text
 
 
 def open_cluster(request: K3sRequest) -> K3sSteps:

@@ -57,7 +57,8 @@ _CLUSTER_RULES = (
     "`k3s.config` has no key that xOps sets itself, and none that holds a secret.",
     "`snapshots.s3`: keys come in a pair and go through `config_secret`, the Secret that K3S makes"
     " of a manifest on the servers (mode 0600). A bucket must be named unless Terraform makes it.",
-    "A file with a secret is readable by its owner only; one that others may read is refused.",
+    "A secret is a variable or a file of the operator's secret sources (settings.md). The file is"
+    " readable by its owner only; one that others may read is refused.",
     "`hardening.exempt_namespaces` contains `kube-system`.",
     "`approval.required_for` contains `destroy`.",
 )
@@ -68,7 +69,9 @@ _TRIGGER_RULES = (
     "`weeks` is never more than `of`. Windows are calendar weeks; an unknown one counts neither"
     " way.",
     "Components that an action or another component names exist. Amounts are quoted decimals.",
-    "`github.credential` names a variable or a file.",
+    "`github.credential` names a variable or a file of the operator's secret sources"
+    " (settings.md), and `github.api_url` a host that these allow.",
+    "A pattern of `github.kinds` has at most two stars in a part, and two `**`.",
     "`timezone` is an IANA name.",
 )
 

@@ -53,6 +53,13 @@ class GitHubServer:
         self.app_public_key: str | None = None
         self.on_request: Callable[[Request], None] = lambda request: None
         self.reset_seconds = 3600
+        self.next_page = ""
+        """What lists say instead of where they go on."""
+        self.raw_answer: tuple[bytes, dict[str, str]] | None = None
+        """What is answered instead: a body with its headers."""
+        self.change: Callable[[Any], Any] = lambda body: body
+        """What becomes of the body of an answer that is right."""
+        self._leads_to: tuple[str, int] | None = None
         self._faults: list[Fault] = []
         self._ids = itertools.count(1)
         self._lock = threading.RLock()
@@ -101,6 +108,10 @@ class GitHubServer:
             found = next(former, None)
         return None if found is None or found.name in self.hidden else found
 
+    def lead_to(self, address: str, status: int) -> None:
+        """Answer all requests with a redirect."""
+        self._leads_to = (address, status)
+
     def fail(self, **fault: Any) -> None:
         """Ask for a fault, as `POST /xops/faults` does."""
         with self._lock:
@@ -120,6 +131,8 @@ class GitHubServer:
         with self._lock:
             self.requests.append(request)
             reply = self._answered(request, headers, body)
+            if reply.status == 200 and reply.raw is None:
+                reply.body = self.change(reply.body)
             request.status = reply.status
             return reply
 
@@ -128,6 +141,12 @@ class GitHubServer:
         if path == "/xops/faults":
             return self._fault_request(request.method, body)
         request.authorization = headers.get("authorization", "")
+        if self._leads_to is not None:
+            address, status = self._leads_to
+            return _Reply(status, {}, {"location": address})
+        if self.raw_answer is not None:
+            body, more = self.raw_answer
+            return _Reply(200, raw=body, headers=more)
         if path.endswith(("/access_tokens", "/installation")):
             return self._app(request, path)
         token = request.authorization.partition(" ")[2]
@@ -318,7 +337,8 @@ class GitHubServer:
         if page * size < len(rows):
             bare = urlsplit(path).path
             rest = "&".join(f"{k}={v}" for k, v in query.items() if k != "page")
-            headers["link"] = f'<{self.url}{bare}?{rest}&page={page + 1}>; rel="next"'
+            following = self.next_page or f"{self.url}{bare}?{rest}&page={page + 1}"
+            headers["link"] = f'<{following}>; rel="next"'
         return _Reply(200, part, headers)
 
     def _new_issue(self, repository: Repository, body: Mapping[str, Any]) -> dict[str, Any]:

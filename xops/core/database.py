@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from xops.core.errors import PermanentError, TemporaryError
+from xops.core.errors import Finding, InputError, PermanentError, TemporaryError
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,19 @@ WAIT_SECONDS = 30.0
 _LOCK = 0x786F7073
 """The advisory lock of xOps in a PostgreSQL database: "xops"."""
 
-_BACKENDS = ("sqlite", "postgresql")
+_OPTIONS = {
+    "sqlite": frozenset[str](),
+    "postgresql": frozenset(
+        (
+            "host", "port", "ssl", "passfile", "service", "servicefile", "target_session_attrs",
+            "krbsrvname", "gsslib", "prepared_statement_cache_size",
+        )
+    ),
+}  # fmt: skip
+"""The databases that can be used, and the options of their drivers that a URL can hold: asyncpg
+takes numbers for others, of which a URL has none."""
+
+_NUMBERS = ("port", "prepared_statement_cache_size")
 
 _versions = sql.Table(
     "xops_schema_versions",
@@ -109,6 +121,30 @@ class Schema:
             connection.execute(row.values(version=version))
 
 
+def parse_url(given: str) -> URL:
+    """The URL of a SQLite or PostgreSQL database.
+
+    Raises:
+        ValueError: it is none, with what it is instead. No part of it that may be a password is
+            said.
+    """
+    try:
+        parsed = make_url(given)
+    except (ArgumentError, ValueError):  # the latter: a port that is no number
+        raise ValueError("is no URL") from None
+    if "@" in (parsed.host or ""):  # a part of the password would count as the host's name
+        raise ValueError("has an @ in its password: write it as %40")
+    backend = parsed.get_backend_name()
+    if backend not in _OPTIONS:
+        raise ValueError(f"names a database of the kind {backend!r}")
+    if unknown := sorted(parsed.query.keys() - _OPTIONS[backend]):
+        raise ValueError(f"has options that its driver does not take: {', '.join(unknown)}")
+    for name in _NUMBERS:
+        if not all(part.isdecimal() for part in parsed.normalized_query.get(name, ())):
+            raise ValueError(f"has an option {name} that is no number")
+    return parsed
+
+
 class Database:
     """One database. Every use of it is one transaction that excludes all others.
 
@@ -120,7 +156,7 @@ class Database:
         wait_seconds: how long the connection and the transactions of others are waited for.
 
     Raises:
-        PermanentError: the URL names no such database.
+        InputError: the URL names no such database.
     """
 
     def __init__(
@@ -173,10 +209,15 @@ class Database:
 
     def _in_postgresql[Result](self, work: Callable[[Connection], Result]) -> Result:
         # The driver takes a second to import: only where it is needed.
-        from asyncpg.exceptions import PostgresError  # type: ignore[import-untyped]
+        from asyncpg.exceptions import (  # type: ignore[import-untyped]
+            ClientConfigurationError,
+            PostgresError,
+        )
 
         try:
             return asyncio.run(_transact(self._url, self._wait_seconds, work))
+        except ClientConfigurationError as error:
+            raise self._not_a_url(f"has an option that is wrong: {error}") from error
         except PostgresError as error:  # only while it connects; SQLAlchemy wraps those after
             found = str(error).splitlines()[0]
             if _may_pass(error.sqlstate or ""):
@@ -208,19 +249,17 @@ class Database:
 
     def _parse(self, url: str) -> URL:
         try:
-            parsed = make_url(url)
-        except ArgumentError as error:
-            raise self._not_a_url() from error
-        if parsed.get_backend_name() not in _BACKENDS:
-            raise self._not_a_url()
+            parsed = parse_url(url)
+        except ValueError as error:
+            raise self._not_a_url(str(error)) from None
         is_server = parsed.get_backend_name() == "postgresql"
         # asyncpg is there anyway, Prefect brings it; another driver would be one more to keep.
         return parsed.set(drivername="postgresql+asyncpg") if is_server else parsed
 
-    def _not_a_url(self) -> PermanentError:
-        return PermanentError(
+    def _not_a_url(self, found: str) -> InputError:
+        return InputError(
             f"opening the {self._title}",
-            f"{self._variable} is no URL of a SQLite or PostgreSQL database",
+            [Finding(f"variable {self._variable}", "", found)],
             "Write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.",
         )
 

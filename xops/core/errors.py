@@ -17,11 +17,11 @@ Steps subclass these where a caller must tell causes apart. Only `TemporaryError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Self
 
-from xops.core.rendering import Plain
+from xops.core.rendering import Plain, hide_credentials
 
 
 class ExitCode(IntEnum):
@@ -59,8 +59,8 @@ class XopsError(Exception):
     exit_code: int = ExitCode.FAILED
 
     def __init__(self, attempted: str, found: str, remedy: str) -> None:
-        self.attempted = attempted
-        self.found = found
+        self.attempted = attempted = hide_credentials(attempted)
+        self.found = found = hide_credentials(found)
         self.remedy = remedy
         super().__init__(attempted, found, remedy)
 
@@ -169,7 +169,9 @@ class InputError(XopsError):
         findings: Sequence[Finding],
         remedy: str = "Correct each line above and run it again; nothing was started.",
     ) -> None:
-        self.findings = tuple(findings)
+        self.findings = tuple(
+            replace(finding, message=hide_credentials(finding.message)) for finding in findings
+        )
         count = "1 error" if len(self.findings) == 1 else f"{len(self.findings)} errors"
         listed = "".join(f"\n  {finding}" for finding in self.findings)
         super().__init__(attempted, f"{count}{listed}", remedy)

@@ -6,7 +6,7 @@ from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import total_ordering
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 HOURS_A_MONTH = 730
 """A month, for rates: 8,760 hours a year over 12. Source: AWS's price calculator."""
@@ -16,6 +16,9 @@ _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 """Python's own context keeps 28 digits and drops the others without a word."""
 
 
+_MOST_DIGITS = 100
+
+
 def _exact(value: object) -> object:
     # A float has already lost the digits that were written: 0.1 is not one tenth.
     if isinstance(value, float):
@@ -23,8 +26,16 @@ def _exact(value: object) -> object:
     return str(value) if isinstance(value, int) else value
 
 
-Amount = Annotated[Decimal, BeforeValidator(_exact)]
-"""A `Decimal` that refuses binary floats."""
+def _within_reach(value: Decimal) -> Decimal:
+    # 1e-999999 is a few characters, and a fraction of a million digits.
+    digits, exponent = len(value.as_tuple().digits), value.as_tuple().exponent
+    if not isinstance(exponent, int) or digits > _MOST_DIGITS or abs(exponent) > _MOST_DIGITS:
+        raise ValueError(f"has more than {_MOST_DIGITS} digits")
+    return value
+
+
+Amount = Annotated[Decimal, BeforeValidator(_exact), AfterValidator(_within_reach)]
+"""A `Decimal` that refuses binary floats, and more digits than any sum of money has."""
 
 
 @total_ordering

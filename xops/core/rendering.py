@@ -68,6 +68,38 @@ def _code(char: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+_HIDDEN = "***"
+_PLACEHOLDER = "USER:PASSWORD"
+_TELLING = re.compile("pass|secret|token|signature|credential|[sie].?key$", re.IGNORECASE)
+
+
+def hide_credentials(text: str) -> str:
+    """The text, and of each address in it neither user and password nor options that hold secrets.
+
+    A password may hold any character, `@` and `/` among them, so that all up to the last `@` of a
+    word may be a part of it.
+    """
+    if "://" not in text:
+        return text
+    # Not `split`: what separates words stays as it is.
+    return "".join(_without_credentials(word) for word in re.split(r"(\s)", text))
+
+
+def _without_credentials(word: str) -> str:
+    scheme, separator, rest = word.partition("://")
+    user, at, after = rest.rpartition("@")
+    if not separator or user == _PLACEHOLDER:
+        return word
+    place, question, options = after.partition("?")
+    shown = "&".join(map(_without_value, options.split("&")))
+    return f"{scheme}://{_HIDDEN + at if at else ''}{place}{question}{shown}"
+
+
+def _without_value(option: str) -> str:
+    name, equals, _ = option.partition("=")
+    return f"{name}={_HIDDEN}" if equals and _TELLING.search(name) else option
+
+
 class Rendered(str):
     """Text that is harmless in one medium; a subclass for each."""
 
@@ -121,7 +153,7 @@ class Plain(Rendered):
 _NOTHING = "[none][/none]"
 """A tag of rich's that does nothing. What stands before it cannot be part of another tag."""
 
-_RICH = re.compile(r"(\\+)(?=\[|\Z)|\[|:(?!\s)")
+_RICH = re.compile(r"(?<!\\)(\\+)(?=\[|\Z)|\[|:(?!\s)")
 """What may begin a tag or an emoji, with what follows it in the line or in the next value."""
 
 

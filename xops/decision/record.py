@@ -8,7 +8,6 @@ finding with its line, as a misspelt key is. What the record does not publish is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -24,7 +23,7 @@ from pydantic import (
 )
 
 from xops.core.files import settings
-from xops.core.files.validation import Model, TimeZone, absent
+from xops.core.files.validation import Day, Model, TimeZone, absent
 from xops.core.money import Amount
 from xops.decision.figures import Vector, decimal, dot, equal_weights, follows, fractions
 
@@ -50,7 +49,7 @@ Weights = Annotated[
 class Review(Model):
     """When the decision is to be looked at again, at the latest, and who says so."""
 
-    by: date
+    by: Day
     timezone: Annotated[TimeZone, Field(description="IANA name; where the day begins and ends.")]
     basis: Annotated[str, Field(min_length=1, description="Where the day comes from.")]
 
@@ -358,7 +357,7 @@ class DecisionRecord(Model):
     adr: Annotated[str, Field(pattern=r"^\d{3,4}$")]
     title: str
     status: Literal["proposed", "accepted", "rejected", "deprecated", "superseded"]
-    accepted_on: date | None = None
+    accepted_on: Day | None = None
     owner: Annotated[str, Field(min_length=1)]
     review: Review
     pillars: Pillars

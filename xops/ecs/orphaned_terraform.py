@@ -77,7 +77,7 @@ def find(own: Path) -> OrphanedTerraform | None:
     """
     for run in [*run_folder.killed_runs(own), own]:
         if run_folder.terraform_at_work(run):
-            return _look(run)
+            return look(run)
     return None
 
 
@@ -106,10 +106,10 @@ def wait(
     while found is not None:
         now = time.monotonic()
         if now - started >= patience:
-            raise _at_work(_look(found.run), patience)
+            raise _at_work(look(found.run), patience)
         if now - said >= _SAY_SECONDS:
             said = now
-            say(f"still waiting for {_look(found.run).describe(datetime.now(UTC))}")
+            say(f"still waiting for {look(found.run).describe(datetime.now(UTC))}")
         sleep(_POLL_SECONDS)
         found = found if found.works() else find(own)
     say(f"it has ended after {time.monotonic() - started:.0f} s; now the plan is made")
@@ -125,7 +125,8 @@ def _at_work(found: OrphanedTerraform, patience: float) -> TerraformAtWorkError:
     )
 
 
-def _look(run: Path) -> OrphanedTerraform:
+def look(run: Path) -> OrphanedTerraform:
+    """What is known of the Terraform that works in this run's folder."""
     holders = run_folder.terraform_holders(run)
     logs = sorted((run / "logs").glob("*.log"), key=lambda log: log.stat().st_mtime)
     verb = logs[-1].stem if logs else "command"

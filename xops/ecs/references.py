@@ -19,7 +19,7 @@ from typing import Any
 from xops.core.plan.fingerprint import FingerprintKey
 from xops.core.plan.values import Json, is_hidden, is_unknown
 
-_INDEX = re.compile(r'\[(?:"(?:[^"\\]|\\.)*"|[^\]"]*)\]')
+_INDEX = re.compile(r'\[(?:"(?:[^"\\]|\\.)*"|[^\[\]"]*)\]')
 """A key of `for_each`, in which any character may stand, or a number."""
 _OPAQUE = ("local.", "each.")
 """References whose value the plan does not say."""

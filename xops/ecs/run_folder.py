@@ -218,6 +218,11 @@ def _remove(folder: Path) -> bool:
         return True
 
 
+def in_use(folder: Path) -> bool:
+    """Whether the run still goes on whose folder it is, or a Terraform that it has started."""
+    return not _is_free(folder) or terraform_at_work(folder)
+
+
 def _is_free(folder: Path) -> bool:
     with _locked(folder) as free:
         return free

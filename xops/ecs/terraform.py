@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -284,10 +285,11 @@ def _json_in(text: str) -> dict[str, Any]:
     """The JSON object in an output that may have warnings around it."""
     for line in text.splitlines():
         if line.startswith("{") and line.endswith("}"):
-            found: dict[str, Any] = json.loads(line)
-            return found
+            with suppress(ValueError, RecursionError):
+                found: dict[str, Any] = json.loads(line)
+                return found
     try:
         whole: dict[str, Any] = json.loads(text[text.index("{") : text.rindex("}") + 1])
-    except ValueError:
+    except (ValueError, RecursionError):
         raise classify("reading Terraform's JSON", [_plain(text)], datetime.now(UTC)) from None
     return whole

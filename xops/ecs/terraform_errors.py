@@ -7,7 +7,7 @@ Pure: text in, error out. The texts are Terraform's and the AWS provider's own (
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -130,7 +130,7 @@ _CAUSES = (
         "Plan again: somebody changed the state after this plan was made.",
     ),
     _cause(
-        r"ExpiredToken|RequestExpired|security token .* (is )?expired|token has expired"
+        r"ExpiredToken|RequestExpired|security token .{0,200} (is )?expired|token has expired"
         r"|InvalidClientTokenId|UnrecognizedClient|SignatureDoesNotMatch|AuthFailure"
         r"|no valid credential sources|failed to refresh cached credentials|AccessDenied|Forbidden",
         CredentialsError,
@@ -141,7 +141,7 @@ _CAUSES = (
     # IAM, S3, EC2, ECS, ELB, KMS, Secrets Manager, CloudFront, WAF: each has a code of its own.
     _cause(
         r"already exist|AlreadyExists|AlreadyOwnedByYou|ResourceExists|\.Duplicate\b"
-        r"|Duplicate\w*(Name|Item|Record)|Creation of service was not idempotent",
+        r"|Duplicate\w{0,60}(Name|Item|Record)|Creation of service was not idempotent",
         ResourceExistsError,
         "It is in the account, and the state does not know it: a run that died before it could"
         " write the state has made it, or somebody else has. Running this again ends the same way:"
@@ -175,13 +175,13 @@ _UNKNOWN = _cause(
     "Fix what Terraform names above, then run it again; resources that are done stay done.",
 )
 
-_LOCK_FIELD = re.compile(r"^\s*(ID|Path|Operation|Who|Created):[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+_LOCK_FIELDS = frozenset({"ID", "Path", "Operation", "Who", "Created"})
 _GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.\d+)? \+0000")
 
 
 def lock_info(text: str) -> LockInfo | None:
     """The lock that Terraform's message describes, or None if it describes none."""
-    found = dict(_LOCK_FIELD.findall(text))
+    found = dict(_lock_fields(text))
     if "ID" not in found:
         return None
     created = _GO_TIME.search(found.get("Created", ""))
@@ -193,6 +193,13 @@ def lock_info(text: str) -> LockInfo | None:
         who=found.get("Who") or "(unknown)",
         created=moment.replace(tzinfo=UTC) if moment else None,
     )
+
+
+def _lock_fields(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.split("\n"):
+        name, colon, value = line.partition(":")
+        if colon and name.strip() in _LOCK_FIELDS:
+            yield name.strip(), value.strip()
 
 
 def classify(

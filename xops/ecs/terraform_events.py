@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,10 +64,14 @@ class EventStream:
         """Take one line."""
         if not line.startswith("{"):
             return
-        try:
-            event = json.loads(line)
-        except ValueError:
-            return
+        step = None
+        # Of another shape than is documented: as unknown as what is no JSON.
+        with suppress(ValueError, RecursionError, LookupError, TypeError, AttributeError):
+            step = self._take(json.loads(line))
+        if step is not None and self._on_progress is not None:
+            self._on_progress(step)
+
+    def _take(self, event: Mapping[str, Any]) -> TerraformStep | None:
         kind = event.get("type", "")
         if kind == "version" and not str(event.get("ui")).startswith("1."):
             raise PermanentError(
@@ -80,30 +85,30 @@ class EventStream:
         elif kind in ("planned_change", "change_summary"):
             self._count(kind, event)
         elif kind in (*self._STARTED, *self._ENDED, "apply_progress"):
-            self._progress(kind, event)
+            return self._progress(kind, event)
+        return None
 
     def _count(self, kind: str, event: Mapping[str, Any]) -> None:
         if kind == "change_summary" and event["changes"]["operation"] == "plan":
             changes = event["changes"]
-            self.total = changes["add"] + changes["change"] + changes["remove"]
+            self.total = sum(int(changes[key]) for key in ("add", "change", "remove"))
 
-    def _progress(self, kind: str, event: Mapping[str, Any]) -> None:
+    def _progress(self, kind: str, event: Mapping[str, Any]) -> TerraformStep:
         # A data source that is read during the apply is no step: the plan did not count it.
         if kind == "apply_complete" and event["hook"].get("action") != "read":
             self.done += 1
-        if self._on_progress is not None:
-            address = event["hook"]["resource"]["addr"]
-            message = event.get("@message", "")
-            self._on_progress(TerraformStep(self.done, self.total, address, kind, message))
+        address = str(event["hook"]["resource"]["addr"])
+        message = str(event.get("@message", ""))
+        return TerraformStep(self.done, self.total, address, kind, message)
 
 
 def diagnostic(row: Mapping[str, Any]) -> Diagnostic:
     """A diagnostic in Terraform's JSON, in a stream or in the report of `validate`."""
     return Diagnostic(
-        row["severity"],
-        row["summary"],
-        row.get("detail", "").strip(),
-        row.get("address") or _check_address(row),
+        str(row["severity"]),
+        str(row["summary"]),
+        str(row.get("detail", "")).strip(),
+        str(row.get("address") or _check_address(row)),
     )
 
 

@@ -6,12 +6,11 @@ token (expires, bound to a person), a classic token (sees all that the person se
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from xops.core.errors import Finding, InputError
 from xops.core.files.secret import SecretReference
+from xops.core.files.web_address import Origin
 
 PUBLIC_API = "https://api.github.com"
 DEFAULT_CREDENTIAL = SecretReference(variable="XOPS_GITHUB_TOKEN")
@@ -53,9 +52,18 @@ class Access:
     patience_seconds: float = 900.0
 
     def __post_init__(self) -> None:
-        if urlsplit(self.api_url).scheme != "https" and not _is_loopback(self.api_url):
-            problem = f"{self.api_url} is not https: the credential would be sent in the clear"
-            raise InputError("reading GitHub's address", [Finding("github.api_url", "", problem)])
+        try:
+            origin = Origin.of(self.api_url)
+        except ValueError as error:
+            raise _wrong_address(str(error)) from None
+        if origin.scheme != "https" and not origin.is_loopback:
+            raise _wrong_address(
+                f"{origin} is not https: the credential would be sent in the clear"
+            )
+
+
+def _wrong_address(problem: str) -> InputError:
+    return InputError("reading GitHub's address", [Finding("github.api_url", "", problem)])
 
 
 def credential_kind(secret: str) -> str:
@@ -68,11 +76,3 @@ def credential_kind(secret: str) -> str:
         "ghu_": "user token of an App",
     }
     return next((kind for start, kind in prefixes.items() if secret.startswith(start)), "token")
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

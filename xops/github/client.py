@@ -36,6 +36,8 @@ from githubkit.exception import (
 )
 
 from xops.core.errors import PermanentError, TemporaryError, XopsError
+from xops.core.files.bounded_json import parse_json
+from xops.core.files.secret_sources import SecretSources
 from xops.github.access import NEEDED, Access, credential_kind
 from xops.github.errors import (
     AccessError,
@@ -46,12 +48,15 @@ from xops.github.errors import (
     RefusedError,
     UnavailableError,
 )
-from xops.github.etags import EtagTransport
+from xops.github.etags import BoundTransport, EtagTransport
 
 logger = logging.getLogger(__name__)
 
 _USER_AGENT = "xops"
 _ATTEMPTS = 4
+_MOST_REQUESTS = 50_000
+"""Of one connection: a hundred repositories of thousands of pull requests take some thousands."""
+
 _RESERVE_POINTS = 50
 """Points of GraphQL's limit that are left to others who use the same credential."""
 
@@ -120,6 +125,11 @@ class Client:
         environ: where a credential's variable is looked up; the process's own by default.
         sleep: waits so many seconds.
         installed_on: a repository (owner/name) from which an App's installation is found.
+        sources: where the credential may be read from, and to whom it may be sent; the operator's
+            by default.
+
+    Raises:
+        InputError, PermanentError: the credential may not be sent there, or cannot be read.
     """
 
     def __init__(
@@ -130,12 +140,14 @@ class Client:
         environ: Mapping[str, str] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         installed_on: str = "",
+        sources: SecretSources | None = None,
     ) -> None:
         self.access = access
         self._usage = Usage()
+        self._asked = 0
         self._sleep = sleep
-        self._secret = access.credential.read(environ).strip()
-        transport: httpx.BaseTransport = httpx.HTTPTransport()
+        self._secret = access.credential.read_for(access.api_url, environ, sources).strip()
+        transport: httpx.BaseTransport = BoundTransport(access.api_url)
         self._etags: EtagTransport | None = None
         if folder is not None:
             owner = f"{access.api_url} {access.credential} {access.app}"
@@ -187,7 +199,8 @@ class Client:
                 return _answer_in_part(attempted, error)
 
         answer = self._send_patiently(attempted, send, retry_unavailable=patient)
-        self._account(answer.data.get("rateLimit"))
+        with self.translate_errors(attempted):
+            self._account(answer.data.get("rateLimit"))
         return answer
 
     def get(self, path: str, attempted: str, **params: str | int) -> Any:
@@ -205,10 +218,10 @@ class Client:
             As `get`.
         """
         rows, following = self._get(path, {"per_page": 100, **params}, attempted)
-        yield from rows
+        yield from self._rows(rows, attempted)
         while following:
             rows, following = self._get(following, {}, attempted)
-            yield from rows
+            yield from self._rows(rows, attempted)
 
     def write(self, method: str, path: str, body: Mapping[str, Any], attempted: str) -> Any:
         """POST or PATCH. After an `UnavailableError` nobody knows whether it arrived: look first.
@@ -219,7 +232,7 @@ class Client:
         self._usage.rest_calls += 1
 
         def send() -> Any:
-            return self._github.request(method, path, json=dict(body)).json()
+            return parse_json(self._github.request(method, path, json=dict(body)).content)
 
         return self._send_patiently(attempted, send, retry_unavailable=False)
 
@@ -231,9 +244,15 @@ class Client:
         def send() -> tuple[Any, str | None]:
             self._usage.rest_calls += 1
             response = self._github.request("GET", path, params=params or None).raw_response
-            return response.json(), response.links.get("next", {}).get("url")
+            return parse_json(response.content), response.links.get("next", {}).get("url")
 
         return self._send_patiently(attempted, send, retry_unavailable=True)
+
+    def _rows(self, rows: Any, attempted: str) -> list[dict[str, Any]]:
+        with self.translate_errors(attempted):
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise TypeError("is no list of mappings")
+        return list(rows)
 
     def _connect(self, auth: BaseAuthStrategy) -> GitHub[Any]:
         return GitHub(
@@ -260,12 +279,13 @@ class Client:
     def _installation(self, app_id: int, repository: str) -> int:
         attempted = f"finding the installation of App {app_id} on {repository}"
         self._usage.rest_calls += 1
-        with self._translate_errors(attempted):
+        with self.translate_errors(attempted):
             github = GitHub(
                 AppAuthStrategy(app_id, self._secret),
                 base_url=self.access.api_url,
                 user_agent=_USER_AGENT,
                 timeout=self.access.timeout_seconds,
+                transport=BoundTransport(self.access.api_url),
                 cache_strategy=MemCacheStrategy(),
                 http_cache=False,
                 auto_retry=False,
@@ -276,11 +296,18 @@ class Client:
     def _send_patiently[Found](
         self, attempted: str, send: Callable[[], Found], *, retry_unavailable: bool
     ) -> Found:
+        self._asked += 1
+        if self._asked > _MOST_REQUESTS:
+            raise RefusedError(
+                attempted,
+                f"its answers lead on and on: {_MOST_REQUESTS} requests were made",
+                f"Look at what {self.access.api_url} answers.",
+            )
         attempt = 0
         while True:
             attempt += 1
             try:
-                with self._translate_errors(attempted):
+                with self.translate_errors(attempted):
                     return send()
             except LimitError as error:
                 self._wait(error)
@@ -315,14 +342,19 @@ class Client:
             self._usage.reset_at = datetime.fromisoformat(limit["resetAt"])
 
     @contextmanager
-    def _translate_errors(self, attempted: str) -> Iterator[None]:
+    def translate_errors(self, attempted: str) -> Iterator[None]:
+        """What goes wrong within, an answer of another shape than GitHub's too, as our errors.
+
+        Raises:
+            AccessError, NotVisibleError, LimitError, UnavailableError, RefusedError.
+        """
         try:
             yield
         except GitHubException as error:
             raise self._translate_error(attempted, error) from error
         except httpx.HTTPError as error:
             raise _unavailable(attempted, f"{type(error).__name__}: {error}") from error
-        except (ValueError, KeyError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             # Not JSON, or not the JSON it should be: a proxy's page, a damaged private key.
             raise RefusedError(
                 attempted,
@@ -332,6 +364,8 @@ class Client:
 
     def _translate_error(self, attempted: str, error: GitHubException) -> XopsError:
         inner = error.exc if isinstance(error, RequestError) else None
+        if isinstance(inner, XopsError):  # of the transport
+            return inner
         if isinstance(inner, GitHubException):  # of the token that an App asks for on the way
             return self._translate_error(attempted, inner)
         if isinstance(error, RateLimitExceeded):

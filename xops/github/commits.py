@@ -50,8 +50,9 @@ def take(
     Raises:
         AccessError, NotVisibleError, LimitError, UnavailableError, PartialAnswerError.
     """
-    for nodes in _pages(client, name, target, since):
-        records.commits |= {node["oid"]: _commit(node) for node in nodes}
+    with client.translate_errors(f"reading the commits of {name}"):
+        for nodes in _pages(client, name, target, since):
+            records.commits |= {str(node["oid"]): _commit(node) for node in nodes}
     records.commits_from = min(records.commits_from or since, since)
     records.commits_to = now
 

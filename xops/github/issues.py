@@ -76,6 +76,11 @@ def publish(client: Client, repository: str, draft: IssueDraft) -> Issue:
         AccessError, NotVisibleError, LimitError, UnavailableError, RefusedError.
     """
     attempted = f"proposing {draft.key} in {repository}"
+    with client.translate_errors(attempted):
+        return _publish(client, repository, draft, attempted)
+
+
+def _publish(client: Client, repository: str, draft: IssueDraft, attempted: str) -> Issue:
     found = _find(client, repository, draft, attempted)
     if found:
         return _update(client, repository, draft, found, attempted)
@@ -121,4 +126,4 @@ def _close(client: Client, repository: str, issue: Any, attempted: str) -> None:
 
 
 def _issue(row: Any, done: str) -> Issue:
-    return Issue(row["number"], row["html_url"], row["state"], done)
+    return Issue(int(row["number"]), str(row["html_url"]), str(row["state"]), done)

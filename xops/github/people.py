@@ -35,7 +35,7 @@ KNOWN_BOTS = frozenset(
 """Logins and addresses of well-known programs that GitHub does not always mark as bots."""
 
 _CO_AUTHOR = re.compile(
-    r"^[ \t]*co-authored-by:[ \t]*(?P<name>[^<\n]*?)[ \t]*<(?P<email>[^>\n]+)>",
+    r"^[ \t]*co-authored-by:(?P<name>[^<\n]*)<(?P<email>[^>\n]+)>",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -52,6 +52,11 @@ class Identity:
     email: str = ""
     name: str = ""
     bot: bool = False
+
+    def __post_init__(self) -> None:
+        # GitHub says so, and whoever answers in its place may say anything.
+        if not all(isinstance(part, str) for part in (self.login, self.email, self.name)):
+            raise TypeError("a login, an address and a name are texts")
 
     @property
     def known(self) -> bool:

@@ -78,7 +78,9 @@ class Listing:
         if self._update_without_reading(since, newest):
             return
         for _ in range(_ROUNDS):
-            if self._walk(since, now) == 1:
+            with self.client.translate_errors(f"listing the pull requests of {self.name}"):
+                pages = self._walk(since, now)
+            if pages == 1:
                 return
         raise PartialAnswerError(
             f"listing the pull requests of {self.name}",
@@ -214,10 +216,12 @@ def read_all_paths(client: Client, repository: str, request: MergedPullRequest) 
     """
     attempted = f"listing the files of {repository}#{request.number}"
     listed = list(client.pages(f"/repos/{repository}/pulls/{request.number}/files", attempted))
-    former = [row["previous_filename"] for row in listed if row.get("previous_filename")]
+    with client.translate_errors(attempted):
+        former = [str(row["previous_filename"]) for row in listed if row.get("previous_filename")]
+        paths = list(dict.fromkeys([*(str(row["filename"]) for row in listed), *former]))
     known = request.changed_files
     request.truncated = len(listed) >= FILE_LIMIT if known is None else len(listed) < known
-    request.paths = list(dict.fromkeys([*(row["filename"] for row in listed), *former]))
+    request.paths = paths
     request.all_paths = True
 
 
@@ -242,13 +246,15 @@ def merged_counts(
 def _count_by_search(client: Client, texts: Sequence[str]) -> list[int | None]:
     variables = {f"query{index}": text for index, text in enumerate(texts)}
     query = queries.merged_counts(len(texts))
+    attempted = "comparing with GitHub's search"
     try:
-        data = client.graphql(query, variables, "comparing with GitHub's search").data
+        data = client.graphql(query, variables, attempted).data
+        with client.translate_errors(attempted):
+            rows = [data.get(f"s{index}") for index in range(len(texts))]
+            return [int(row["issueCount"]) if row else None for row in rows]
     except (ForbiddenError, NotVisibleError, RefusedError, UnavailableError) as error:
         logger.info("nothing to compare with: %s", error)
         return [None] * len(texts)
-    rows = [data.get(f"s{index}") for index in range(len(texts))]
-    return [row["issueCount"] if row else None for row in rows]
 
 
 def _pull_request(node: Mapping[str, Any]) -> MergedPullRequest:
@@ -287,4 +293,7 @@ def _actor(node: Mapping[str, Any] | None) -> Identity:
 
 
 def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("is in no zone")
+    return found

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from xops.core.files.bounded_json import parse_json
 from xops.core.files.private_file import write_private
+from xops.core.files.reading import read_bytes
+from xops.core.files.validation import Moment
 from xops.github.people import Identity
 
 logger = logging.getLogger(__name__)
 
 _VERSION: Literal[1] = 1
+_MOST_BYTES = 64 << 20
 
 
 class _Record(BaseModel):
@@ -31,7 +34,7 @@ class Review(_Record):
     """Who reviewed, and when."""
 
     who: Identity
-    at: datetime
+    at: Moment
 
 
 class MergedPullRequest(_Record):
@@ -54,8 +57,8 @@ class MergedPullRequest(_Record):
     author: Identity
     base: str
     head: str
-    merged_at: datetime
-    updated_at: datetime
+    merged_at: Moment
+    updated_at: Moment
     additions: int
     deletions: int
     changed_files: int | None
@@ -70,7 +73,7 @@ class MergedPullRequest(_Record):
 class Commit(_Record):
     """Who made one commit of the default branch: author, committer, co-authors."""
 
-    at: datetime
+    at: Moment
     people: list[Identity]
 
 
@@ -84,8 +87,8 @@ class Walk(_Record):
         pages: read so far.
     """
 
-    top: datetime
-    stop: datetime
+    top: Moment
+    stop: Moment
     cursor: str
     pages: int
 
@@ -107,11 +110,11 @@ class Records(_Record):
     version: Literal[1] = _VERSION
     name: str
     id: str = ""
-    covered_from: datetime | None = None
-    covered_to: datetime | None = None
-    read_at: datetime | None = None
-    commits_from: datetime | None = None
-    commits_to: datetime | None = None
+    covered_from: Moment | None = None
+    covered_to: Moment | None = None
+    read_at: Moment | None = None
+    commits_from: Moment | None = None
+    commits_to: Moment | None = None
     walk: Walk | None = None
     pull_requests: dict[str, MergedPullRequest] = {}
     commits: dict[str, Commit] = {}
@@ -135,9 +138,11 @@ class Store:
         if file is None or not file.exists():
             return Records(name=name)
         try:
-            found = Records.model_validate_json(file.read_bytes())
-        except (OSError, ValidationError) as error:
-            logger.warning("%s is read from GitHub anew, its file is unusable: %s", name, error)
+            found = Records.model_validate(parse_json(read_bytes(file, _MOST_BYTES)))
+        except (ValueError, ArithmeticError) as error:  # ValidationError is one
+            logger.warning(
+                "%s is read from GitHub anew, its file is unusable: %s", name, type(error).__name__
+            )
             return Records(name=name)
         return found if found.name == name else Records(name=name)
 

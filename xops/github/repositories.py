@@ -138,9 +138,18 @@ class Reader:
             halves = (names[:middle], names[middle:])
             return [snapshot for half in halves for snapshot in self._overviews(half, since)]
         return [
-            self._overview(records, f"r{index}", answer, starts[index], since)
+            self._whole(records, f"r{index}", answer, starts[index], since)
             for index, records in enumerate(known)
         ]
+
+    def _whole(
+        self, records: Records, key: str, answer: Answer, commits_since: datetime, since: datetime
+    ) -> RepositorySnapshot:
+        try:
+            with self._client.translate_errors(f"reading {records.name}"):
+                return self._overview(records, key, answer, commits_since, since)
+        except OF_ONE_REPOSITORY as error:
+            return RepositorySnapshot(records.name, records, problem=error)
 
     def _overview(
         self, records: Records, key: str, answer: Answer, commits_since: datetime, since: datetime
@@ -152,15 +161,15 @@ class Reader:
             # What is known is of another repository, which had this name before.
             self._store.keep(Records(name=records.name))
             return self._overviews([records.name], since)[0]
-        records.id = found["id"]
+        records.id = _text(found["id"])
         branch = found["defaultBranchRef"] or {}
         newest = [node["updatedAt"] for node in found["pullRequests"]["nodes"]]
         snapshot = RepositorySnapshot(
-            name=found["nameWithOwner"],
+            name=_text(found["nameWithOwner"]),
             records=records,
-            default_branch=branch.get("name", ""),
+            default_branch=_text(branch.get("name", "")),
             mailmap=Mailmap.parse((found["mailmap"] or {}).get("text") or ""),
-            newest=datetime.fromisoformat(newest[0]) if newest else None,
+            newest=_moment(newest[0]) if newest else None,
         )
         self._take_commits(snapshot, branch.get("target"), commits_since)
         return snapshot
@@ -172,6 +181,19 @@ class Reader:
             commits.take(self._client, snapshot.records, snapshot.name, target, since, self._now())
         except OF_ONE_REPOSITORY as error:
             snapshot.problem = error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("is no text")
+    return value
+
+
+def _moment(value: Any) -> datetime:
+    found = datetime.fromisoformat(value)
+    if found.tzinfo is None:
+        raise ValueError("is in no zone")
+    return found
 
 
 def _variables(names: Sequence[str], starts: Sequence[datetime]) -> dict[str, str]:

@@ -19,14 +19,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from xops.core.files import settings
+from xops.core.files.bounded_json import parse_json
 from xops.core.files.canonical_json import digest_of
-from xops.core.files.validation import Model, TimeZone, ValidationIssue, raise_if_any
+from xops.core.files.reading import MOST_BYTES, UnusableTextError, read_text
+from xops.core.files.validation import Day, Model, Moment, TimeZone, ValidationIssue, raise_if_any
 
 SCHEMA = settings.ROOT / "deployments" / "facts.schema.json"
 WEEK = timedelta(days=7)
+_MOST_BYTES = 32 << 20
 
 Count = Annotated[int | None, Field(ge=0, description="null is unknown, which is not 0.")]
 
@@ -46,7 +49,7 @@ class PullRequestEvidence(Model):
     repository: Annotated[str, Field(description="owner/name.")]
     number: Annotated[int, Field(ge=1)]
     url: str
-    merged_at: AwareDatetime
+    merged_at: Moment
     author: str = ""
     title: str = ""
     bucket: Bucket = Bucket.COUNTED
@@ -79,7 +82,7 @@ class People(Model):
     identities: Annotated[
         tuple[str, ...], Field(description="Logins and addresses that were merged into one.")
     ] = ()
-    last_seen: date | None = None
+    last_seen: Day | None = None
 
 
 class Engineers(Model):
@@ -109,7 +112,7 @@ class Engineers(Model):
 class Week(Model):
     """One week's merged pull requests. An incomplete week has a reason and no total."""
 
-    start: Annotated[date, Field(description="Its Monday.")]
+    start: Annotated[Day, Field(description="Its Monday.")]
     complete: bool = True
     reason: Annotated[str, Field(description="Why the week is unknown, where it is.")] = ""
     iac_prs: Annotated[
@@ -164,8 +167,8 @@ class Mandate(Model):
     what: Annotated[str, Field(description="What is demanded, in a sentence.")]
     jurisdiction: str
     evidence: Annotated[str, Field(description="Link to the document itself.")]
-    effective_from: date
-    expires: date
+    effective_from: Day
+    expires: Day
     valid: Annotated[bool, Field(description="Well-formed, and committed by an allowed owner.")]
     reason: Annotated[str, Field(description="Why it is not valid, where it is not.")] = ""
     file: str = ""
@@ -213,9 +216,9 @@ class Facts(Model):
     """All that an evaluation knows."""
 
     api_version: Annotated[Literal["xops/v1"], Field(alias="apiVersion")]
-    generated_at: AwareDatetime
+    generated_at: Moment
     as_of: Annotated[
-        date, Field(description="The day they were read, in the zone: weeks over by then count.")
+        Day, Field(description="The day they were read, in the zone: weeks over by then count.")
     ]
     timezone: Annotated[TimeZone, Field(description="IANA name of the zone in which weeks start.")]
     source: Annotated[str, Field(description="github, or who wrote the file.")]
@@ -263,10 +266,16 @@ class Facts(Model):
             InputError: everything that is wrong with it, each with path and line.
         """
         try:
-            # A year of evidence is megabytes: JSON's own parser first, lines only for errors.
-            text = file.read_text(encoding="utf-8")
-            return cls.model_validate(json.loads(text, object_pairs_hook=_no_key_twice))
-        except (OSError, ValueError):  # of JSON, of the model, of UTF-8
+            text = read_text(file, _MOST_BYTES)
+        except UnusableTextError as error:
+            raise settings.unusable(file, error) from None
+        # A year of evidence is megabytes: JSON's own parser, lines only for errors, which a person
+        # looks for in a file of their own.
+        if len(text) > MOST_BYTES:
+            return settings.load_json(cls, file, text)
+        try:
+            return cls.model_validate(parse_json(text))
+        except (ValueError, ArithmeticError):
             return settings.load(cls, file, prefix="", environ={}, arguments={})
 
     def to_json(self) -> str:
@@ -297,13 +306,6 @@ def week_bounds(start: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
 def week_of(instant: datetime, zone: ZoneInfo) -> date:
     """The Monday of the week in which an instant lies, on the clocks of the zone."""
     return monday(instant.astimezone(zone).date())
-
-
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise ValueError("a key is given twice")
-    return values
 
 
 def _duplicates(weeks: Iterable[Week]) -> Iterator[ValidationIssue]:

@@ -10,7 +10,6 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -27,7 +26,15 @@ from pydantic import (
 from xops.core.files import settings
 from xops.core.files.canonical_json import digest_of
 from xops.core.files.secret import SecretReference
-from xops.core.files.validation import Model, TimeZone, ValidationIssue, absent, raise_if_any
+from xops.core.files.validation import (
+    Day,
+    LocalPath,
+    Model,
+    TimeZone,
+    ValidationIssue,
+    absent,
+    raise_if_any,
+)
 from xops.core.money import Amount
 
 FILE = settings.ROOT / "deployments" / "triggers.yaml"
@@ -134,7 +141,7 @@ class _Rule(Model):
     action: Action
     classification: Classification
     owner: Annotated[str, Field(min_length=1, description="Who answers for the threshold.")]
-    review_by: Annotated[date, Field(description="After this day the report asks for a review.")]
+    review_by: Annotated[Day, Field(description="After this day the report asks for a review.")]
 
 
 class _MetricRule(_Rule):
@@ -190,14 +197,15 @@ class MandateTrigger(_Rule):
     leave: Annotated[None, absent(_NO_THRESHOLD)] = None
 
 
-_METRIC_TAGS = {Metric.IAC_PRS: "of pull requests", Metric.TEAM_SIZE: "of a team"}
+_METRIC_TAGS: dict[str, str] = {Metric.IAC_PRS: "of pull requests", Metric.TEAM_SIZE: "of a team"}
 
 
 def _kind_of_trigger(value: Any) -> str | None:
     """Which of the three it is, by the key that is given; None is none of them."""
     given = value if isinstance(value, dict) else vars(value) if isinstance(value, _Rule) else {}
-    if given.get("metric") is not None:
-        return _METRIC_TAGS.get(given["metric"])
+    metric = given.get("metric")
+    if metric is not None:
+        return _METRIC_TAGS.get(metric) if isinstance(metric, str) else None
     return None if given.get("mandate") is None else "of a mandate"
 
 
@@ -220,7 +228,7 @@ class Price(Model):
     highest: Annotated[Amount, Field(ge=0, description="As a quoted decimal.")]
     currency: Literal["USD"] = "USD"
     source: Annotated[str, Field(min_length=1)]
-    dated: date
+    dated: Day
 
     @field_validator("highest")
     @classmethod
@@ -306,7 +314,7 @@ class People(Model):
     """Who is one person, and who is declared to belong to the team."""
 
     aliases: Annotated[
-        Path | None, Field(description="File with identities of one person each.")
+        LocalPath | None, Field(description="File with identities of one person each.")
     ] = None
     mailmap: Annotated[bool, Field(description="Use the .mailmap of each repository as well.")] = (
         True
@@ -319,7 +327,7 @@ class People(Model):
 class Mandates(Model):
     """Which declarations count."""
 
-    folder: Path = Path("mandates")
+    folder: LocalPath = Path("mandates")
     owners: Annotated[
         tuple[str, ...],
         Field(description="E-mail addresses whose commits may declare; none: no mandate counts."),
@@ -397,18 +405,16 @@ class Policy(Model):
     def all_components(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Those components and everything they run on, what is needed first."""
         found: dict[str, None] = {}
-        for name in names:
-            if name not in found:
-                inner = self._requirements(name, {name})
-                found.update(dict.fromkeys([*inner, name]))
-        return tuple(found)
-
-    def _requirements(self, name: str, above: set[str]) -> tuple[str, ...]:
-        found: dict[str, None] = {}
-        for needed in self.components[name].requires:
-            if needed not in above:  # two that need each other come together
-                inner = self._requirements(needed, above | {needed})
-                found.update(dict.fromkeys([*inner, needed]))
+        seen: set[str] = set()
+        waiting = [(name, False) for name in reversed(names)]
+        while waiting:
+            name, has_all = waiting.pop()
+            if has_all:
+                found[name] = None
+            elif name not in seen:  # two that need each other come together
+                seen.add(name)
+                needed = reversed(self.components[name].requires)
+                waiting += [(name, True), *((inner, False) for inner in needed)]
         return tuple(found)
 
     @classmethod

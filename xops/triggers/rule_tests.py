@@ -14,7 +14,7 @@ keeps the state before it, and `unknown(active)` says that this is so as well.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,16 +30,17 @@ from pydantic import (
 
 from xops.core.errors import Finding, InputError
 from xops.core.files import settings
-from xops.core.files.validation import Model, absent
+from xops.core.files.validation import Day, Model, absent
 from xops.triggers.facts import WEEK
 from xops.triggers.machine import Phase, Reading, State, fold, mandate_reading
 from xops.triggers.policy import MandateTrigger, Policy, Trigger
 
 _LONGEST = 1_000
-_VALUE = re.compile(r"(?P<value>\d+|_)(x(?P<times>\d+))?")
+_VALUE = re.compile(r"(?P<value>\d{1,9}|_)(x(?P<times>\d{1,9}))?", re.ASCII)
 _STATE = re.compile(
-    r"(?P<frozen>unknown\()?(?P<phase>[a-z]+)(\((?P<count>\d+)\))?(?(frozen)\))"
-    r"(\s*x(?P<times>\d+))?"
+    r"(?P<frozen>unknown\()?(?P<phase>[a-z]+)(\((?P<count>\d{1,9})\))?(?(frozen)\))"
+    r"(\s*x(?P<times>\d{1,9}))?",
+    re.ASCII,
 )
 _FIRST = date(2024, 1, 1)  # a Monday: which one makes no difference
 
@@ -69,18 +70,20 @@ def _values(value: object) -> object:
     """A series as numbers, from a list or from "5x4 6 _"."""
     if not isinstance(value, str):
         return value
-    return _split(value, r"[\s,]+", _VALUE, "a count, or _ for unknown")
+    return _expand(value.replace(",", " ").split(), _VALUE, "a count, or _ for unknown")
 
 
-def _split(text: str, between: str, pattern: re.Pattern[str], what: str) -> list[Any]:
+def _expand(words: Iterable[str], pattern: re.Pattern[str], what: str) -> list[Any]:
     made: list[Any] = []
-    for word in filter(None, re.split(between, text.strip())):
+    for word in filter(None, words):
         match = pattern.fullmatch(word)
         if match is None:
-            raise ValueError(f"{word!r} is not {what}")
-        made += [_one(match)] * int(match["times"] or 1)
-        if len(made) > _LONGEST:
+            raise ValueError(f"{word[:40]!r} is not {what}")
+        times = int(match["times"] or 1)
+        # Counted before anything is made: a few characters may stand for gigabytes.
+        if len(made) + times > _LONGEST:
             raise ValueError(f"is longer than {_LONGEST} weeks")
+        made += [_one(match)] * times
     return made
 
 
@@ -96,7 +99,7 @@ def _states(value: object) -> object:
     text = ",".join(map(str, value)) if isinstance(value, list) else value
     if not isinstance(text, str):
         return text
-    return _split(text, r"\s*,\s*", _STATE, "a state")
+    return _expand(map(str.strip, text.split(",")), _STATE, "a state")
 
 
 States = Annotated[tuple[Expected, ...], BeforeValidator(_states)]
@@ -105,8 +108,8 @@ States = Annotated[tuple[Expected, ...], BeforeValidator(_states)]
 class Declared(Model):
     """A valid mandate, as far as a rule looks at it."""
 
-    effective_from: date
-    expires: date
+    effective_from: Day
+    expires: Day
 
 
 _ONE_OF_TWO = "give values or mandates, one of the two"
@@ -125,7 +128,7 @@ class MetricCase(_Case):
     values: Annotated[
         tuple[Annotated[int, Field(ge=0)] | None, ...],
         BeforeValidator(_values),
-        Field(description="A list, or text like 5x4 6 _."),
+        Field(max_length=_LONGEST, description="A list, or text like 5x4 6 _."),
     ]
     mandates: Annotated[None, absent(_ONE_OF_TWO)] = None
     states: Annotated[States, Field(description="One a week.")]
@@ -146,7 +149,9 @@ class MandateCase(_Case):
 
     values: Annotated[None, absent(_ONE_OF_TWO)] = None
     mandates: tuple[Declared, ...]
-    days: Annotated[tuple[date, ...], Field(description="The days looked at, in order.")] = ()
+    days: Annotated[
+        tuple[Day, ...], Field(max_length=_LONGEST, description="The days looked at, in order.")
+    ] = ()
     states: Annotated[States, Field(description="One a day.")]
 
     @field_validator("days")

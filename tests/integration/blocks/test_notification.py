@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,7 @@ import pytest
 from blocks import Notification
 from tests import aws_by_name
 from tests.aws_by_name import AwsByName
+from tests.hostile import HOSTILE
 from xops.core.errors import PermanentError, TemporaryError, XopsError
 
 PATH = "/services/T0/B0/canary-of-the-url"
@@ -75,6 +77,42 @@ def test_a_webhook_is_told_once(receiver: Callable[..., Receiver]) -> None:
     server = receiver(200)
     post(server.url)
     assert server.received == [{"text": "drift\n\necs/prod differs"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *HOSTILE.values(),
+        "<!channel> <!here|now> <!everyone> <@U1> <#C1> <!subteam^S1> <!date^1^{date}|x>",
+        "<https://evil.example|Approve> [Approve](https://evil.example) ![x](https://evil.example)",
+        "@all @channel @here @someone <at>All</at> <users/all>",
+        "&lt;!channel&gt; &amp;lt;!channel&amp;gt;",
+    ],
+)
+def test_nothing_in_a_notice_calls_anybody_or_hides_an_address(
+    receiver: Callable[..., Receiver], text: str
+) -> None:
+    server = receiver(200)
+    block = Notification(kind="webhook", url_variable="HOOK")
+    block.notify(text, f"{text}\n{text}", environ={"HOOK": server.url})
+    (sent,) = server.received
+    assert not set("<>") & set(sent["text"])  # Slack's markup, Teams' mentions, Google Chat's
+    assert not re.search(r"[@#]\w", sent["text"])  # Mattermost, GitHub
+    assert not re.search(r"\][(\[:]", sent["text"])  # links of Markdown with another text
+    assert not re.search(r"&(?!amp;|lt;|gt;)", sent["text"])
+
+
+def test_a_wait_that_is_no_number_is_none(receiver: Callable[..., Receiver]) -> None:
+    server = receiver(503, 200, headers={"Retry-After": "\u00b2"})
+    waits: list[float] = []
+    post(server.url, waits)
+    assert waits == [0.5]
+
+
+def test_what_a_receiver_says_is_not_read(receiver: Callable[..., Receiver]) -> None:
+    server = receiver(200, headers={"Content-Length": str(1 << 40)})
+    post(server.url)
+    assert len(server.received) == 1
 
 
 def test_a_busy_receiver_is_tried_again_when_it_says_so(receiver: Callable[..., Receiver]) -> None:

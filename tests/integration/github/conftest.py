@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.github_server import TOKEN, GitHubServer
+from tests.secret_sources import allowing
 from xops.core.files.secret import SecretReference
 from xops.github.access import Access
 from xops.github.client import Client
@@ -37,7 +38,13 @@ def connect(github: GitHubServer, tmp_path: Path, slept: list[float]) -> Iterato
         def make(token: str = TOKEN, folder: Path | None = None, **given: Any) -> Client:
             access = Access(**{"api_url": github.url, "credential": VARIABLE, **given})
             environ = {"XOPS_GITHUB_TOKEN": token}
-            client = Client(access, folder=folder, environ=environ, sleep=slept.append)
+            client = Client(
+                access,
+                folder=folder,
+                environ=environ,
+                sleep=slept.append,
+                sources=allowing(github.url),
+            )
             return stack.enter_context(client)
 
         yield make

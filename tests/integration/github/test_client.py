@@ -1,8 +1,10 @@
 """The connection against a real HTTP server: credentials, limits, errors, what is kept."""
 
+import gzip
+import resource
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +20,8 @@ from tests.github_server import (
     TOKEN,
     GitHubServer,
 )
-from xops.core.errors import XopsError
+from tests.secret_sources import allowing
+from xops.core.errors import InputError, XopsError
 from xops.core.files.secret import SecretReference
 from xops.github.access import Access, App
 from xops.github.client import Client
@@ -270,7 +273,8 @@ def test_an_app_works_with_tokens_of_an_hour(
 ) -> None:
     key, github.app_public_key = app_key
     access = Access(github.url, SecretReference(file=key), App(APP_ID, installation))
-    with Client(access, installed_on="octo/web", environ={}) as client:
+    allowed = allowing(github.url, key.parent)
+    with Client(access, installed_on="octo/web", environ={}, sources=allowed) as client:
         assert probe(client)
         assert probe(client)
     tokens = [one.path for one in github.requests if one.path.endswith("access_tokens")]
@@ -288,7 +292,9 @@ def test_an_app_that_is_not_installed_is_told(
     with (
         pytest.raises((AccessError, NotVisibleError), match=words),
         Client(
-            Access(github.url, SecretReference(file=key), app), installed_on="octo/web"
+            Access(github.url, SecretReference(file=key), app),
+            installed_on="octo/web",
+            sources=allowing(github.url, key.parent),
         ) as client,
     ):
         probe(client)
@@ -301,10 +307,91 @@ def test_a_damaged_key_is_named_and_not_shown(
     damaged.write_text("-----BEGIN RSA PRIVATE KEY-----\ns3cret\n-----END RSA PRIVATE KEY-----\n")
     damaged.chmod(0o600)
     access = Access(github.url, SecretReference(file=damaged), App(APP_ID, INSTALLATION_ID))
-    with Client(access, environ={}) as client, pytest.raises(XopsError) as error:
+    allowed = allowing(github.url, tmp_path)
+    with Client(access, environ={}, sources=allowed) as client, pytest.raises(XopsError) as error:
         probe(client)
     assert "key.pem" in str(error.value)
     assert "s3cret" not in str(error.value)
+
+
+# Where the credential goes.
+
+
+@pytest.fixture
+def stranger() -> Iterator[GitHubServer]:
+    """Another server, which notes who asks and with what."""
+    with GitHubServer() as server:
+        yield server
+
+
+def test_a_credential_goes_to_no_host_that_the_operator_did_not_name(
+    github: GitHubServer, stranger: GitHubServer
+) -> None:
+    access = Access(stranger.url)
+    with pytest.raises(InputError, match="may not be sent") as error:
+        Client(access, environ={"XOPS_GITHUB_TOKEN": TOKEN}, sources=allowing(github.url))
+    assert "secrets.yaml" in error.value.remedy
+    assert TOKEN not in str(error.value)
+    with pytest.raises(InputError, match="may not be sent"):
+        Client(access, environ={"XOPS_GITHUB_TOKEN": TOKEN})
+    assert not stranger.requests
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_to_another_server_is_not_followed(
+    github: GitHubServer, stranger: GitHubServer, client: Client, status: int
+) -> None:
+    github.lead_to(f"{stranger.url}{FILES}", status)
+    with pytest.raises(RefusedError, match="leads to another server"):
+        client.get(FILES, "listing")
+    assert not stranger.requests
+
+
+def test_the_next_page_of_a_list_is_on_the_same_server(
+    github: GitHubServer, stranger: GitHubServer, client: Client
+) -> None:
+    github.next_page = f"{stranger.url}{FILES}?page=2"
+    with pytest.raises(RefusedError, match="leads to another server"):
+        list(client.pages(FILES, "listing"))
+    assert not stranger.requests
+
+
+def test_the_key_of_an_app_goes_nowhere_else_either(
+    github: GitHubServer, stranger: GitHubServer, app_key: tuple[Path, str]
+) -> None:
+    key, github.app_public_key = app_key
+    github.lead_to(f"{stranger.url}/repos/octo/web/installation", 307)
+    with pytest.raises(XopsError, match="leads to another server"):
+        Client(
+            Access(github.url, SecretReference(file=key), App(APP_ID, None)),
+            installed_on="octo/web",
+            sources=allowing(github.url, key.parent),
+        )
+    assert not stranger.requests
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (b"[" * 100_000, ""),
+        (b'{"a": 1, "a": 2}', ""),
+        (gzip.compress(bytes(300 << 20), 9), "gzip"),
+        (b"x" * (33 << 20), ""),
+        (b"{}", "br"),
+        (b"not gzip", "gzip"),
+        (b"\xff\xfe", ""),
+        (b"9" * 5000, ""),
+    ],
+    ids=["deep", "key twice", "bomb", "large", "not asked for", "damaged", "no text", "digits"],
+)
+def test_an_answer_is_taken_within_bounds(
+    github: GitHubServer, client: Client, body: bytes, encoding: str
+) -> None:
+    github.raw_answer = (body, {"content-encoding": encoding} if encoding else {})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(XopsError):
+        client.get(FILES, "listing")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
 
 
 def test_faults_are_asked_for_over_http_as_well(github: GitHubServer, client: Client) -> None:

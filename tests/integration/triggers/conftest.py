@@ -61,6 +61,22 @@ class Postgres:
         if (self._folder / "data" / "postmaster.pid").exists():
             self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-m", "immediate", "stop")
 
+    def sql(self, statement: str) -> None:
+        """One statement, by who owns everything."""
+        self._run("psql", "-v", "ON_ERROR_STOP=1", "-c", statement, self.url())
+
+    def dump(self, database: str, file: Path) -> None:
+        """All of a database as one file."""
+        copy = self._folder / file.name
+        self._run("pg_dump", "--format=custom", f"--file={copy}", self.url(database=database))
+        shutil.move(copy, file)
+
+    def restore(self, database: str, file: Path) -> None:
+        """A dump into an empty database."""
+        copy = shutil.copy(file, self._folder / f"{file.name}.copy")
+        shutil.chown(copy, self._account)
+        self._run("pg_restore", "--exit-on-error", "-d", self.url(database=database), str(copy))
+
     def url(self, account: str = "xops:canary", database: str = "postgres") -> str:
         return f"postgresql://{account}@127.0.0.1:{self.port}/{database}"
 

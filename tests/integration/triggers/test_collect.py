@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.github_baseline import RestBaseline
 from tests.github_data import File, Person, Repository
 from tests.github_server import TOKEN, GitHubServer
+from tests.secret_sources import allowing, write_sources
 from tests.soak import examples
 from xops.core.errors import InputError
 from xops.github.client import Client
@@ -24,7 +25,7 @@ from xops.github.errors import AccessError, LimitError
 from xops.triggers.connection import access, connect
 from xops.triggers.facts import Bucket, Facts, week_bounds
 from xops.triggers.measure.classification import Classifier
-from xops.triggers.measure.collect import collect, unknown
+from xops.triggers.measure.collect import collect, read_or_unknown, unknown
 from xops.triggers.policy import Policy
 
 SYDNEY = ZoneInfo("Australia/Sydney")
@@ -98,6 +99,7 @@ def read(github: GitHubServer, tmp_path: Path, policy: Callable[..., Policy]) ->
             client = Client(
                 type(reached)(reached.api_url, reached.credential, patience_seconds=patience),
                 environ={"XOPS_GITHUB_TOKEN": token},
+                sources=allowing(github.url),
                 sleep=lambda _: None,
             )
             stack.enter_context(client)
@@ -153,7 +155,8 @@ def test_the_weeks_add_up_to_everything(seconds: list[int]) -> None:
         chosen = Policy.model_validate(yaml.safe_load(POLICY.format(**values, more="")))
         assert chosen.github
         environ = {"XOPS_GITHUB_TOKEN": TOKEN}
-        with Client(access(chosen.github), environ=environ) as client, TemporaryDirectory() as kept:
+        client = Client(access(chosen.github), environ=environ, sources=allowing(github.url))
+        with client, TemporaryDirectory() as kept:
             facts = collect(chosen, AS_OF, client, folder=Path(kept))
         assert sum(week.iac_prs or 0 for week in facts.weeks) == len(web.pull_requests)
 
@@ -329,6 +332,7 @@ def test_whoever_would_rather_freeze_has_facts_that_say_why(policy: Callable[...
 
 
 def test_the_policy_s_credential_and_address_are_used(
+    github: GitHubServer,
     web: Repository,
     policy: Callable[..., Policy],
     monkeypatch: pytest.MonkeyPatch,
@@ -336,6 +340,7 @@ def test_the_policy_s_credential_and_address_are_used(
 ) -> None:
     web.merge(MIDWEEK, files := "main.tf", files_hidden=True)
     monkeypatch.setenv("XOPS_GITHUB_TOKEN", TOKEN)
+    monkeypatch.setenv("XOPS_SECRETS", write_sources(tmp_path, github.url))
     with connect(policy(), tmp_path / "cache") as client:
         facts = collect(policy(), AS_OF, client, folder=tmp_path / "cache")
     assert facts.weeks[0].pull_requests[0].paths == (files,)
@@ -343,6 +348,42 @@ def test_the_policy_s_credential_and_address_are_used(
     assert len(kept) == 2  # the repository's records, and REST's answer
     assert not any(TOKEN in file.read_text() for file in kept)
     assert TOKEN not in facts.to_json()
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "{variable: AWS_SECRET_ACCESS_KEY}",
+        "{variable: XOPS_SECRET_OTHER}",
+        "{variable: XOPS_GITHUB_TOKEN}",
+        "{file: key}",
+        "{kind: app, app_id: 1, file: key}",
+    ],
+)
+def test_a_policy_sends_no_secret_to_a_host_of_its_own(
+    github: GitHubServer,
+    policy: Callable[..., Policy],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    reference: str,
+) -> None:
+    """The file names a host and a secret beside it; evaluating is what anybody does with it."""
+    for name in ("AWS_SECRET_ACCESS_KEY", "XOPS_SECRET_OTHER", "XOPS_GITHUB_TOKEN"):
+        monkeypatch.setenv(name, "canary")
+    monkeypatch.setenv("XOPS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XOPS_SECRETS", raising=False)
+    (tmp_path / "key").write_text("canary")
+    (tmp_path / "key").chmod(0o600)
+    policy()
+    text = (tmp_path / "triggers.yaml").read_text()
+    (tmp_path / "triggers.yaml").write_text(
+        text.replace("{variable: XOPS_GITHUB_TOKEN}", reference)
+    )
+    chosen = Policy.load(tmp_path / "triggers.yaml", environ={})
+    with pytest.raises(InputError, match=r"no configured source|may not be sent") as caught:
+        read_or_unknown(chosen, AS_OF)
+    assert "canary" not in str(caught.value)
+    assert not github.requests
 
 
 def test_without_a_github_section_there_is_nothing_to_read(policy: Callable[..., Policy]) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.filters import EventFilter, EventNameFilter
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.activation import ACTIVATION
 from flows.evaluate_triggers import TriggersRequest, evaluate_triggers
 from tests.prefect_servers import home
+from tests.secret_sources import write_sources
 from tests.unit.triggers.samples import NOW, document, facts
 from xops.core.errors import InputError
 from xops.local.stack import Stack
@@ -31,7 +33,9 @@ def server(prefect_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> It
     """The shared Prefect server's API, and a home of these tests' own."""
     with (
         home(tmp_path_factory.mktemp("home")),
-        temporary_settings({PREFECT_API_URL: prefect_stack.api}),
+        temporary_settings(
+            {PREFECT_API_URL: prefect_stack.api, PREFECT_API_AUTH_STRING: prefect_stack.secret}
+        ),
     ):
         yield prefect_stack.api
 
@@ -45,6 +49,7 @@ def prefect(server: str) -> Iterator[SyncPrefectClient]:
 @pytest.fixture(autouse=True)
 def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
     monkeypatch.setenv(VARIABLE, f"sqlite:///{tmp_path}/history.sqlite")
+    monkeypatch.setenv("XOPS_FLOW_FILES", str(tmp_path))
     return History.open()
 
 
@@ -109,13 +114,16 @@ def test_a_look_leaves_nothing_behind(
 
 
 def test_what_github_does_not_tell_is_unknown(
-    prefect: SyncPrefectClient, history: History, monkeypatch: pytest.MonkeyPatch
+    prefect: SyncPrefectClient,
+    history: History,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        monkeypatch.setenv(
-            "XOPS_TRIGGERS__GITHUB__API_URL", f"http://127.0.0.1:{probe.getsockname()[1]}"
-        )
+        nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    monkeypatch.setenv("XOPS_TRIGGERS__GITHUB__API_URL", nobody)
+    monkeypatch.setenv("XOPS_SECRETS", write_sources(tmp_path, nobody))
     monkeypatch.setenv("XOPS_GITHUB_TOKEN", "canary")
     monkeypatch.setattr("flows.evaluate_triggers.read_facts", _once())
     done = evaluate_triggers(TriggersRequest())
@@ -134,6 +142,38 @@ def test_a_wrong_file_fails_the_run(prefect: SyncPrefectClient, tmp_path: Path) 
     (tmp_path / "facts.json").write_text("[]")
     with pytest.raises(InputError):
         evaluate_triggers(TriggersRequest(facts=str(tmp_path / "facts.json")))
+
+
+@pytest.mark.parametrize("way", ["absolute", "dots", "link"])
+def test_a_file_of_the_worker_s_is_not_read_out(
+    prefect: SyncPrefectClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    inputs = tmp_path / "inputs"
+    inputs.mkdir()
+    monkeypatch.setenv("XOPS_FLOW_FILES", str(inputs))
+    victim = tmp_path / "shadow"
+    victim.write_text("root:$6$canary:19000:0:99999:7:::\ncanary:*:19000:0:99999:7:::\n")
+    (inputs / "link").symlink_to(victim)
+    ways = {
+        "absolute": str(victim),
+        "dots": str(inputs / ".." / "shadow"),
+        "link": str(inputs / "link"),
+    }
+    with pytest.raises(InputError, match="names no file below") as caught:
+        evaluate_triggers(TriggersRequest(facts=ways[way]))
+    assert "canary" not in str(caught.value)
+    last = prefect.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)[0]
+    assert last.state is not None
+    assert "canary" not in str(last.state.message)
+
+
+def test_a_file_of_another_kind_below_the_folder_is_not_shown_either(
+    prefect: SyncPrefectClient, tmp_path: Path
+) -> None:
+    (tmp_path / "facts.json").write_text("canary:$6$canary:19000:0:99999:7:::\n")
+    with pytest.raises(InputError) as caught:
+        evaluate_triggers(TriggersRequest(facts=str(tmp_path / "facts.json")))
+    assert "canary" not in str(caught.value)
 
 
 @flow(name=ACTIVATION)

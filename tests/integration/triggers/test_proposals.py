@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.github_server import TOKEN, GitHubServer
+from tests.secret_sources import write_sources
 from tests.unit.triggers.samples import facts, policy
 from xops.core.errors import InputError
 from xops.triggers.evaluation import evaluate
@@ -24,6 +25,7 @@ def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHubSe
     monkeypatch.setenv("XOPS_HOME", str(tmp_path))
     monkeypatch.setenv("XOPS_GITHUB_TOKEN", TOKEN)
     with GitHubServer() as server:
+        monkeypatch.setenv("XOPS_SECRETS", write_sources(tmp_path, server.url))
         server.add(NAME)
         yield server
 

@@ -97,3 +97,30 @@ def test_errors_cross_process_boundaries(error: XopsError) -> None:
     assert str(again) == str(error)
     assert vars(again) == vars(error)
     assert again.args == error.args
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://u:canary@h/db",
+        "postgresql://u:canary@ca/na@ry@h/db",
+        "https://canary@h/x",
+        "postgresql://h/db?password=canary&ssl=require",
+        "https://h/x?X-Amz-Signature=canary",
+        "(https://canary:x@h)",
+        "'postgres://u:canary@h/db'",
+    ],
+)
+def test_no_error_shows_the_credentials_of_an_address(address: str) -> None:
+    found = [
+        PermanentError(f"asking {address}", f"{address} does not answer", "Look there."),
+        InputError("reading a file", [Finding("file", "url", f"found {address}")]),
+    ]
+    for error in found:
+        assert "canary" not in str(error) + repr(error.args) + str(error.to_json())
+        assert "@h" in str(error) or "//h" in str(error)
+
+
+def test_an_address_without_credentials_stays_as_it_is() -> None:
+    text = "see https://h:1/x?page=2&name=a, or write postgresql://USER:PASSWORD@HOST/DATABASE"
+    assert PermanentError("trying", text, "Try.").found == text

@@ -204,3 +204,16 @@ def test_a_variable_lies_over_the_file(tmp_path: Path) -> None:
     enter = Policy.load(file, environ=environ).triggers["iac_prs"].enter
     assert enter
     assert enter.above == 7
+
+
+def test_components_that_need_each_other_many_times_over_are_listed_at_once() -> None:
+    """Sixty layers of two, each of which needs both below: 2^60 ways, and a chain of 3,000."""
+    layers = {
+        f"{name}{n}": {"title": "x", "requires": [f"a{n - 1}", f"b{n - 1}"] if n else []}
+        for n in range(60)
+        for name in "ab"
+    }
+    chain = {f"c{n}": {"title": "x", "requires": [f"c{n - 1}"] if n else []} for n in range(3000)}
+    rules = policy(components={**POLICY["components"], **layers, **chain})
+    assert len(rules.all_components(("a59",))) == 119
+    assert rules.all_components(("c2999",))[::2999] == ("c0", "c2999")

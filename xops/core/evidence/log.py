@@ -18,8 +18,10 @@ from itertools import chain, islice
 from typing import Any, Protocol
 from uuid import uuid4
 
-from xops.core.errors import StalePlanError, TemporaryError
+from xops.core.errors import PermanentError, StalePlanError, TemporaryError
 from xops.core.evidence.stores import EvidenceStore, RecordExistsError
+from xops.core.files.bounded_json import parse_json
+from xops.core.files.reading import UnusableTextError
 
 _NUMBERED = re.compile(r"/(\d{8})\.json$")
 _EARLIER = re.compile(r"/\d{8}T[\d.]+Z-[0-9a-f]{12}-([a-z]+)\.json$")
@@ -65,8 +67,12 @@ class Record:
 
     @classmethod
     def parse(cls, key: str, content: bytes) -> Record:
-        """The record in an object's content."""
-        return cls(key, json.loads(content), hashlib.sha256(content).hexdigest())
+        """The record in an object's content.
+
+        Raises:
+            UnreadableRecordError: it holds none.
+        """
+        return cls(key, _parse(key, content), hashlib.sha256(content).hexdigest())
 
     @property
     def id(self) -> str:
@@ -104,6 +110,67 @@ class Record:
         """The number of the newest intent once this one is kept."""
         found: int | None = self.body.get("last_intent")
         return found
+
+
+class UnreadableRecordError(PermanentError):
+    """What is kept under a record's key is no record."""
+
+
+_TEXTS = ("kind", "digest", "recorded_at")
+
+
+def _parse(name: str, content: str | bytes) -> dict[str, Any]:
+    """A record's values, as far as the log itself relies on them.
+
+    Raises:
+        UnreadableRecordError: they are none of a record.
+    """
+    try:
+        values = parse_json(content)
+        problem = _problem(values)
+    except UnusableTextError as error:
+        problem = error.problem
+    if problem:
+        raise UnreadableRecordError(
+            f"reading the record {name}",
+            f"it is no record: {problem}",
+            "Look who has written it: xOps writes records whole, and changes none.",
+        )
+    found: dict[str, Any] = values
+    return found
+
+
+def _problem(values: Any) -> str:
+    if not isinstance(values, dict):
+        return "it holds no mapping"
+    rules: dict[str, Callable[[Any], bool]] = {
+        **dict.fromkeys(_TEXTS, lambda value: isinstance(value, str)),
+        "recorded_at": _is_moment,
+        "id": lambda value: isinstance(value, str),
+        "sequence": _is_number,
+        "open": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+        "opens": lambda value: isinstance(value, bool),
+        "closes": lambda value: isinstance(value, list) and all(isinstance(x, str) for x in value),
+        "last_intent": lambda value: value is None or _is_number(value),
+    }
+    wrong = (
+        key
+        for key, is_right in rules.items()
+        if (key in values or key in _TEXTS) and not is_right(values.get(key))
+    )
+    key = next(wrong, None)
+    return "" if key is None else f"its {key} is missing, or none"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9
+
+
+def _is_moment(value: object) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
 
 
 Guard = Callable[[Record | None], bool]
@@ -184,8 +251,8 @@ class EvidenceLog:
         numbers = sorted(last.open.values()) if last else []
         found = [self.read(self._key(number)) for number in numbers]
         waiting = list(self._waiting().values())
-        ended = {name for entry in waiting for name in entry["closes"]}
-        found += [_as_record(entry) for entry in waiting if entry["opens"]]
+        ended = {name for entry in waiting for name in entry.get("closes", ())}
+        found += [_as_record(entry) for entry in waiting if entry.get("opens")]
         return [
             record
             for record in found
@@ -265,7 +332,7 @@ class EvidenceLog:
             found: dict[str, str] = {}
             for place in self.waiting:
                 found |= place.read()
-            self._entries = {name: json.loads(text) for name, text in sorted(found.items())}
+            self._entries = {name: _parse(name, text) for name, text in sorted(found.items())}
         return self._entries
 
     def _find_stored(self, identity: str) -> Record | None:
@@ -361,13 +428,17 @@ def verify_chain(log: EvidenceLog) -> list[ChainFault]:
     faults = []
     previous: Record | None = None
     for key in (key for key in log.list_keys() if _NUMBERED.search(key)):
-        record = log.read(key)
+        try:
+            record = log.read(key)
+        except UnreadableRecordError as error:
+            faults.append(ChainFault(key, error.found))
+            continue
         number = previous.sequence + 1 if previous else 1
         if record.sequence != number or not key.endswith(f"/{record.sequence:08d}.json"):
             faults.append(ChainFault(key, f"number {number} is missing before it"))
-        elif record.body["previous"] != (previous.sha256 if previous else None):
+        elif record.body.get("previous") != (previous.sha256 if previous else None):
             faults.append(ChainFault(key, "the record before it is not the one that was there"))
-        if record.body["subject"] != log.subject:
-            faults.append(ChainFault(key, f"is about {record.body['subject']}"))
+        if record.body.get("subject") != log.subject:
+            faults.append(ChainFault(key, f"is about {record.body.get('subject')}"))
         previous = record
     return faults

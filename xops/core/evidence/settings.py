@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -12,14 +11,16 @@ from xops.core.evidence.log import EvidenceLog, WaitingRecords
 from xops.core.evidence.stores import EvidenceStore, FolderStore
 from xops.core.evidence.waiting import WaitingFolder
 from xops.core.files import settings
-from xops.core.files.validation import Model, kind_check
+from xops.core.files.validation import LocalPath, Model, kind_check
 
 
 class FolderEvidence(Model):
     """Records in a folder of this machine."""
 
     store: Literal["folder"] = "folder"
-    folder: Annotated[Path | None, Field(description="Default: evidence in xOps' home.")] = None
+    folder: Annotated[LocalPath | None, Field(description="Default: evidence in xOps' home.")] = (
+        None
+    )
 
     def open(self) -> FolderStore:
         """The store; its folder is made by the first record."""

@@ -6,11 +6,18 @@ Here is the store in a folder; `xops.aws.evidence` has the one in a bucket.
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import Protocol
 
 from xops.core.errors import DiskFullError, PermanentError
 from xops.core.files.private_file import write_private
+from xops.core.files.reading import UnusableTextError, read_bytes
+
+MOST_BYTES = 64 << 20
+"""Of one record; those of the largest plans have a few."""
+
+_REMEDY = "Let xOps use it, or name another folder for the evidence."
 
 
 class RecordExistsError(PermanentError):
@@ -85,12 +92,12 @@ class FolderStore:
             PermanentError: it cannot be read.
         """
         path = self.folder / key
+        if not os.path.lexists(path):
+            raise missing(self.address(key))
         try:
-            return path.read_bytes()
-        except FileNotFoundError as error:
-            raise missing(self.address(key)) from error
-        except OSError as error:
-            raise _unusable("reading", path, error) from error
+            return read_bytes(path, MOST_BYTES)
+        except UnusableTextError as error:
+            raise PermanentError(f"reading the record {path}", error.problem, _REMEDY) from None
 
     def keys(self, prefix: str) -> list[str]:
         """The files below the prefix's folder. What was cut off while it was written is none."""
@@ -129,6 +136,4 @@ def _unusable(verb: str, path: Path, error: OSError) -> PermanentError:
     attempted = f"{verb} the record {path}"
     if error.errno == errno.ENOSPC:
         return DiskFullError(attempted, str(error), "Free disk space, then run it again.")
-    return PermanentError(
-        attempted, str(error), "Let xOps use it, or name another folder for the evidence."
-    )
+    return PermanentError(attempted, str(error), _REMEDY)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from xops.core.errors import PermanentError
 from xops.core.files.private_file import write_private
+from xops.core.files.reading import UnusableTextError, read_text
+
+_MOST_BYTES = 64 << 20
 
 
 class WaitingFolder:
@@ -31,10 +34,25 @@ class WaitingFolder:
         return str(file)
 
     def read(self) -> Mapping[str, str]:
-        """All of them, by name."""
+        """All of them, by name.
+
+        Raises:
+            PermanentError: one cannot be read.
+        """
         files = sorted(self.folder.glob("*.json")) if self.folder.is_dir() else []
-        return {file.stem: file.read_text(encoding="utf-8") for file in files}
+        return {file.stem: _read(file) for file in files}
 
     def remove(self, name: str) -> None:
         """Remove one; it may be gone already."""
         (self.folder / f"{name}.json").unlink(missing_ok=True)
+
+
+def _read(file: Path) -> str:
+    try:
+        return read_text(file, _MOST_BYTES)
+    except UnusableTextError as error:
+        raise PermanentError(
+            f"reading the record {file}, which waits for its store",
+            error.problem,
+            "Look who has written it: xOps writes records whole.",
+        ) from None

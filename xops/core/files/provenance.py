@@ -61,6 +61,12 @@ def read_provenance(file: Path) -> Provenance:
     return Provenance(display(file), sha256, head, None if changed is None else bool(changed))
 
 
+def is_tracked(file: Path) -> bool | None:
+    """Whether a file is a part of a Git repository; None where Git cannot tell."""
+    found = _git(file.parent, "ls-files", "--", file.name)
+    return None if found is None else bool(found)
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     """What Git prints; None where there is no Git, no repository, or no commit yet."""
     # No locks: another Git in the same working copy must not be disturbed by a question.

@@ -7,14 +7,19 @@ finding with the path of the value and its line in the file.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from xops.core.errors import Finding, InputError
+from xops.core.files.bounded_json import parse_json
+from xops.core.files.bounded_yaml import YamlText, parse_yaml
+from xops.core.files.reading import UnusableTextError, read_text
+from xops.core.rendering import hide_credentials
 
 Path_ = tuple[str | int, ...]
 
@@ -54,15 +59,35 @@ def load[Model: BaseModel](
         InputError: with every finding at once.
     """
     document = _Document.read(file, reviewed)
+    document.refuse_another_kind(model)
     document.overlay_variables(prefix, environ)
     document.overlay_arguments(arguments)
+    return document.validated(model)
+
+
+def load_json[Model: BaseModel](model: type[Model], file: Path, text: str) -> Model:
+    """Read a JSON text that is too large to be looked through for lines.
+
+    Args:
+        model: what it is.
+        file: where it came from, for messages.
+        text: its content.
+
+    Raises:
+        InputError: with every finding at once, without lines.
+    """
     try:
-        read = model.model_validate(document.values)
-    except ValidationError as error:
-        document.explain(error)
-        raise document.error() from None
-    document.raise_if_found()
-    return read
+        document = _Document.of_json(file, text)
+    except UnusableTextError as error:
+        raise unusable(file, error) from None
+    document.refuse_another_kind(model)
+    return document.validated(model)
+
+
+def unusable(file: Path, error: UnusableTextError) -> InputError:
+    """A file that cannot be taken at all, as bad input."""
+    name = display(file)
+    return InputError(f"reading {name}", [Finding(name, "", error.problem, error.line)])
 
 
 class _Document:
@@ -80,32 +105,48 @@ class _Document:
     def read(cls, file: Path, reviewed: Collection[str]) -> _Document:
         document = cls(display(file), reviewed)
         try:
-            document._parse(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise document._unusable(f"cannot be read: {error}") from error
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else None
-            raise document._unusable(f"not YAML: {error.problem}", line) from error
-        except (yaml.YAMLError, ValueError) as error:  # a control character, a 13th month
-            raise document._unusable(f"not YAML: {error}") from error
+            document._parse(read_text(file))
+        except UnusableTextError as error:
+            raise document.unusable(error.problem, error.line) from None
         return document
 
-    def _unusable(self, message: str, line: int | None = None) -> InputError:
+    @classmethod
+    def of_json(cls, file: Path, text: str) -> _Document:
+        document = cls(display(file))
+        document.values = parse_json(text)
+        if not isinstance(document.values, dict):
+            raise document.unusable("must hold one mapping", 1)
+        return document
+
+    def validated[Model: BaseModel](self, model: type[Model]) -> Model:
+        try:
+            read = model.model_validate(self.values)
+        except ValidationError as error:
+            self.explain(error)
+            raise self.error() from None
+        except (ArithmeticError, RecursionError):  # a day of the year 9999, and a week after it
+            message = "holds a date or a number that nobody can calculate with"
+            raise self.unusable(message) from None
+        self.raise_if_found()
+        return read
+
+    def unusable(self, message: str, line: int | None = None) -> InputError:
         return InputError(f"reading {self.name}", [Finding(self.name, "", message, line)])
 
     def _parse(self, text: str) -> None:
-        loader = yaml.CSafeLoader(text)
-        root = loader.get_single_node()
-        if not isinstance(root, yaml.MappingNode):
-            raise self._unusable("must hold one mapping", 1)
-        self._mark(root, ())
-        self.values = loader.construct_document(root)
+        parsed = YamlText(text)
+        if not isinstance(parsed.root, yaml.MappingNode):
+            raise self.unusable("must hold one mapping", 1)
+        self._mark(parsed.root, ())
+        self.values = parsed.values()
 
     def _mark(self, node: yaml.Node, path: Path_) -> None:
         self._lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
-                inner = (*path, str(key.value))
+                if not isinstance(key, yaml.ScalarNode):
+                    continue  # refused when its value is made
+                inner = (*path, key.value)
                 if inner in self._lines:
                     self._add(inner, "given twice", key.start_mark.line + 1)
                 self._lines[inner] = key.start_mark.line + 1
@@ -116,15 +157,23 @@ class _Document:
 
     def overlay_variables(self, prefix: str, environ: Mapping[str, str]) -> None:
         for name, text in sorted(environ.items()):
-            if not name.startswith(prefix):
+            if not prefix or not name.startswith(prefix):
                 continue
             path = tuple(part.lower() for part in name.removeprefix(prefix).split("__"))
             try:
-                self._set(path, yaml.safe_load(text), f"variable {name}")
-            except (yaml.YAMLError, ValueError):
-                self._findings.append(
-                    Finding(f"variable {name}", "", f"not a YAML value: {text!r}")
-                )
+                self._set(path, parse_yaml(text), f"variable {name}")
+            except UnusableTextError as error:
+                # Not what it holds: that may be a secret.
+                message = f"not a YAML value: {error.problem.removeprefix('not YAML: ')}"
+                self._findings.append(Finding(f"variable {name}", "", message))
+
+    def refuse_another_kind(self, model: type[BaseModel]) -> None:
+        """Refuse a file that has not one of the model's keys: what its keys are is not told.
+
+        It may be any file, of which somebody wants to know what stands in it.
+        """
+        if self.values and set(_known_keys(model)).isdisjoint(self.values):
+            raise self.unusable("is no file of this kind: it has none of its keys", 1)
 
     def overlay_arguments(self, arguments: Mapping[str, Any]) -> None:
         for dotted, value in arguments.items():
@@ -154,27 +203,69 @@ class _Document:
             path = _without_tags(tuple(row["loc"]), self.values)
             message = row["msg"].removeprefix("Value error, ")
             if row["type"] == "extra_forbidden":
-                message = "is not a known key"
-            elif row["type"] != "missing" and not isinstance(row["input"], dict | list):
-                message = f"{message} (found {row['input']!r})"
+                path, message = _unknown_key(path)
+            elif row["type"] != "missing" and _may_be_shown(path, row["input"]):
+                message = f"{message} (found {_shortened(repr(row['input']))})"
             self._add(path, message)
 
     def _add(self, path: Path_, message: str, line: int | None = None) -> None:
-        dotted = ".".join(str(part) for part in path)
+        line = line or next((self._lines[p] for p in _prefixes(path) if p in self._lines), None)
+        dotted = hide_credentials(".".join(_shortened(str(part)) for part in path))
+        message = hide_credentials(message)
         for prefix in _prefixes(path):
             if prefix in self._sources:
                 self._findings.append(Finding(self._sources[prefix], dotted, message))
                 return
-        line = line or next(self._lines[p] for p in _prefixes(path) if p in self._lines)
         self._findings.append(Finding(self.name, dotted, message, line))
 
     def error(self) -> InputError:
         ordered = sorted(self._findings, key=lambda finding: finding.line or 0)
+        if len(ordered) > _MOST_FINDINGS:
+            more = f"and {len(ordered) - _MOST_FINDINGS} more"
+            ordered = [*ordered[:_MOST_FINDINGS], Finding(self.name, "", more)]
         return InputError(f"reading {self.name}", ordered)
 
     def raise_if_found(self) -> None:
         if self._findings:
             raise self.error()
+
+
+_SECRET = re.compile(
+    "pass|secret|token|credential|key|auth|private|cookie|session|environ|hook",
+    re.IGNORECASE,
+)
+"""Names of places where a secret stands, or is put by mistake: what is found there is not shown."""
+
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+_MOST_SHOWN = 80
+_MOST_FINDINGS = 100
+
+
+def _may_be_shown(path: Path_, found: object) -> bool:
+    return not isinstance(found, dict | list) and not any(_SECRET.search(str(p)) for p in path)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
+def _known_keys(kind: Any) -> Iterator[str]:
+    """The top-level keys of a model, or of all models of a union."""
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        for inner in get_args(kind):
+            yield from _known_keys(inner)
+    elif issubclass(kind, RootModel):
+        yield from _known_keys(kind.model_fields["root"].annotation)
+    else:
+        for name, field in kind.model_fields.items():
+            yield from (name, field.alias or name)
+
+
+def _unknown_key(path: Path_) -> tuple[Path_, str]:
+    """Where an unknown key stands; its name only if it looks like one, and never its value."""
+    if _KEY.fullmatch(str(path[-1])):
+        return path, "is not a known key"
+    return path[:-1], "has a key that is not known"
 
 
 def _without_tags(path: Path_, value: Any) -> Path_:

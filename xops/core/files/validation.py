@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, get_args
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 Loc = tuple[int | str, ...]
@@ -28,6 +38,32 @@ def _check_time_zone(name: str) -> str:
 
 TimeZone = Annotated[str, AfterValidator(_check_time_zone)]
 """The IANA name of a time zone."""
+
+
+_FIRST, _LAST = date(1990, 1, 1), date(2199, 12, 31)
+
+Day = Annotated[date, Field(ge=_FIRST, le=_LAST)]
+"""A day that weeks and months can be counted from: a calendar ends at the year 9999."""
+
+Moment = Annotated[
+    AwareDatetime,
+    Field(ge=datetime.combine(_FIRST, time.min, UTC), le=datetime.combine(_LAST, time.min, UTC)),
+]
+"""A moment with its zone, within the same centuries."""
+
+
+def _check_path(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("holds the character NUL")
+    try:
+        path.expanduser()
+    except RuntimeError:  # `~name` of nobody
+        raise ValueError("begins with the home of a user who is not known here") from None
+    return path
+
+
+LocalPath = Annotated[Path, AfterValidator(_check_path)]
+"""A path on this machine; it may begin with `~`."""
 
 
 class Model(BaseModel):

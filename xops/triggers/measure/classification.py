@@ -137,6 +137,8 @@ def _problem(pattern: str) -> str:
         return f"{pattern!r} is a negation: write patterns that match only what is meant"
     if not pattern.strip() or pattern.startswith("#"):
         return f"{pattern!r} is no pattern"
+    if any(segment.count("*") > 2 for segment in pattern.split("/")) or pattern.count("**") > 2:
+        return f"{pattern!r} has more than two stars in a part, or more than two **"
     if "{" in pattern:
         return f"{pattern!r}: .gitignore knows no braces, write a pattern for each"
     try:
@@ -158,8 +160,8 @@ _BUMP_TITLE = re.compile(
     r"""
     ^build:\ automatic\ update\ of\                  # Argo CD Image Updater
     | ^Update\ from\ image\ update\ automation       # Flux
-    | \b(bump|update|upgrade|promote|deploy)\b.*\b(image|images|image\ tag|docker\ tag)\b
-    | \b(image|images|docker\ tag)\b.*\bto\ v?\d
+    | \b(bump|update|upgrade|promote|deploy)\b.{0,256}\b(image|images|image\ tag|docker\ tag)\b
+    | \b(image|images|docker\ tag)\b.{0,256}\bto\ v?\d
     """,
     re.IGNORECASE | re.VERBOSE,
 )

@@ -18,7 +18,7 @@ from pydantic import Discriminator, Field, RootModel, Tag, ValidationInfo, field
 
 from xops.core.errors import Finding, InputError, PermanentError
 from xops.core.files import settings
-from xops.core.files.validation import Model, absent
+from xops.core.files.validation import Day, Model, absent
 from xops.triggers.facts import Mandate
 from xops.triggers.measure.git_log import LastCommit, RepositoryLog
 from xops.triggers.policy import Mandates
@@ -41,8 +41,8 @@ class _Record(Model):
     evidence: Annotated[
         str, Field(pattern=r"^https://\S+$", description="Link to the document itself.")
     ]
-    effective_from: Annotated[date, Field(description="The first day on which it binds.")]
-    expires: Annotated[date, Field(description="The first day on which it no longer binds.")]
+    effective_from: Annotated[Day, Field(description="The first day on which it binds.")]
+    expires: Annotated[Day, Field(description="The first day on which it no longer binds.")]
 
     @field_validator("expires")
     @classmethod
@@ -216,7 +216,8 @@ def _unproven(commit: LastCommit, owners: set[str], log: Log) -> str:
 
 def _addresses(signer: str) -> set[str]:
     """The addresses in a key's user id (`Name <address>`), or the principal itself."""
-    return {found.lower() for found in re.findall(r"[^\s<>,]+@[^\s<>,]+", signer)}
+    words = re.split(r"[\s<>,]", signer)
+    return {word.lower() for word in words if "@" in word[1:-1]}
 
 
 def schema() -> str:

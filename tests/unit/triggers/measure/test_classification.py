@@ -127,3 +127,10 @@ def test_every_wrong_pattern_is_named() -> None:
     assert [finding.path for finding in error.value.findings] == [
         "helm.0", "helm.2", "helm.3", "helm.4",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", ["*a*a*a*b", "x/*-*-*.tf", "**/a/**/b/**/c"])
+def test_a_pattern_that_would_take_for_ever_is_refused(pattern: str) -> None:
+    """Each star doubles the ways in which a path may be taken apart."""
+    with pytest.raises(InputError, match="more than two"):
+        Classifier({"helm": [pattern]})
