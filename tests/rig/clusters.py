@@ -54,7 +54,7 @@ class TestCluster:
                 "user": "admin",
                 "identity_file": str(self.access.key_file),
                 "known_hosts": str(self.access.known_hosts),
-                "config": str(self.folder / "no-ssh-config"),
+                "config": os.devnull,
             },
             "preflight": _PREFLIGHT,
             "approval": {"required_for": ["destroy"]},

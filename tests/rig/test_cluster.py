@@ -37,14 +37,21 @@ _WATCHED = (
 )
 
 
+def _references() -> dict[str, dict[str, str]]:
+    """The keys as the file names them: from its folder, within the home's folder of secrets."""
+    return {name: {"file": f"home/secrets/{name}"} for name in SNAPSHOT_KEYS}
+
+
 @pytest.fixture(scope="module")
 def cluster(make_shared_rig: MakeRig, make_cluster: MakeCluster) -> TestCluster:
     rig = make_shared_rig(servers=3, agents=1)
-    keys = {"config_secret": "etcd-s3", **{name: {"file": name} for name in SNAPSHOT_KEYS}}
+    keys = {"config_secret": "etcd-s3", **_references()}
     found = make_cluster(rig, snapshots={"s3": {"bucket": "kept", **keys}})
     for name, key in SNAPSHOT_KEYS.items():
-        (found.folder / name).write_text(f"{key}\n")
-        (found.folder / name).chmod(0o600)
+        file = found.home / "secrets" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{key}\n")
+        file.chmod(0o600)
     done = found.run("apply")
     assert done.returncode == 0, done.stdout + done.stderr
     FIRST["out"], FIRST["err"] = done.stdout, done.stderr

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelling
 
-from tests.prefect_servers import home, running_server
+from tests.prefect_servers import home, http, running_server
 from tests.rig.clusters import TestCluster
 from tests.rig.conftest import MakeCluster, MakeRig
 from xops.local.stack import Stack
@@ -38,7 +37,7 @@ def cluster(make_rig: MakeRig, make_cluster: MakeCluster) -> TestCluster:
 @pytest.fixture
 def servers(cluster: TestCluster) -> Iterator[Stack]:
     """A Prefect server and a worker that know where the cluster's files are."""
-    release = {"XOPS_K3S_LOCK": str(cluster.lock)}
+    release = {"XOPS_K3S_LOCK": str(cluster.lock), "XOPS_FLOW_FILES": str(cluster.file.parent)}
     with home(cluster.home), running_server(cluster.home, **release) as found:
         prefect_setup.set_up(found.profile)
         found.worker.launch()
@@ -48,14 +47,14 @@ def servers(cluster: TestCluster) -> Iterator[Stack]:
 
 def start(servers: Stack, cluster: TestCluster, *, apply: bool) -> UUID:
     parameters = {"request": {"cluster": str(cluster.file)}, "apply": apply}
-    return runs.start(servers.api, "bootstrap-k3s/k3s", parameters)
+    return runs.start(servers.profile, "bootstrap-k3s/bootstrap-k3s", parameters)
 
 
 def end(servers: Stack, run_id: UUID) -> State[Any]:
     """The state in which the run ends."""
 
     def look() -> State[Any] | None:
-        with runs.client(servers.api) as prefect:
+        with runs.client(servers.profile) as prefect:
             state = prefect.read_flow_run(run_id).state
         return state if state and state.is_final() else None
 
@@ -63,15 +62,15 @@ def end(servers: Stack, run_id: UUID) -> State[Any]:
 
 
 def said(servers: Stack, text: str) -> bool:
-    with httpx.Client(base_url=servers.api, timeout=60) as http:
-        rows = http.post("/logs/filter", json={"limit": 200}).raise_for_status().json()
+    with http(servers) as client:
+        rows = client.post("/logs/filter", json={"limit": 200}).raise_for_status().json()
     return any(text in row["message"] for row in rows)
 
 
 def artifacts(servers: Stack, run_id: UUID) -> set[str]:
-    with httpx.Client(base_url=servers.api, timeout=60) as http:
+    with http(servers) as client:
         wanted = {"artifacts": {"flow_run_id": {"any_": [str(run_id)]}}}
-        rows = http.post("/artifacts/filter", json=wanted).raise_for_status().json()
+        rows = client.post("/artifacts/filter", json=wanted).raise_for_status().json()
     return {row["key"] for row in rows if row["key"]}
 
 
@@ -83,7 +82,7 @@ def test_cancelled_half_way_then_run_again(servers: Stack, cluster: TestCluster)
 
     run_id = start(servers, cluster, apply=True)
     until(lambda: said(servers, "server-1: binary brought"), "the upload")
-    with runs.client(servers.api) as prefect:
+    with runs.client(servers.profile) as prefect:
         prefect.set_flow_run_state(run_id, Cancelling(), force=True)
     assert end(servers, run_id).name == "Cancelled"
     assert artifacts(servers, run_id) >= {"plan-k3s-rig", "apply-k3s-rig"}

@@ -126,7 +126,15 @@ def kubeconfig() -> str:
     pem = certificate.public_bytes(serialization.Encoding.PEM)
     cluster = {"server": "https://127.0.0.1:6443"}
     cluster["certificate-authority-data"] = base64.b64encode(pem).decode()
-    user = {"client-key-data": "a2V5"}
+    secret = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+    user = {
+        "client-certificate-data": base64.b64encode(pem).decode(),
+        "client-key-data": base64.b64encode(secret).decode(),
+    }
     return yaml.safe_dump(
         {
             "apiVersion": "v1",

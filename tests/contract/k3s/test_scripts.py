@@ -1,8 +1,10 @@
 """What runs on the hosts, run by real shells, with stand-ins for K3S and the init system."""
 
 import hashlib
+import os
 import platform
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.k3s_hosts import cluster
+from tests.waiting import look_until_found
 from xops.k3s import scripts
 from xops.k3s.state import facts
 from xops.k3s.state.facts import HostFacts
@@ -129,9 +132,8 @@ def test_a_value_arrives_as_it_is(bench: Bench, value: str) -> None:
 # facts.sh
 
 
-def facts_of(bench: Bench, probes: int = 0, moved: Mapping[str, str] | None = None) -> HostFacts:
-    data = bench.folder / "data" / "k3s"
-    values = {
+def facts_values(bench: Bench, probes: int, data: Path) -> dict[str, str]:
+    return {
         "SERVICE": "k3s",
         "DATA": str(data),
         "BINARY": str(bench.programs / "k3s"),
@@ -141,6 +143,19 @@ def facts_of(bench: Bench, probes: int = 0, moved: Mapping[str, str] | None = No
         "SYSCTLS": "kernel.panic no.such.key",
         "PROBES": str(probes),
     }
+
+
+def facts_script_of(bench: Bench, probes: int) -> str:
+    return scripts.script("facts", facts_values(bench, probes, bench.folder / "data" / "k3s"))
+
+
+def facts_of(
+    bench: Bench,
+    probes: int = 0,
+    moved: Mapping[str, str] | None = None,
+    data: Path | None = None,
+) -> HostFacts:
+    values = facts_values(bench, probes, data or bench.folder / "data" / "k3s")
     ran = bench.run("facts", values, moved=moved)
     assert ran.stderr == ""
     return facts.parse("here", ran.stdout)
@@ -233,6 +248,111 @@ def test_the_disk_of_a_host_without_k3s_is_timed_and_left_clean(bench: Bench) ->
     assert seen.fsync_p99_ms is not None
     assert seen.fsync_p99_ms > 0
     assert [file.name for file in bench.folder.iterdir() if file.name.startswith(".xops")] == []
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives folders to another user")
+
+
+def _of_another_user(folder: Path) -> None:
+    folder.mkdir()
+    os.chown(folder, 65534, 65534)
+
+
+def _of_a_group(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o775)
+
+
+def _of_everybody(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o1777)
+
+
+def _below_another_user_s(folder: Path) -> None:
+    _of_another_user(folder.with_name("theirs"))
+    folder.with_name("theirs").joinpath("k3s").mkdir()
+    folder.symlink_to(folder.with_name("theirs") / "k3s")
+
+
+@needs_root
+@pytest.mark.parametrize(
+    "make",
+    [
+        _of_another_user,
+        _of_a_group,
+        _of_everybody,
+        _below_another_user_s,
+    ],
+)
+def test_nothing_is_written_where_others_could_have_put_a_link(
+    bench: Bench, make: Callable[[Path], None]
+) -> None:
+    victim = bench.folder / "victim"
+    victim.write_text("content")
+    make(bench.folder / "data")
+    place = (bench.folder / "data").resolve()
+    for name in (".xops-fsync-probe", *(f".xops-fsync-probe.{n}" for n in range(9))):
+        (place / name).symlink_to(victim)
+    before = sorted(place.iterdir())
+    seen = facts_of(bench, probes=3)
+
+    assert seen.fsync_p99_ms is None
+    assert seen.exposed
+    assert sorted(place.iterdir()) == before
+    assert victim.read_text() == "content"
+
+
+@needs_root
+def test_a_link_of_another_user_s_is_no_way(bench: Bench) -> None:
+    shared, real = bench.folder / "shared", bench.folder / "real"
+    _of_everybody(shared)
+    real.mkdir()
+    shared.joinpath("link").symlink_to(real)
+    os.chown(shared / "link", 65534, 65534, follow_symlinks=False)
+    seen = facts_of(bench, probes=3, data=shared / "link" / "k3s")
+
+    # Which of the two is seen depends on fs.protected_symlinks of this kernel.
+    assert seen.exposed in ((str(shared),), (str(shared / "link"),))
+    assert seen.fsync_p99_ms is None
+    assert list(real.iterdir()) == []
+
+
+@needs_root
+def test_a_folder_of_root_s_in_one_of_everybody_s_is_root_s_alone(bench: Bench) -> None:
+    _of_everybody(bench.folder / "shared")
+    (bench.folder / "shared" / "mine").mkdir()
+    seen = facts_of(bench, probes=3, data=bench.folder / "shared" / "mine" / "k3s")
+
+    assert seen.exposed == ()
+    assert seen.fsync_p99_ms is not None
+
+
+def test_a_link_that_was_there_before_is_not_followed(bench: Bench) -> None:
+    victim = bench.folder / "victim"
+    victim.write_text("content")
+    (bench.folder / ".xops-fsync-probe").symlink_to(victim)
+
+    assert facts_of(bench, probes=3).fsync_p99_ms is not None
+    assert victim.read_text() == "content"
+
+
+def test_a_probe_that_is_ended_leaves_nothing(bench: Bench) -> None:
+    started = subprocess.Popen(
+        [*bench.shell, "-c", facts_script_of(bench, 100_000)],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        look_until_found(lambda: list(bench.folder.glob(".xops-fsync-probe.*")))
+    finally:
+        os.killpg(started.pid, signal.SIGTERM)
+        started.wait(20)
+    assert list(bench.folder.glob(".xops-fsync-probe*")) == []
+
+
+def test_a_configuration_that_is_no_file_is_not_waited_for(bench: Bench) -> None:
+    os.mkfifo(bench.folder / "config.yaml")
+    assert facts_of(bench).contents == {}
 
 
 def test_a_host_that_does_not_say_its_name_is_read_all_the_same(bench: Bench) -> None:
@@ -570,6 +690,23 @@ def test_etcd_s_data_is_moved_aside_and_kept(bench: Bench) -> None:
     (kept,) = (bench.folder / "db").iterdir()
     assert kept.name.startswith("etcd-removed-")
     assert (kept / "member").is_dir()
+
+
+@pytest.mark.parametrize("planted", ["folder", "link"])
+def test_etcd_s_data_is_not_moved_into_what_is_there(bench: Bench, planted: str) -> None:
+    etcd, elsewhere = bench.folder / "db" / "etcd", bench.folder / "elsewhere"
+    (etcd / "member").mkdir(parents=True)
+    elsewhere.mkdir()
+    now = int(time.time())
+    for second in range(now - 1, now + 30):
+        place = bench.folder / "db" / f"etcd-removed-{second}"
+        place.mkdir() if planted == "folder" else place.symlink_to(elsewhere)
+    ran = bench.run("discard", {"ETCD": str(etcd)})
+
+    assert ran.returncode == 1
+    assert "is there already" in ran.stderr
+    assert (etcd / "member").is_dir()
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_nodes_are_told_as_they_become_ready(bench: Bench) -> None:

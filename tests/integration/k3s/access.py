@@ -27,7 +27,7 @@ def settings(folder: Path, *pinned: Sshd, **values: Any) -> Ssh:
     if pinned:
         known_hosts.write_text("".join(server.pins for server in pinned))
         values.setdefault("identity_file", pinned[0].key)
-    return Ssh(**{"known_hosts": known_hosts, "config": folder / "no-config", **values})
+    return Ssh(**{"known_hosts": known_hosts, "config": Path(os.devnull), **values})
 
 
 @asynccontextmanager

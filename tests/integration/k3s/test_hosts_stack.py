@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.embedded_aws import client, endpoint
+from tests.embedded_aws import client, endpoint, reaching
 from xops.aws.access import Aws
 from xops.aws.target import Target
 from xops.core.plan.fingerprint import FingerprintKey
@@ -41,7 +41,7 @@ def terraform(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setenv("XOPS_HOME", str(folder / "home"))
         stack = copy_source(folder) / "stacks" / "k3s_hosts"
         use_local_backend(stack)
-        aws = Aws(Target.EMBEDDED, REGION, {"XOPS_AWS_ENDPOINT": endpoint})
+        aws = Aws(Target.EMBEDDED, REGION, reaching(endpoint))
         made = Terraform(
             binary=find_binary(os.environ),
             stack=stack,

@@ -165,6 +165,17 @@ def test_what_an_earlier_version_left_is_removed(sshd: Sshd, on: Any, tmp_path: 
     assert [path.name for path in tmp_path.iterdir() if "file" in path.name] == ["file"]
 
 
+def test_a_second_name_of_a_file_is_not_written_through(
+    sshd: Sshd, on: Any, tmp_path: Path
+) -> None:
+    victim, target = tmp_path / "victim", tmp_path / "file"
+    victim.write_text("")
+    os.link(victim, ssh_programs.partial(str(target), sha256(b"content")))
+    assert on(sshd, lambda transport: transport.put(Upload(b"content", str(target), 0o600)))
+    assert (victim.read_text(), target.read_text()) == ("", "content")
+    assert victim.stat().st_mode & 0o777 != 0o600
+
+
 def test_links_are_not_followed(sshd: Sshd, on: Any, tmp_path: Path) -> None:
     elsewhere, folder = tmp_path / "elsewhere", tmp_path / "folder"
     elsewhere.write_bytes(b"x")

@@ -7,7 +7,6 @@ with which.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
@@ -19,7 +18,7 @@ from xops.core.evidence.settings import (
     FolderEvidence,
     store_tag,
 )
-from xops.core.files.validation import Model, kind_check, raise_if_any
+from xops.core.files.validation import LocalPath, Model, kind_check, raise_if_any
 from xops.k3s.cluster_file.field_types import Address, IpAddress, ip_address
 from xops.k3s.cluster_file.sections import API_PORT
 
@@ -40,7 +39,7 @@ class TerraformSource(Model):
 
     kind: Literal["terraform"]
     outputs: Annotated[
-        Path, Field(description="What `terraform output -json` of stacks/k3s_hosts printed.")
+        LocalPath, Field(description="What `terraform output -json` of stacks/k3s_hosts printed.")
     ]
 
 
@@ -114,7 +113,7 @@ Endpoint = Annotated[
 class FolderArtifacts(Model):
     """Files in a folder, named as in a release."""
 
-    folder: Path
+    folder: LocalPath
 
 
 class MirrorArtifacts(Model):

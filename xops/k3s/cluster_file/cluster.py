@@ -28,7 +28,9 @@ from pydantic import (
 from xops.core.errors import Finding, InputError, PermanentError
 from xops.core.evidence.settings import FolderEvidence
 from xops.core.files import settings
+from xops.core.files.bounded_json import parse_json
 from xops.core.files.provenance import read_provenance
+from xops.core.files.reading import UnusableTextError, read_bytes
 from xops.core.files.validation import Model, ValidationIssue, raise_if_any
 from xops.core.lifecycle.approval_policy import ApprovalPolicy
 from xops.core.lifecycle.gate import PolicyInForce
@@ -71,6 +73,9 @@ FOLDER = settings.ROOT / "deployments" / "clusters"
 VARIABLE_PREFIX = "XOPS_CLUSTER__"
 REVIEWED = ("approval", "evidence")
 """Keys that are policy: no variable lies over them."""
+
+LARGEST_OUTPUTS = 4 << 20
+"""Bytes of Terraform's outputs; those of a hundred hosts have some 50 kB."""
 
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
 
@@ -264,9 +269,10 @@ class Cluster(Model):
             return self
         file = self.source.outputs
         try:
-            outputs = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise _outputs_error([Finding(str(file), "", f"cannot be read: {error}")]) from error
+            outputs = parse_json(read_bytes(file, LARGEST_OUTPUTS))
+        except UnusableTextError as error:
+            finding = Finding(str(file), "", error.problem, error.line)
+            raise _outputs_error([finding]) from None
         return self.with_outputs(outputs)
 
     def with_outputs(self, outputs: Mapping[str, Any]) -> Self:
@@ -328,7 +334,12 @@ class Cluster(Model):
         if cluster.name != file.stem:
             finding = Finding(file.name, "name", f"is {cluster.name!r}: it must be {file.stem!r}")
             raise InputError(f"reading cluster {file.stem}", [finding])
-        placed: Self = _placed(cluster, file.resolve().parent)
+        try:
+            placed: Self = _placed(cluster, file.resolve().parent)
+        except RuntimeError:  # as that of ssh.config does if it is left out
+            found = "a path begins with a home that is not known here: ~name, or ~ without HOME"
+            finding = Finding(file.name, "", found)
+            raise InputError(f"reading cluster {file.stem}", [finding]) from None
         placed._file = file
         return placed
 

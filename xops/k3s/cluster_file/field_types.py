@@ -44,6 +44,18 @@ _CRON_FIELDS = (
     ("month", 1, 12, _MONTHS),
     ("day of week", 0, 6, _DAYS),
 )
+# Neither begins with a hyphen, which would make an option of it.
+_LOGIN = r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}"
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}"
+
+LOGIN = re.compile(_LOGIN)
+"""Whom to log in as."""
+
+HOST_ALIAS = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:-]{0,252}")
+"""An address, a name, or an alias of an SSH configuration."""
+
+_JUMP = re.compile(rf"({_LOGIN}@)?({_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])(:[0-9]{{1,5}})?")
+
 _CRON_WORDS = re.compile(
     r"@(yearly|annually|monthly|weekly|daily|midnight|hourly|every (\d+(\.\d+)?(h|m|s))+)"
 )
@@ -55,6 +67,11 @@ def ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
         return ipaddress.ip_address(text)
     except ValueError:
         return None
+
+
+def is_jump(text: str) -> bool:
+    """Whether a text is `user@host:port`, user and port optional, the host also `[IPv6]`."""
+    return _JUMP.fullmatch(text) is not None
 
 
 def _checked_address(text: str) -> str:
@@ -180,7 +197,10 @@ Taint = Annotated[str, AfterValidator(_checked_taint)]
 Cron = Annotated[str, AfterValidator(_checked_cron)]
 """Cron's five fields, or `@daily`, `@every 6h` and their like, in the hosts' time zone."""
 
-Jump = Annotated[str, Field(pattern=r"^([\w.-]+@)?[\w.-]+(:\d{1,5})?$")]
+Login = Annotated[str, Field(pattern=rf"^{_LOGIN}$")]
+"""Whom to log in as. It stands in command lines that people are told to type."""
+
+Jump = Annotated[str, Field(pattern=rf"^({_LOGIN}@)?{_NAME}(:\d{{1,5}})?$")]
 """A host to go through: `user@host:port`, user and port optional."""
 
 AbsolutePath = Annotated[str, Field(pattern=r"^(/[\w.+-]+)+$")]

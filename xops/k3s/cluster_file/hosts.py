@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,9 +14,23 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
-from xops.core.files.validation import Model, ValidationIssue, error_details, validation_error
+from xops.core.files.validation import (
+    LocalPath,
+    Model,
+    ValidationIssue,
+    error_details,
+    validation_error,
+)
 from xops.k3s.cluster_file.choices import Endpoint, VipEndpoint
-from xops.k3s.cluster_file.field_types import Address, IpAddress, Jump, Labels, NodeName, Taint
+from xops.k3s.cluster_file.field_types import (
+    Address,
+    IpAddress,
+    Jump,
+    Labels,
+    Login,
+    NodeName,
+    Taint,
+)
 from xops.k3s.cluster_file.sections import EVEN, SERVER_COUNTS, Networks
 
 
@@ -39,8 +52,10 @@ class Host(Model):
     role: Literal["server", "agent"]
     arch: Literal["amd64", "arm64"] = "amd64"
     port: Annotated[int | None, Field(ge=1, le=65535, description="Default: ssh.port.")] = None
-    user: Annotated[str | None, Field(description="Default: ssh.user.")] = None
-    identity_file: Annotated[Path | None, Field(description="Default: ssh.identity_file.")] = None
+    user: Annotated[Login | None, Field(description="Default: ssh.user.")] = None
+    identity_file: Annotated[LocalPath | None, Field(description="Default: ssh.identity_file.")] = (
+        None
+    )
     bastion: Annotated[Jump | None, Field(description="Default: ssh.bastion.")] = None
     private_address: Annotated[
         IpAddress | None, Field(description="What the nodes know it by, if not `address`.")

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from xops.core.files.secret import SecretReference
-from xops.core.files.validation import Model, ValidationIssue, raise_if_any
+from xops.core.files.validation import LocalPath, Model, ValidationIssue, raise_if_any
 from xops.k3s.cluster_file.field_types import (
     AbsolutePath,
     Cron,
     Jump,
+    Login,
     Network,
     ip_address,
 )
@@ -276,30 +277,44 @@ class Hardening(Model):
 class AirGap(Model):
     """A cluster whose hosts have no internet access: all of it comes from one bundle."""
 
-    bundle: Annotated[Path, Field(description="Made by xops bundle build.")]
+    bundle: Annotated[LocalPath, Field(description="Made by xops bundle build.")]
 
 
 class Secrets(Model):
     """Where the tokens and the kubeconfig of the cluster are kept."""
 
     folder: Annotated[
-        Path | None, Field(description="Default: clusters/<name> in xOps' home; mode 0700.")
+        LocalPath | None, Field(description="Default: clusters/<name> in xOps' home; mode 0700.")
     ] = None
 
 
 class Ssh(Model):
-    """How hosts are reached. What is left out is taken from `config`, then from SSH's defaults."""
+    """How hosts are reached. What is left out is taken from `config`, then from SSH's defaults.
 
-    user: str | None = None
+    The default of `config` is a person's own configuration, which counts as OpenSSH reads it; it
+    must be theirs or root's, and writable by nobody else. A file that is named instead is held to
+    be data: it may have `Host`, `HostName`, `Port`, `User`, `ProxyJump`, `HostKeyAlias`,
+    `IdentityFile` (a whole path, or one below `~/`) and `AddressFamily`. Everything else is refused
+    with its line, as are `%` and `$` expansions, quotes other than `"`, and escapes; it is UTF-8,
+    there, and at most 256 KiB.
+
+    A private key may be any regular file that the person can read, of at most 64 KiB. Of a key only
+    its public half and a signature leave this machine. The signature is bound to that one
+    connection, and is of no use to the host elsewhere. The content of a file that is no key is
+    never shown.
+    """
+
+    user: Login | None = None
     port: Annotated[int | None, Field(ge=1, le=65535)] = None
-    identity_file: Annotated[Path | None, Field(description="The private key.")] = None
+    identity_file: Annotated[LocalPath | None, Field(description="The private key.")] = None
     known_hosts: Annotated[
-        Path, Field(description="The hosts' pinned keys; no other file counts.")
+        LocalPath, Field(description="The hosts' pinned keys; no other file counts.")
     ] = Path("known_hosts")
     bastion: Annotated[Jump | None, Field(description="user@host:port to go through.")] = None
-    config: Annotated[Path, Field(description="OpenSSH's client configuration.")] = Path(
-        "~/.ssh/config"
-    )
+    config: Annotated[
+        LocalPath,
+        Field(description="OpenSSH's; in a file of your own few keywords, see above."),
+    ] = Path("~/.ssh/config")
     connect_timeout: Annotated[float, Field(gt=0, le=120, description="Seconds.")] = 10
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
+from xops.core.files.bounded_yaml import parse_yaml
 from xops.k3s import paths
 from xops.k3s.cluster_file.choices import VipEndpoint
 from xops.k3s.cluster_file.cluster import API_PORT, Cluster, Host
@@ -167,8 +166,10 @@ def _join(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) ->
 
 def _kept_server(cluster: Cluster, host: Host, seen: HostFacts) -> str | None:
     """The server that it was once joined through, as long as that is one of the others."""
-    known = yaml.safe_load(seen.contents.get(paths.CONFIG, "")) or {}
+    known = parse_yaml(seen.contents.get(paths.CONFIG, "")) or {}
     kept = known.get("server") if isinstance(known, dict) else None
+    if not isinstance(kept, str):  # the host may have written anything
+        return None
     joined = seen.etcd_member or not host.is_server
     others = {_url(other.address_for(host)) for other in cluster.servers if other is not host}
     return kept if joined and kept in others | _fixed(cluster, host) else None
@@ -256,7 +257,7 @@ def needs_restart(before: str, after: str) -> bool:
     """Whether two contents of config.yaml differ in more than how a server once joined."""
 
     def rest(text: str) -> dict[str, Any]:
-        values = yaml.safe_load(text) or {}
+        values = parse_yaml(text) or {}
         return {key: value for key, value in values.items() if key not in JOIN_KEYS}
 
     return rest(before) != rest(after)

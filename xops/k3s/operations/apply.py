@@ -8,6 +8,7 @@ host's plan and is left alone, so an apply that was killed anywhere is run again
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -284,7 +285,7 @@ def _staged_path(binary: Artifact) -> str:
 
 
 def _read_cluster_id(ran: Ran) -> str | None:
-    found = [mark for mark in marks(ran) if mark.startswith(_CLUSTER_MARK)]
+    found = [mark for mark in marks(ran) if re.fullmatch(f"{_CLUSTER_MARK}[0-9a-f]{{64}}", mark)]
     return found[-1].removeprefix(_CLUSTER_MARK) if found else None
 
 

@@ -46,10 +46,9 @@ class HostExecutor:
         script = scripts.script(name, values)
         ran = await self.transports[host.name].run(script, deadline=deadline)
         if ran.exit_code:
-            said = (ran.stderr.strip() or ran.stdout.strip() or "nothing").splitlines()[-3:]
             raise PermanentError(
                 f"{attempted} on {host.name}",
-                f"exit code {ran.exit_code}: {' / '.join(said)}",
+                f"exit code {ran.exit_code}: {ran.last_words()}",
                 "Fix what it says on the host, then run it again.",
             )
         return ran

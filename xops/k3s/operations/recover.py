@@ -23,7 +23,7 @@ from xops.k3s.operations.executor import SCRIPT_DEADLINE, HostExecutor, marks
 from xops.k3s.operations.plan import HostPlan
 from xops.k3s.operations.tokens import Tokens
 from xops.k3s.scripts import script
-from xops.k3s.ssh.transport_protocol import Ran
+from xops.k3s.ssh.transport_protocol import Ran, shorten
 from xops.k3s.state import diagnosis, facts, topology
 from xops.k3s.state.facts import EtcdMember, NodeFacts
 
@@ -148,7 +148,7 @@ class Recovery:
             if view:
                 return LiveView(server, *view)
             lines = ran.stderr.strip().splitlines()[-1:] or ["it told none"]
-            said.append(f"{server.name}: {lines[0]}")
+            said.append(f"{server.name}: {shorten(lines[0])}")
         raise MemberStaysError(
             f"asking for etcd's members of {self.cluster.subject}",
             "; ".join(said[1:] or said),
@@ -216,8 +216,8 @@ class Recovery:
         if causes:
             said = "".join(f"\n  {cause.title}: {cause.found}" for cause in causes)
             return said, " ".join(cause.remedy for cause in causes)
-        lines = [*telling.splitlines()[-8:], *last.splitlines()[-12:]]
-        return "\n  " + "\n  ".join(dict.fromkeys(lines)), "Look at the log lines above."
+        shown = map(shorten, [*telling.splitlines()[-8:], *last.splitlines()[-12:]])
+        return "\n  " + "\n  ".join(dict.fromkeys(shown)), "Look at the log lines above."
 
     async def _read_log(self, host: Host, waited_seconds: float) -> str:
         values = {

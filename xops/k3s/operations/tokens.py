@@ -8,6 +8,7 @@ differ, what they hold, and the short-lived token that lets agents in.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from pathlib import Path
 
 from xops.core.errors import PermanentError
 from xops.core.files.private_file import write_private
+from xops.core.files.reading import UnusableTextError, read_text
 from xops.core.process import redact
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster, Host
-from xops.k3s.ssh.transport_protocol import Transport, Upload
+from xops.k3s.ssh.transport_protocol import Transport, Upload, shorten
 from xops.k3s.state import topology
 from xops.k3s.state.facts import HostFacts
 from xops.k3s.state.preflight import Observation, PreflightFinding
@@ -32,6 +34,9 @@ CLUSTER_ID = "cluster-id"
 AGENT_TOKEN_TTL = "1h"  # noqa: S105 - a duration
 
 _BYTES = 32
+_TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
+_LARGEST = 4096
+_FROM_BACKUP = "Put it back from your backup."
 _DEADLINE = 30.0
 _CREATE_DEADLINE = 120.0
 
@@ -81,12 +86,10 @@ def load(folder: Path) -> Tokens | None:
     present = [file for file in files if file.exists()]
     if not present:
         return None
-    for file in files:
-        _refuse_unusable(file)
-    return Tokens(*(secret_of(file.read_text(encoding="utf-8")) for file in files))
+    return Tokens(*(secret_of(_read_token(file)) for file in files))
 
 
-def _refuse_unusable(file: Path) -> None:
+def _read_token(file: Path) -> str:
     attempted = f"reading the token in {file}"
     if not file.exists():
         remedy = (
@@ -95,8 +98,13 @@ def _refuse_unusable(file: Path) -> None:
         raise PermanentError(attempted, "it is missing, the other one is there", remedy)
     if file.stat().st_mode & 0o077:
         raise PermanentError(attempted, "others may read it", f"chmod 600 {file}")
-    if not file.read_text(encoding="utf-8").strip():
-        raise PermanentError(attempted, "it is empty", "Put it back from your backup.")
+    try:
+        text = read_text(file, _LARGEST)
+    except UnusableTextError as error:
+        raise PermanentError(attempted, f"it {error.problem}", _FROM_BACKUP) from None
+    if not text.strip():
+        raise PermanentError(attempted, "it is empty", _FROM_BACKUP)
+    return text
 
 
 def create() -> Tokens:
@@ -118,9 +126,20 @@ def pin_cluster(folder: Path, cluster_id: str) -> None:
 
 
 def pinned_cluster(folder: Path) -> str | None:
-    """The id of the cluster that the folder's tokens were seen to be of, None if of none."""
+    """The id of the cluster that the folder's tokens were seen to be of, None if of none.
+
+    Raises:
+        PermanentError: it cannot be read.
+    """
     file = folder / CLUSTER_ID
-    return file.read_text(encoding="utf-8").strip() if file.exists() else None
+    if not file.exists():
+        return None
+    try:
+        return read_text(file, _LARGEST).strip()
+    except UnusableTextError as error:
+        raise PermanentError(
+            f"reading {file}", f"it {error.problem}", "Remove it: the next apply writes it anew."
+        ) from None
 
 
 def findings(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
@@ -200,7 +219,7 @@ async def _adopt_tokens(cluster: Cluster, member: Host, transport: Transport) ->
     script = f"# tokens of the cluster\ncat {paths.TOKEN} && cat {paths.AGENT_TOKEN}"
     ran = await transport.run(script, deadline=_DEADLINE)
     lines = ran.stdout.split()
-    if ran.exit_code or len(lines) != 2:
+    if ran.exit_code or len(lines) != 2 or not all(map(_TOKEN.fullmatch, lines)):
         raise PermanentError(
             f"taking over the tokens of {cluster.name} from {member.name}",
             f"{paths.TOKEN} and {paths.AGENT_TOKEN} do not hold one each",
@@ -253,10 +272,10 @@ async def create_agent_token(server: Transport, tokens: Tokens) -> str:
     script = f"# token for agents\n{paths.BINARY} token create --ttl {AGENT_TOKEN_TTL}"
     ran = await server.run(script, deadline=_CREATE_DEADLINE)
     lines = ran.stdout.split()
-    if ran.exit_code or not lines:
+    if ran.exit_code or not lines or not _TOKEN.fullmatch(lines[-1]):
         raise PermanentError(
             f"making a token for agents on {server.host}",
-            redact(ran.stderr.strip() or "K3S printed none", [tokens.server]),
+            shorten(redact(ran.stderr.strip() or "K3S printed none", [tokens.server])),
             "Look at the server: `k3s token list`.",
         )
     return lines[-1]

@@ -17,6 +17,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +25,7 @@ from xops.core.errors import Finding, InputError, PermanentError
 from xops.core.files import settings
 from xops.k3s.release.bundle_layout import (
     FORMAT,
+    MOST_DEFECTS,
     BundledFile,
     DamagedBundleError,
     ListedBy,
@@ -198,7 +200,10 @@ def verify(path: Path, lock: Lock | None = None, on_progress: Progress | None = 
     with open_bundle(path) as file:
         manifest = read_manifest(path, file)
         meter = Meter(path.name, manifest.size, on_progress)
-        defects = [*Inspection(file, manifest, meter).defects(), *files_not_in_lock(manifest, lock)]
+        found = chain(
+            Inspection(file, manifest, meter).defects(), files_not_in_lock(manifest, lock)
+        )
+        defects = list(islice(found, MOST_DEFECTS))
     if defects:
         raise DamagedBundleError(path, defects)
     return manifest
@@ -261,6 +266,13 @@ class Bundle:
                 " installed",
                 "Build the bundle anew from the lock of this checkout, or take the lock that the"
                 " bundle was built from.",
+            )
+        if artifact.size not in (None, file.size):
+            raise MismatchError(
+                attempted,
+                f"expected {artifact.size} bytes, the bundle has {file.size}; nothing was"
+                " installed",
+                "Copy the bundle again from where it was built.",
             )
         return places[artifact.name]
 

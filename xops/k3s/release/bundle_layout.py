@@ -5,11 +5,14 @@ The manifest is the first member of the tar; all else follows from it, to the by
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import stat
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated, Literal, Self
 
@@ -23,6 +26,8 @@ from xops.k3s.release.lock import Architecture, FileName, Image, Kind, Sha256, V
 FORMAT = 1
 MANIFEST = "manifest.json"
 BLOCK = tarfile.BLOCKSIZE
+MOST_DEFECTS = 200
+"""So many are looked for: a bundle of gigabytes can have one in each of its blocks."""
 
 type ListedBy = Literal["archive", "lock", "k3s-images.txt"]
 
@@ -34,6 +39,8 @@ _LARGEST_FILE = 8 << 30
 """Bytes; what a header of ustar can state."""
 
 _SHOWN = 50
+_LONGEST = 200
+"""Characters of what a bundle says that are shown in one place."""
 _MODES = {Kind.BINARY: 0o755, Kind.IMAGES: 0o644}
 
 
@@ -193,8 +200,10 @@ def open_bundle(path: Path) -> IO[bytes]:
         PermanentError: it cannot be opened.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OSError(errno.EINVAL, "it is a folder, device or pipe, and no file", str(path))
         return path.open("rb")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise PermanentError(
             f"opening the bundle {path}",
             str(error),
@@ -218,7 +227,9 @@ def read_manifest(path: Path, file: IO[bytes]) -> Manifest:
     try:
         manifest = Manifest.model_validate(_values(content[: member.size]))
     except ValidationError as error:
-        raise DamagedBundleError(path, list(_describe_errors(error))) from None
+        raise DamagedBundleError(
+            path, list(islice(_describe_errors(error), MOST_DEFECTS))
+        ) from None
     except _UnusableManifestError as error:
         raise DamagedBundleError(path, [f"{MANIFEST}: {error}"]) from None
     if header + content != first_member(manifest):
@@ -237,7 +248,9 @@ def _values(text: bytes) -> object:
         raise _UnusableManifestError("no JSON: it was changed") from None
     stated = values.get("format") if isinstance(values, dict) else None
     if stated != FORMAT:
-        raise _UnusableManifestError(f"format {stated!r} is unknown; this xOps knows {FORMAT}")
+        raise _UnusableManifestError(
+            f"format {repr(stated)[:40]} is unknown; this xOps knows {FORMAT}"
+        )
     return values
 
 
@@ -250,7 +263,7 @@ def first_member(manifest: Manifest) -> bytes:
 def _describe_errors(error: ValidationError) -> Iterator[str]:
     for row in error.errors(include_url=False):
         where = ".".join(str(part) for part in (MANIFEST, *row["loc"]))
-        yield f"{where}: {row['msg'].removeprefix('Value error, ')}"
+        yield f"{where[:_LONGEST]}: {row['msg'].removeprefix('Value error, ')[:_LONGEST]}"
 
 
 def member_of(block: bytes) -> tarfile.TarInfo | None:

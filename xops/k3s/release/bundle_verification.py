@@ -85,7 +85,7 @@ class Inspection:
     def _about_header(
         self, name: str, member: tarfile.TarInfo | None, block: bytes
     ) -> Iterator[str]:
-        shown = ascii(name)[1:-1]
+        shown = _shown(name)
         if _leads_out(name):
             yield f"{shown}: refused: the name leads out of the bundle"
         elif member is not None and not member.isreg():
@@ -108,11 +108,11 @@ class Inspection:
         read = self._file.tell() - begins
         place = self._places.get(name)
         if read < size:
-            yield f"{ascii(name)[1:-1]}: truncated: {read} of {size} bytes"
+            yield f"{_shown(name)}: truncated: {read} of {size} bytes"
         elif place is not None and found != place.file.sha256:
             yield f"{name}: SHA-256 {found} instead of {place.file.sha256}"
         if any(self._file.read(padded(size) - size)):
-            yield f"{ascii(name)[1:-1]}: something is hidden behind it"
+            yield f"{_shown(name)}: something is hidden behind it"
 
     def _about_end(self, begins: int) -> Iterator[str]:
         rest = begins + BLOCK
@@ -124,6 +124,10 @@ class Inspection:
             yield f"byte {begins}: something is hidden behind the end"
         elif self._seen == list(self._places) and rest != length(self._manifest):
             yield f"{rest} bytes instead of {length(self._manifest)}"
+
+
+def _shown(name: str) -> str:
+    return ascii(name)[1:-1][:200]
 
 
 def _leads_out(name: str) -> bool:

@@ -15,6 +15,12 @@ from xops.k3s.release.lock import Architecture, Artifact
 type Progress = Callable[[str, int, int], None]
 """Called with what is being moved, bytes done and bytes in all, about once a MiB."""
 
+LARGEST_UNKNOWN = 2 << 30
+"""Bytes of a file whose size the lock does not say."""
+
+LARGEST_FILE = 8 << 30
+"""Bytes of any file, whatever a lock says."""
+
 _BLOCK = 1 << 20
 
 # e_machine of the ELF header. Source: System V ABI, <elf.h>.
@@ -81,6 +87,11 @@ def sha256_of(path: Path, on_progress: Progress | None = None) -> str:
     return digest.hexdigest()
 
 
+def most_bytes(artifact: Artifact) -> int:
+    """How large a file may be; read or received is never more."""
+    return min(artifact.size or LARGEST_UNKNOWN, LARGEST_FILE)
+
+
 async def matches(path: Path, artifact: Artifact) -> bool:
     """Whether the file exists and has the bytes of `artifact`."""
     return path.is_file() and await _difference(path, artifact) is None
@@ -110,6 +121,8 @@ async def _difference(
     size = path.stat().st_size
     if artifact.size not in (None, size):
         return f"expected {artifact.size} bytes, found {size}"
+    if size > most_bytes(artifact):
+        return f"expected at most {most_bytes(artifact)} bytes, found {size}"
     found = await asyncio.to_thread(sha256_of, path, on_progress)
     if found == artifact.sha256:
         return None

@@ -12,25 +12,37 @@ from __future__ import annotations
 import gzip
 import importlib
 import importlib.util
-import json
 import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
 from xops.core.errors import Finding, InputError, PermanentError
+from xops.core.files.bounded_json import parse_json
 
 type Opener = Callable[[Path], Any]
 """Gives the unpacked bytes as a file."""
 
 _NAME_ANNOTATION = "io.containerd.image.name"
-_LARGEST_INDEX = 16 << 20
+_LARGEST_INDEX = 4 << 20
 """Bytes. A real one has some kB; an archive that claims more is not read into memory."""
 
-_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
+_LARGEST_UNPACKED = 4 << 30
+_LARGEST_RATIO = 64
+_ALWAYS_UNPACKED = 64 << 20
+"""Bytes that an archive may unpack to: 64 times its own, besides these, and never more than that.
+Images shrink to a third or a fifth; a bomb to a thousandth."""
+
+_MOST_MEMBERS = 10_000
+_LARGEST_HEADER = 1 << 20
+"""Bytes of a member's name, or of what pax says of it, which tarfile reads into memory."""
+
+_MOST_FINDINGS = 50
+
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}")
 _GZIP, _ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 # Both have the interface of the standard library of Python 3.14.
 _ZSTANDARD_MODULES = ("compression.zstd", "backports.zstd")
@@ -49,7 +61,7 @@ def image_list(text: str) -> tuple[str, ...]:
         if line and not _REFERENCE.fullmatch(line)
     ]
     if wrong:
-        raise InputError("reading the release's list of images", wrong)
+        raise InputError("reading the release's list of images", wrong[:_MOST_FINDINGS])
     return tuple(sorted({full_name(line) for line in lines.values() if line}))
 
 
@@ -86,7 +98,7 @@ def _damages() -> tuple[type[Exception], ...]:
     """What reading a damaged archive raises."""
     zstandard = _zstandard()
     others = (zstandard.ZstdError,) if zstandard else ()
-    return (tarfile.TarError, ValueError, RecursionError, EOFError, OSError, zlib.error, *others)
+    return (tarfile.TarError, ValueError, TypeError, EOFError, OSError, zlib.error, *others)
 
 
 def images_in(archive: Path, known: Mapping[bytes, Opener] | None = None) -> tuple[str, ...] | None:
@@ -103,13 +115,46 @@ def images_in(archive: Path, known: Mapping[bytes, Opener] | None = None) -> tup
     if opener is None:
         return None
     try:
-        with opener(archive) as file, tarfile.open(fileobj=file, mode="r|") as tar:
-            names = {full_name(name) for name in _names(tar)}
+        most = _ALWAYS_UNPACKED + _LARGEST_RATIO * archive.stat().st_size
+        with opener(archive) as file:
+            bounded: Any = _Bounded(file, min(most, _LARGEST_UNPACKED))
+            with tarfile.open(fileobj=bounded, mode="r|", tarinfo=_Header) as tar:
+                names = {full_name(name) for name in _names(tar)}
     except _damages() as error:
         raise _unreadable(archive, f"it is damaged or no archive of images: {error}") from error
     if not names:
         raise _unreadable(archive, "it names no image")
     return tuple(sorted(names))
+
+
+class _Bounded:
+    """The unpacked bytes of an archive, so many at most."""
+
+    def __init__(self, file: IO[bytes], most: int) -> None:
+        self._file = file
+        self._left = most
+
+    def read(self, size: int) -> bytes:
+        piece = self._file.read(size)
+        self._left -= len(piece)
+        if self._left < 0:
+            raise ValueError("it unpacks to far more than images do")
+        return piece
+
+
+class _Header(tarfile.TarInfo):
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _EXTENSIONS and not 0 <= found.size <= _LARGEST_HEADER:
+            raise ValueError(f"a header has {found.size} bytes")
+        return found
+
+
+_EXTENSIONS = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
 
 
 def _opener(archive: Path, known: Mapping[bytes, Opener]) -> Opener | None:
@@ -123,23 +168,33 @@ def _opener(archive: Path, known: Mapping[bytes, Opener]) -> Opener | None:
 
 def _names(tar: tarfile.TarFile) -> Iterator[str]:
     # To the end, though the index may have been seen: so a damaged archive is noticed.
-    for member in tar:
+    seen: set[str] = set()
+    for count, member in enumerate(tar, 1):
+        if count > _MOST_MEMBERS:
+            raise ValueError(f"it has more than {_MOST_MEMBERS} files")
         name = member.name.removeprefix("./")
-        if name in _READERS and member.isfile():
-            if member.size > _LARGEST_INDEX:
-                raise ValueError(f"{name} has {member.size} bytes")
+        if name in _READERS and member.isreg():
+            if name in seen or not 0 <= member.size <= _LARGEST_INDEX:
+                raise ValueError(f"{name} stands twice, or has {member.size} bytes")
+            seen.add(name)
             content = tar.extractfile(member)
-            yield from _READERS[name](json.loads(content.read() if content else b""))
+            yield from _READERS[name](parse_json(content.read() if content else b""))
 
 
 def _docker(manifest: Any) -> Iterator[str]:
     for row in _rows(manifest):
-        yield from map(_reference, row.get("RepoTags") or [])
+        tags = row.get("RepoTags") or []
+        if not isinstance(tags, list):
+            raise TypeError("RepoTags is no list")
+        yield from map(_reference, tags)
 
 
 def _oci(index: Any) -> Iterator[str]:
     for row in _rows(index.get("manifests") if isinstance(index, dict) else None):
-        name = (row.get("annotations") or {}).get(_NAME_ANNOTATION)
+        annotations = row.get("annotations") or {}
+        if not isinstance(annotations, dict):
+            raise TypeError("annotations are no mapping")
+        name = annotations.get(_NAME_ANNOTATION)
         if name is not None:
             yield _reference(name)
 
@@ -152,7 +207,7 @@ def _rows(value: Any) -> list[dict[str, Any]]:
 
 def _reference(name: Any) -> str:
     if not isinstance(name, str) or not _REFERENCE.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of an image")
+        raise ValueError(f"{str(name)[:80]!r} is no name of an image")
     return name
 
 

@@ -33,6 +33,7 @@ from xops.k3s.release.lock import (
 _BINARIES = {"amd64": "k3s", "arm64": "k3s-arm64"}
 # K3S imports all three; the smallest comes first.
 _COMPRESSIONS = (".zst", ".gz", "")
+_MOST_FINDINGS = 50
 _CHECKSUM = re.compile(r"([0-9A-Fa-f]{64}) [ *](\S+)")
 
 
@@ -75,7 +76,7 @@ def lock_from_checksums(
     if findings:
         raise InputError(
             f"reading the checksum files of K3S {version}",
-            findings,
+            findings[:_MOST_FINDINGS],
             "Take the files from the release as they are, and run it again.",
         )
     return entry

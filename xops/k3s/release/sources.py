@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import re
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,13 +20,16 @@ import httpx
 
 from xops.core.errors import Finding, InputError, PermanentError, TemporaryError
 from xops.core.files import settings
+from xops.core.files.reading import UnusableTextError, read_bytes
 from xops.k3s.release.file_checks import (
+    LARGEST_FILE,
     Meter,
     MismatchError,
     Progress,
     check_architecture,
     check_bytes,
     matches,
+    most_bytes,
     translate_write_errors,
 )
 from xops.k3s.release.images import image_list
@@ -45,10 +49,21 @@ RELEASES = "https://github.com/k3s-io/k3s/releases/download"
 
 IMAGE_LIST = "k3s-images.txt"
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/")
+LARGEST_TEXT = 256 * 1024
+"""Bytes of a checksum file or a list of images; real ones have a few kB."""
+
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-\d{1,15}/", re.ASCII)
+_CONTENT_LENGTH = re.compile(r"\d{1,15}", re.ASCII)
+_RETRY_AFTER = re.compile(r"\d{1,4}", re.ASCII)
+_MOST_REDIRECTS = 10
 _CONNECT_SECONDS = 15.0
 _SILENCE_SECONDS = 60.0
-"""A server that sends nothing for so long is given up."""
+"""A server that sends nothing for so long is given up,"""
+
+_LEAST_BYTES = 64 * 1024
+"""and one that sends less than this in that time."""
+
+_TEXT_SECONDS = 120.0
 
 _CLOSED_NETWORK = (
     "Where this machine has no way to the release, build a bundle on one that has"
@@ -128,7 +143,11 @@ class Folder:
 
     async def text(self, version: str, name: str) -> str:
         """As `Origin.text`."""
-        return self._existing(version, name).read_text(encoding="utf-8", errors="replace")
+        path = self._existing(version, name)
+        try:
+            return read_bytes(path, LARGEST_TEXT).decode("utf-8", "replace")
+        except UnusableTextError as error:
+            raise _too_large(f"reading {path}", f"it {error.problem}") from None
 
     async def size(self, version: str, name: str) -> int | None:
         """As `Origin.size`."""
@@ -185,24 +204,24 @@ class Release:
     async def text(self, version: str, name: str) -> str:
         """As `Origin.text`."""
         url = self._url(version, name)
-        async with (
-            _translate_http_errors(url),
-            _client() as client,
-            client.stream("GET", url) as response,
-        ):
+        async with _answer("GET", url, within=_TEXT_SECONDS) as response:
             _refuse(response, url)
-            return (await response.aread()).decode("utf-8", "replace")
+            body = bytearray()
+            async for piece in response.aiter_raw():
+                body += piece
+                if len(body) > LARGEST_TEXT:
+                    raise _too_large(f"fetching {url}", f"it has more than {LARGEST_TEXT} bytes")
+            return body.decode("utf-8", "replace")
 
     async def size(self, version: str, name: str) -> int | None:
         """As `Origin.size`."""
         url = self._url(version, name)
-        async with (
-            _translate_http_errors(url),
-            _client() as client,
-            client.stream("HEAD", url) as response,
-        ):
+        async with _answer("HEAD", url, within=_TEXT_SECONDS) as response:
             _refuse(response, url)
-            return _content_length(response)
+            size = _content_length(response)
+        if size is not None and size > LARGEST_FILE:
+            raise _too_large(f"asking for the size of {url}", f"it has {size} bytes")
+        return size
 
     def _url(self, version: str, name: str) -> str:
         # The + of a version would be read as a space by some servers.
@@ -213,15 +232,15 @@ class Release:
     ) -> None:
         url, partial = self._url(version, artifact.name), target.with_name(f"{target.name}.part")
         kept = _size(partial)
-        await _transfer(url, partial, artifact, on_progress)
-        if kept and not await matches(partial, artifact):
-            # What was kept may be of another file: the whole of it, once.
-            partial.unlink()
-            await _transfer(url, partial, artifact, on_progress)
         try:
+            await _transfer(url, partial, artifact, on_progress)
+            if kept and not await matches(partial, artifact):
+                # What was kept may be of another file: the whole of it, once.
+                partial.unlink()
+                await _transfer(url, partial, artifact, on_progress)
             await check_bytes(partial, artifact, origin=url)
         except MismatchError:
-            partial.unlink()
+            partial.unlink(missing_ok=True)
             raise
         partial.replace(target)
 
@@ -236,11 +255,7 @@ async def _transfer(
         partial.unlink()
         kept = 0
     asked = {"Range": f"bytes={kept}-"} if kept else {}
-    async with (
-        _translate_http_errors(url, partial),
-        _client() as client,
-        client.stream("GET", url, headers=asked) as response,
-    ):
+    async with _answer("GET", url, asked, partial) as response:
         if not _unusable_rest(response, kept):
             _refuse(response, url)
             await _receive(response, partial, artifact, on_progress)
@@ -262,22 +277,141 @@ async def _receive(
 ) -> None:
     # A server that does not know Range sends the whole of it, with 200.
     kept = _size(partial) if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
-    rest = _content_length(response)
+    url, rest, most = str(response.url), _content_length(response), most_bytes(artifact)
+    if kept + (rest or 0) > most:
+        raise _more_than_locked(url, artifact, f"found {kept + (rest or 0)}")
     total = artifact.size or (None if rest is None else kept + rest)
-    meter = Meter(artifact.name, total, on_progress, kept)
+    meter, pace = Meter(artifact.name, total, on_progress, kept), Pace(url)
     with partial.open("ab" if kept else "wb") as file:
         async for piece in response.aiter_raw():
+            if meter.done + len(piece) > most:
+                raise _more_than_locked(url, artifact, "found more")
             file.write(piece)
             meter.add(len(piece))
+            pace.hold(meter.done)
     if artifact.size is not None and meter.done < artifact.size:
         missing = artifact.size - meter.done
-        raise _broken_off(str(response.url), f"it ended {missing} bytes too early", meter.done)
+        raise _broken_off(url, f"it ended {missing} bytes too early", meter.done)
+
+
+class Pace:
+    """Gives a server up that sends just enough not to be silent: it would keep us for years.
+
+    Args:
+        url: what it sends.
+        seconds: how often is looked,
+        least: and how many bytes must have come since the last look.
+    """
+
+    def __init__(
+        self, url: str, seconds: float = _SILENCE_SECONDS, least: int = _LEAST_BYTES
+    ) -> None:
+        self._url, self._seconds, self._least = url, seconds, least
+        self._since, self._then = time.monotonic(), 0
+
+    def hold(self, done: int) -> None:
+        """Tell it how many bytes have come.
+
+        Raises:
+            TemporaryError: too few since the last look.
+        """
+        if time.monotonic() - self._since < self._seconds:
+            return
+        if done - self._then < self._least:
+            found = f"less than {self._least >> 10} KiB came in {self._seconds:.0f} s"
+            raise _broken_off(self._url, found, done)
+        self._since, self._then = time.monotonic(), done
+
+
+def _more_than_locked(url: str, artifact: Artifact, found: str) -> MismatchError:
+    most = most_bytes(artifact)
+    return MismatchError(
+        f"fetching {url}",
+        f"expected {'' if most == artifact.size else 'at most '}{most} bytes, {found}; nothing was"
+        " installed",
+        "Do not use this source: it has another file than the release. If that is right, correct"
+        f" the size of {artifact.name} in the lock, or write it there.",
+    )
+
+
+def _too_large(attempted: str, found: str) -> PermanentError:
+    return PermanentError(
+        attempted, found, "Look at the source: it is not the release's, or its mirror is wrong."
+    )
+
+
+@asynccontextmanager
+async def _answer(
+    method: str,
+    url: str,
+    headers: Mapping[str, str] | None = None,
+    partial: Path | None = None,
+    *,
+    within: float | None = None,
+) -> AsyncIterator[httpx.Response]:
+    """What a server answers, its body not read yet.
+
+    Args:
+        method: of HTTP.
+        url: what is asked for.
+        headers: to send.
+        partial: where what has come is kept, to be told if it breaks off.
+        within: seconds for the whole of it; a file may take as long as it comes.
+    """
+    try:
+        async with (
+            _translate_http_errors(url, partial),
+            asyncio.timeout(within),
+            _client() as client,
+        ):
+            response = await _followed(client, client.build_request(method, url, headers=headers))
+            try:
+                yield response
+            finally:
+                await response.aclose()
+    except TimeoutError:
+        raise _broken_off(url, f"it took more than {within} s", 0) from None
+
+
+async def _followed(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """The answer at the end of all redirects. httpx itself would read their bodies, of any size."""
+    for _ in range(_MOST_REDIRECTS + 1):
+        response = await _sent(client, request)
+        following = response.next_request
+        if following is None:
+            return response
+        await response.aclose()
+        if following.url.scheme not in ("https", request.url.scheme):
+            raise PermanentError(
+                f"fetching {request.url}",
+                f"the server sends us on from {request.url.scheme} to {following.url.scheme}",
+                "Name another source: on that way anybody could answer in its place.",
+            )
+        request = following
+    raise httpx.TooManyRedirects("too many redirects", request=request)
+
+
+async def _sent(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    host, port = request.url.host, request.url.port
+    if host and (port is None or 0 < port < 65536):
+        try:
+            return await client.send(request, stream=True)
+        # A name that is none (IDNA), an address to go on to that is none.
+        except (ValueError, httpx.InvalidURL) as error:
+            found = str(error)
+    else:
+        found = "it has no host, or a port that is none"
+    raise PermanentError(
+        f"fetching {str(request.url)[:500]}",
+        f"no server can be asked, or it sends us on to no address: {found[:200]}",
+        "Look at the address, and at what it leads to, in a browser.",
+    )
 
 
 def _client() -> httpx.AsyncClient:
     # Bytes are compared as they are published: no compression on the way.
     return httpx.AsyncClient(
-        follow_redirects=True,
+        follow_redirects=False,
         headers={"Accept-Encoding": "identity"},
         timeout=httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS),
     )
@@ -315,14 +449,14 @@ def _refuse(response: httpx.Response, url: str) -> None:
     status = response.status_code
     if response.is_success:
         return
-    found = f"the server answered {status} {response.reason_phrase}".rstrip()
+    found = f"the server answered {status} {response.reason_phrase[:80]}".rstrip()
     if status == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
         after = response.headers.get("Retry-After", "")
         raise TemporaryError(
             f"fetching {url}",
             found,
             "Run it again later.",
-            retry_after=float(after) if after.isdecimal() else 30.0,
+            retry_after=float(after) if _RETRY_AFTER.fullmatch(after) else 30.0,
         )
     if status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
         raise MissingFileError(
@@ -336,7 +470,7 @@ def _refuse(response: httpx.Response, url: str) -> None:
 
 def _content_length(response: httpx.Response) -> int | None:
     length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() else None
+    return int(length) if _CONTENT_LENGTH.fullmatch(length) else None
 
 
 def _size(path: Path) -> int:

@@ -1,5 +1,6 @@
 # What is true on this host now, in sections that begin with @@name. Reads only; on a server
-# without K3S it writes a few KiB to time the disk. Of files that hold secrets only hashes are told.
+# without K3S it writes a few KiB to time the disk, where nobody but root could have put a link in
+# its way. Of files that hold secrets only hashes are told.
 # Given: SERVICE DATA BINARY CONFIG WATCHED MODULES SYSCTLS PROBES
 export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 section() { printf '\n@@%s\n' "$1"; }
@@ -16,6 +17,23 @@ section machine_id; cat /etc/machine-id 2>/dev/null
 section cpus; nproc
 section memory; grep -E '^(MemTotal|SwapTotal):' /proc/meminfo
 place=$DATA; while [ ! -d "$place" ]; do place=$(dirname "$place"); done
+is_root_s() { [ "$1" = 0 ] || [ "$1" = "$(id -u)" ]; }
+# The first folder on the way to one that others than root may write to, or replace. In a folder
+# with the sticky bit they may only replace what is theirs.
+exposed() {
+  at=$1 above=
+  while :; do
+    mode=$(stat -Lc %a "$at")
+    is_root_s "$(stat -Lc %u "$at")" && is_root_s "$(stat -c %u "$at")" || break
+    [ $((0$mode & 022)) = 0 ] || [ "$above$((0$mode & 01000))" = yes512 ] || break
+    [ "$at" != / ] || return 0
+    at=$(dirname "$at") above=yes
+  done
+  printf '%s\n' "$at"
+}
+# The way that is written down, and the one that links lead to.
+shared=$(exposed "$place"; exposed "$(cd -P "$place" && pwd -P)")
+section exposed; [ -z "$shared" ] || printf '%s\n' "$shared"
 section disk; df -Pk "$place" | tail -n 1
 section addresses; ip -o addr show scope global | awk '{print $4}'
 section routes; ip route show default; ip -6 route show default
@@ -43,7 +61,7 @@ for file in $WATCHED; do
   [ -f "$file" ] && printf '%s %s %s\n' "$(sha256sum "$file" | cut -c1-64)" "$(stat -c '%a %U:%G %s' "$file")" "$file"
 done
 section images; for file in "$DATA"/agent/images/*; do [ -f "$file" ] && printf '%s %s\n' "$(stat -c %s "$file")" "$file"; done
-section config; cat "$CONFIG" 2>/dev/null
+section config; [ -f "$CONFIG" ] && head -c 100000 "$CONFIG"
 section cluster_id; for file in "$DATA/server/tls/server-ca.crt" "$DATA/agent/server-ca.crt"; do [ -f "$file" ] && sha256sum "$file" | cut -c1-64 && break; done
 section etcd; [ -d "$DATA/server/db/etcd/member" ] && echo member
 # An answer counts if it was given: kubectl prints an empty list, too, when the API refuses.
@@ -56,11 +74,11 @@ section nodes; answer get nodes -o json
 # every host with K3S has its kubectl, which need not know this path: no token and no curl.
 section members; answer get --raw /db/info
 section fsync
-if [ "$PROBES" -gt 0 ] && [ ! -e "$DATA/server/tls" ]; then
-  probe="$place/.xops-fsync-probe"; count=0
+if [ "$PROBES" -gt 0 ] && [ ! -e "$DATA/server/tls" ] && [ -z "$shared" ]; then
+  trap 'rm -f "$probe"' EXIT; trap 'exit 143' TERM
+  if probe=$(mktemp "$place/.xops-fsync-probe.XXXXXX"); then count=0; else count=$PROBES; fi
   while [ "$count" -lt "$PROBES" ]; do
     dd if=/dev/zero of="$probe" bs=2300 count=1 conv=fsync 2>&1 | grep copied; count=$((count + 1))
   done
-  rm -f "$probe"
 fi
 section end

@@ -23,12 +23,32 @@ STALL_SECONDS = 600.0
 KEPT_BYTES = 4 * 1024 * 1024
 """How much is kept of each of a script's stdout and stderr."""
 
+MOST_BYTES = 16 * 1024 * 1024
+"""How much a script may print on either; a host that says more is not listened to any longer."""
+
 _CHUNK = 256 * 1024
 _LONGEST_LINE = 64 * 1024
+_MOST_BEFORE = 64 * 1024
+"""Of what is printed before a program begins: by start files of the login, or by sudo."""
+
+_MOST_LINES = 20_000
+"""Lines that are reported as they come; scripts that report them print a few."""
+
+_REST_SECONDS = 30.0
 _LEAVE_SECONDS = 5.0
+
+
+class TooMuchError(Exception):
+    """A host says more than anybody needs. The text says what, as a clause."""
+
 
 Lost = Callable[[Exception | None], UnreachableError]
 """Makes the error for a lost connection out of what told of it."""
+
+
+SSH_ERRORS = (asyncssh.Error, OSError, ValueError, LookupError, ArithmeticError)
+"""What asyncssh and the network raise. The last three come of bytes that are no SSH: a packet that
+ends too early, a name that is not UTF-8."""
 
 
 @contextmanager
@@ -36,7 +56,7 @@ def translate_ssh_errors(lost: Lost) -> Iterator[None]:
     """What asyncssh and the network raise, as a lost connection."""
     try:
         yield
-    except (asyncssh.Error, OSError) as error:
+    except SSH_ERRORS as error:
         raise lost(error) from error
 
 
@@ -65,6 +85,8 @@ class Channel:
         while not self.began and (text := await self.read_line()):
             self.began = text.endswith(BEGIN)
             self.before += "" if self.began else f"{text}\n"
+            if len(self.before) > _MOST_BEFORE:
+                raise self._senseless("its login prints without end")
         verb, _, rest = (await self.read_line()).partition(" ")
         return verb, rest
 
@@ -72,7 +94,33 @@ class Channel:
         """The next line of its output, without its end; empty if there is none."""
         async with self._patience():
             read = await self._process.stdout.readline()
+        if len(read) > _LONGEST_LINE:
+            raise self._senseless("it answers with a line without end")
         return read.decode(errors="replace").rstrip("\n")
+
+    async def read_end(self) -> tuple[Output, int]:
+        """The rest of the standard error of a program that ends, and its exit code.
+
+        Raises:
+            CommandTimeoutError: it does not end.
+            PermanentError: it prints without end.
+        """
+        err = Output()
+        try:
+            async with asyncio.timeout(_REST_SECONDS):
+                await err.fill(self.stderr())
+                return err, await self.wait_ended()
+        except TooMuchError as error:
+            raise self._senseless(str(error)) from None
+        except TimeoutError:
+            raise CommandTimeoutError(
+                self._attempted,
+                "it neither answers nor ends",
+                "See on the host what runs there, then run it again.",
+            ) from None
+
+    def _senseless(self, found: str) -> PermanentError:
+        return PermanentError(self._attempted, found, "See on the host what prints so much.")
 
     async def send(self, data: bytes) -> bool:
         """Send bytes to its standard input; False if it does not listen any more."""
@@ -98,7 +146,8 @@ class Channel:
 
     async def wait_ended(self) -> int:
         """Wait for its end: the exit code, 128 and more if a signal ended it."""
-        await self._process.wait_closed()
+        with translate_ssh_errors(self._lost):
+            await self._process.wait_closed()
         code = self._process.returncode
         if code is None:
             raise self._lost(None)
@@ -139,6 +188,7 @@ class Output:
 
     Attributes:
         began: whether the program has said that it runs.
+        left_out: bytes of the middle that were not kept.
     """
 
     def __init__(self, on_line: LineHandler | None = None) -> None:
@@ -146,13 +196,22 @@ class Output:
         self._before = bytearray()
         self._first = bytearray()
         self._rest = bytearray()
-        self._left_out = 0
+        self.left_out = 0
+        self._count = 0
+        self._lines = 0
         self._line = bytearray()
         self._on_line = on_line
 
     async def fill(self, pieces: AsyncIterator[bytes]) -> None:
-        """Take everything that comes."""
+        """Take everything that comes.
+
+        Raises:
+            TooMuchError: it does not end.
+        """
         async for piece in pieces:
+            self._count += len(piece)
+            if self._count > MOST_BYTES:
+                raise TooMuchError(f"it has printed more than {MOST_BYTES >> 20} MiB")
             self._take(piece)
         if self._line:
             self._tell(bytes(self._line))
@@ -165,7 +224,7 @@ class Output:
     @property
     def text(self) -> str:
         """The output, and in its middle how much was left out, if any was."""
-        gap = f"\n[xops left out {self._left_out} bytes]\n" if self._left_out else ""
+        gap = f"\n[xops left out {self.left_out} bytes]\n" if self.left_out else ""
         return f"{self._first.decode(errors='replace')}{gap}{self._rest.decode(errors='replace')}"
 
     @property
@@ -177,6 +236,8 @@ class Output:
     def _take(self, piece: bytes) -> None:
         if not self.began:
             self._before += piece
+            if len(self._before) > _MOST_BEFORE + _CHUNK:
+                raise TooMuchError("its login prints without end")
             said, begin, rest = self._before.partition(f"{BEGIN}\n".encode())
             self._before, self.began, piece = said, bool(begin), bytes(rest)
         if self.began:
@@ -188,7 +249,7 @@ class Output:
         self._first += piece[:fits]
         self._rest += piece[fits:]
         if (excess := len(self._rest) - KEPT_BYTES // 2) > 0:
-            self._left_out += excess
+            self.left_out += excess
             del self._rest[:excess]
 
     def _split(self, piece: bytes) -> None:
@@ -201,8 +262,11 @@ class Output:
         self._line = bytearray(rest[-_LONGEST_LINE:])
 
     def _tell(self, line: bytes) -> None:
+        self._lines += 1
+        if self._lines > _MOST_LINES:
+            raise TooMuchError(f"it has printed more than {_MOST_LINES} lines")
         if self._on_line:
-            self._on_line(line.decode(errors="replace"))
+            self._on_line(line[:_LONGEST_LINE].decode(errors="replace"))
 
 
 @dataclass(frozen=True)

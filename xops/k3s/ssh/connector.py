@@ -18,6 +18,7 @@ import asyncssh
 
 from xops.core.errors import PermanentError, UnreachableError
 from xops.k3s.cluster_file.cluster import Host, Ssh
+from xops.k3s.ssh.channel import SSH_ERRORS
 from xops.k3s.ssh.route import (
     HostKeyRecorder,
     PinnedKeys,
@@ -28,7 +29,7 @@ from xops.k3s.ssh.route import (
     known_hosts_line,
 )
 from xops.k3s.ssh.transport import SshTransport, close
-from xops.k3s.ssh.transport_protocol import AuthenticationError, HostKeyError
+from xops.k3s.ssh.transport_protocol import AuthenticationError, HostKeyError, shorten
 
 __all__ = ["SshConnector", "SshTransport", "fingerprint"]
 
@@ -44,6 +45,8 @@ _KEY_TYPES = (
     ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
     ("rsa-sha2-512", "rsa-sha2-256"),
 )
+
+_WHERE = ("host", "port", "config", "family")
 
 _ALWAYS: dict[str, Any] = {
     "keepalive_count_max": 2,
@@ -86,6 +89,7 @@ class SshConnector:
         keepalive_seconds: float = KEEPALIVE_SECONDS,
     ) -> None:
         self._ssh = ssh
+        self._routes = Routes(ssh)
         self._cluster = cluster
         self._keepalive_seconds = keepalive_seconds
         self._shared: dict[object, _Shared] = {}
@@ -98,7 +102,7 @@ class SshConnector:
             UnreachableError, HostKeyError, AuthenticationError: with a remedy.
             InputError: the SSH configuration or the file of pinned keys cannot be read.
         """
-        route = Routes(self._ssh).to(host)
+        route = self._routes.to(host)
         async with AsyncExitStack() as way:
             tunnel = None
             for bastion in route.bastions():
@@ -117,7 +121,7 @@ class SshConnector:
         Raises:
             UnreachableError, AuthenticationError, InputError: the host cannot be seen from here.
         """
-        reached = Routes(self._ssh).to(host)
+        reached = self._routes.to(host)
         async with AsyncExitStack() as way:
             tunnel = None
             for bastion in reached.bastions():
@@ -172,12 +176,12 @@ class SshConnector:
             raise host_key_error(route, keys, recorder.shown, str(error), trust) from error
         except asyncssh.KeyExchangeFailed as error:
             raise _no_common_algorithm(route, error) from error
-        except (asyncssh.Error, OSError) as error:
+        except SSH_ERRORS as error:
             raise _not_connected(route, error, self._ssh.connect_timeout) from error
 
     async def _keys(self, route: Route, tunnel: Connection | None) -> list[asyncssh.SSHKey]:
         """Every key that the last machine of `route` shows, of the types in use today."""
-        where = {name: route.last.arguments[name] for name in ("host", "port", "config")}
+        where = {name: route.last.arguments[name] for name in _WHERE}
 
         async def key(types: Sequence[str]) -> asyncssh.SSHKey | None:
             async with asyncio.timeout(self._ssh.connect_timeout):
@@ -187,11 +191,11 @@ class SshConnector:
 
         try:
             keys = [await key([name for types in _KEY_TYPES for name in types])]
-        except (asyncssh.Error, OSError) as error:
+        except SSH_ERRORS as error:
             raise _not_connected(route, error, self._ssh.connect_timeout) from error
         for types in _KEY_TYPES:
             # sshd hangs up on who asks for a type that it has no key of.
-            with suppress(asyncssh.DisconnectError, ConnectionError):
+            with suppress(*SSH_ERRORS):
                 keys.append(await key(types))
         return list({found.public_data: found for found in keys if found}.values())
 
@@ -222,7 +226,7 @@ def _not_connected(
     seen_from = str(route.hops[-2]) if len(route.hops) > 1 else "here"
     return UnreachableError(
         attempted,
-        found or type(error).__name__,
+        shorten(found) or type(error).__name__,
         f"See that it is up, and that port {hop.port} of {hop.address} can be reached from"
         f" {seen_from}; then run it again.",
     )

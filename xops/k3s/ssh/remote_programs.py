@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 
 from xops.core.errors import PermanentError
-from xops.k3s.ssh.transport_protocol import AuthenticationError, SudoError
+from xops.k3s.ssh.transport_protocol import AuthenticationError, SudoError, shorten
 
 BEGIN = "xops-begin"
 """The line that a program prints first, on stdout and stderr."""
@@ -80,8 +80,8 @@ if plain "$path" && same "$path"; then
   exit
 fi
 mkdir -p "$dir" || exit
-# A partial file that somebody else has put there is not written to, nor through.
-if ! plain "$partial" || [ "$(stat -c %u "$partial")" != "$(id -u)" ]; then
+# A partial file that somebody else has put there is not written to, nor through: no other name.
+if ! plain "$partial" || [ "$(stat -c '%u %h' "$partial")" != "$(id -u) 1" ]; then
   rm -f "$partial"; (umask 077; set -C; : >"$partial") || exit
 fi
 offset=$(stat -c %s "$partial")
@@ -156,7 +156,7 @@ def title(script: str) -> str:
 
 def refusal(login: str, host: str, attempted: str, said: str) -> PermanentError:
     """Why a program never began, from what was printed in its place."""
-    found = f"it was not started: {said.strip() or 'nothing was said why'}"
+    found = f"it was not started: {shorten(said.strip()) or 'nothing was said why'}"
     if login == ROOT or "sudo" not in said:
         return AuthenticationError(
             attempted,

@@ -1,6 +1,7 @@
 """The way to a host over SSH: which machines it leads through, as whom, with which keys.
 
-What the cluster file leaves out comes from the person's SSH configuration, as with OpenSSH. What
+What the cluster file leaves out comes from the person's SSH configuration, as with OpenSSH; a
+configuration that the cluster file names in its place is only data (`client_config`). What
 identifies a machine comes from one file of pinned keys alone: `UserKnownHostsFile` and
 `StrictHostKeyChecking` of that configuration do not count, nor does the address that a name
 resolves to.
@@ -8,10 +9,14 @@ resolves to.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+import socket
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,11 +24,26 @@ import asyncssh
 from asyncssh.public_key import get_default_certificate_algs, get_default_public_key_algs
 
 from xops.core.errors import Finding, InputError
+from xops.core.files.reading import UnusableTextError, read_bytes, read_text
 from xops.k3s.cluster_file.cluster import Host, Ssh
+from xops.k3s.ssh.client_config import ClientConfig, HostSettings, read_client_config
 from xops.k3s.ssh.transport_protocol import AuthenticationError, HostKeyError
 
 _SSH_PORT = 22
 _MOST_JUMPS = 8
+_OWN_CONFIG = Path("~/.ssh/config")
+
+LARGEST_OWN = 1024 * 1024
+"""Bytes of the person's own configuration."""
+
+LARGEST_KEY = 64 * 1024
+"""Bytes of a file with a private key, a public one or a certificate."""
+
+LARGEST_KNOWN_HOSTS = 4 * 1024 * 1024
+"""Bytes of a file of pinned keys: some ten thousand of them."""
+
+_READING_PINS = "reading the pinned host keys"
+_FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
 _JUMP = re.compile(r"(ssh://)?((?P<user>.+)@)?(\[(?P<v6>.+)\]|(?P<host>[^:]+))(:(?P<port>\d+))?/?")
 
@@ -139,23 +159,43 @@ class Routes:
     def _hop(
         self, name: str, address: str, port: int | None, login: _Login, default: _Login
     ) -> Hop:
-        """`login` overrides the person's configuration, which overrides `default`."""
-        files = [self.ssh.config.expanduser()]
+        """`login` overrides the SSH configuration, which overrides `default`."""
+        said = self._named.of(address) if self._named else HostSettings()
         where: dict[str, Any] = {
-            "host": address,
-            "config": [file for file in files if file.is_file()],
-            "port": port or (),
-            "username": login.user or (),
+            "host": said.host_name or address,
+            "config": self._own,
+            "port": port or said.port or (),
+            "username": login.user or said.user or (),
+            "host_key_alias": said.host_key_alias or (),
+            "family": _FAMILIES.get(said.family or "", ()),
         }
         read = self._read(where)
-        if not login.user and read.config.get("User") is None and default.user:
+        if not where["username"] and read.config.get("User") is None and default.user:
             where["username"] = default.user
             read = self._read(where)
-        keys, credentials = _credentials(read, login.identity, default.identity)
+        named = said.identities or _identities_of(read)
+        only = login.identity or (None if named else default.identity)
+        keys, credentials = _one_key(only) if only else _keys_of(named, is_own=bool(self._own))
+        jumps = said.jumps if self._named else cast(str | None, read.tunnel)
         return Hop(
             name, read.username, read.host, read.port, read.host_key_alias or read.host, keys,
-            cast(str | None, read.tunnel), {**where, **credentials},
+            None if jumps and jumps.lower() == "none" else jumps, {**where, **credentials},
         )  # fmt: skip
+
+    @cached_property
+    def _named(self) -> ClientConfig | None:
+        """The configuration that the cluster file names, None if it is the person's own."""
+        file = self.ssh.config.expanduser()
+        return None if file == _OWN_CONFIG.expanduser() else read_client_config(file)
+
+    @cached_property
+    def _own(self) -> list[Path]:
+        """The person's own configuration, which alone is handed to asyncssh, and may do all."""
+        file = self.ssh.config.expanduser()
+        if self._named is not None or not file.exists():
+            return []
+        _refuse_others_configuration(file)
+        return [file]
 
     def _read(self, where: Mapping[str, Any]) -> asyncssh.SSHClientConnectionOptions:
         try:
@@ -167,45 +207,103 @@ class Routes:
             raise InputError(attempted, [finding]) from error
 
 
-def _credentials(
-    read: asyncssh.SSHClientConnectionOptions, identity: Path | None, default: Path | None
-) -> tuple[str, dict[str, Any]]:
-    """The keys to offer, in words and as asyncssh's arguments.
+def _refuse_others_configuration(file: Path) -> None:
+    """As OpenSSH does: who may write that file may run programs as this person."""
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        found = "is no regular file"
+    elif status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
+        found = "is not its person's alone to write: chown it to you, then chmod go-w"
+    elif status.st_size > LARGEST_OWN:
+        found = f"is larger than {LARGEST_OWN >> 20} MiB"
+    else:
+        return
+    raise InputError("reading your SSH configuration", [Finding(str(file), "", found)])
 
-    A key of the cluster file is the only one offered: an agent with many keys would use up the
-    attempts that sshd allows (MaxAuthTries) before it came to the right one.
-    """
+
+def _identities_of(read: asyncssh.SSHClientConnectionOptions) -> tuple[Path, ...]:
+    """The private keys of the person's own configuration."""
     named = cast(Sequence[str], read.config.get("IdentityFile", ()))
-    files = [Path(name).expanduser() for name in named]
-    files = [file for file in files if file.is_file()]
-    only = identity or (None if named else default)
-    if only is None:
-        words = f"{', '.join(map(str, files)) or 'the keys in ~/.ssh'}, and those of the agent"
-        return words, {"client_keys": files, "ignore_encrypted": True}
-    only = only.expanduser()
-    locked, public = _read_identity(only)
-    words = f"{only}, which is locked by a passphrase, through the agent" if locked else str(only)
-    agent = {"agent_identities": [public]} if public else {"agent_path": None}
-    return words, {"client_keys": [only], "ignore_encrypted": True, **agent}
+    return tuple(Path(name).expanduser() for name in named)
 
 
-def _read_identity(file: Path) -> tuple[bool, asyncssh.SSHKey | None]:
-    """Whether a private key is locked, and its public half where that is known."""
-    locked = False
+def _keys_of(named: Sequence[Path], *, is_own: bool) -> tuple[str, dict[str, Any]]:
+    """The keys of an SSH configuration to offer, in words and as asyncssh's arguments."""
+    there = [file for file in named if file.is_file()]
+    words = f"{', '.join(map(str, there)) or 'the keys in ~/.ssh'}, and those of the agent"
+    offered: list[Any] = there if is_own else [_read_identity(file).argument for file in there]
+    return words, {"client_keys": offered, "ignore_encrypted": True}
+
+
+def _one_key(file: Path) -> tuple[str, dict[str, Any]]:
+    """A key of the cluster file, which is the only one offered, as `_keys_of`.
+
+    An agent with many keys would use up the attempts that sshd allows (MaxAuthTries) before it came
+    to the right one.
+    """
+    file = file.expanduser()
+    read = _read_identity(file)
+    words = f"{file}, which is locked by a passphrase, through the agent"
+    agent = {"agent_identities": [read.public]} if read.public else {"agent_path": None}
+    arguments = {"client_keys": [read.argument], "ignore_encrypted": True, **agent}
+    return words if read.is_locked else str(file), arguments
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """A private key: its file's content, and what is known of it besides.
+
+    asyncssh is given contents and never a path that a cluster file has chosen: it would read
+    whatever is there, and whatever is called like it beside it.
+    """
+
+    content: bytes
+    is_locked: bool
+    public: asyncssh.SSHKey | None
+    certificate: asyncssh.SSHCertificate | None
+
+    @property
+    def argument(self) -> tuple[bytes, asyncssh.SSHCertificate | None]:
+        """As asyncssh takes a key with its certificate. Of a pair it reads no further file."""
+        return self.content, self.certificate
+
+
+def _read_identity(file: Path) -> _Identity:
+    """A private key, its public half and its certificate where those are known.
+
+    Raises:
+        AuthenticationError: it cannot be read, or is no private key.
+    """
+    is_locked = False
     try:
-        asyncssh.read_private_key(file)
-    except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError) as error:
-        locked = isinstance(error, asyncssh.KeyEncryptionError) or "assphrase" in str(error)
-        if not locked:
-            raise _unreadable(file, str(error)) from error
-    except OSError as error:
-        raise _unreadable(file, error.strerror or str(error)) from error
-    for candidate in (file.with_name(f"{file.name}.pub"), file):
-        try:
-            return locked, asyncssh.read_public_key(candidate)
-        except (OSError, asyncssh.KeyImportError):
-            continue
-    return locked, None
+        content = read_bytes(file, LARGEST_KEY)
+    except UnusableTextError as error:
+        raise _unreadable(file, error.problem) from None
+    try:
+        asyncssh.import_private_key(content)
+    except (ValueError, RecursionError, OverflowError) as error:
+        is_locked = isinstance(error, asyncssh.KeyEncryptionError) or "assphrase" in str(error)
+        if not is_locked:
+            # What the file holds instead is nobody's business.
+            raise _unreadable(file, "it is no private key that can be read") from error
+    beside = (_beside(file, f"{file.name}.pub"), content)
+    public = (_imported(asyncssh.import_public_key, text) for text in beside)
+    certificate = _imported(asyncssh.import_certificate, _beside(file, f"{file.name}-cert.pub"))
+    return _Identity(content, is_locked, next(filter(None, public), None), certificate)
+
+
+def _beside(file: Path, name: str) -> bytes:
+    try:
+        return read_bytes(file.with_name(name), LARGEST_KEY)
+    except UnusableTextError:
+        return b""
+
+
+def _imported[Found](read: Callable[[bytes], Found], content: bytes) -> Found | None:
+    try:
+        return read(content)
+    except (ValueError, RecursionError, OverflowError):  # no such key, or none at all
+        return None
 
 
 def _unreadable(file: Path, why: str) -> AuthenticationError:
@@ -215,6 +313,25 @@ def _unreadable(file: Path, why: str) -> AuthenticationError:
         "Set identity_file, of the host or below ssh, to a private key that you may read, or leave"
         " it out to use those of your SSH configuration and agent.",
     )
+
+
+def read_pins(file: Path) -> str:
+    """The text of a file of pinned keys; nothing if there is none yet.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError):  # as is said below
+        pass
+    try:
+        return read_text(file, LARGEST_KNOWN_HOSTS)
+    except UnusableTextError as error:
+        finding = Finding(str(file), "", error.problem, error.line)
+        raise InputError(_READING_PINS, [finding]) from None
 
 
 class PinnedKeys(asyncssh.SSHKnownHosts):
@@ -231,13 +348,14 @@ class PinnedKeys(asyncssh.SSHKnownHosts):
 
     def __init__(self, file: Path, hop: Hop) -> None:
         self.file = file.expanduser()
-        try:
-            super().__init__(self.file.read_text())
-        except FileNotFoundError:
-            super().__init__()
-        except (OSError, ValueError) as error:
-            finding = Finding(str(self.file), "", str(error))
-            raise InputError("reading the pinned host keys", [finding]) from error
+        super().__init__()
+        for number, line in enumerate(read_pins(self.file).splitlines(), 1):
+            try:
+                self.load(line)
+            # Its words would be shown, and this may be any file: a line's number is enough.
+            except (ValueError, RecursionError, OverflowError) as error:
+                finding = Finding(str(self.file), "", "is no pinned key: name type key", number)
+                raise InputError(_READING_PINS, [finding]) from error
         port = None if hop.port == _SSH_PORT else hop.port
         keys, authorities, *_ = self.match(hop.known_as, "", port)
         self.pinned: Sequence[asyncssh.SSHKey] = (*keys, *authorities)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -13,7 +14,7 @@ import asyncssh
 
 from xops.core.errors import DiskFullError, PermanentError, UnreachableError
 from xops.k3s.ssh import remote_programs
-from xops.k3s.ssh.channel import Channel, Content, Output, translate_ssh_errors
+from xops.k3s.ssh.channel import Channel, Content, Output, TooMuchError, translate_ssh_errors
 from xops.k3s.ssh.route import HostKeyRecorder, Route
 from xops.k3s.ssh.transport_protocol import (
     BytesHandler,
@@ -22,6 +23,7 @@ from xops.k3s.ssh.transport_protocol import (
     LockedError,
     Ran,
     Upload,
+    shorten,
 )
 
 _SESSIONS = 4  # at once on a connection; sshd's MaxSessions is 10, and less on hardened hosts
@@ -93,12 +95,14 @@ class SshTransport:
             on_line: gets the lines of stdout and stderr as they come.
 
         Returns:
-            How it ended. Of output beyond 4 MiB a stream, the middle is left out.
+            How it ended. Of output beyond 4 MiB a stream, the middle is left out; `left_out` says
+            how much.
 
         Raises:
             UnreachableError: the connection was lost; whether the script has ended is unknown.
             CommandTimeoutError: the script was ended: SIGTERM, and SIGKILL after 5 s.
             SudoError, AuthenticationError: it was not started.
+            PermanentError: it printed more than 16 MiB on a stream, and was ended.
         """
         attempted = f"running {remote_programs.title(script)!r} on {self.host}"
         seconds = str(math.ceil(deadline) + remote_programs.RUN_GRACE_SECONDS)
@@ -115,9 +119,14 @@ class SshTransport:
                     code = await channel.wait_ended()
             except TimeoutError:
                 raise _too_slow(attempted, deadline, err.last or out.last) from None
+            except TooMuchError as error:
+                raise PermanentError(
+                    attempted, f"{error}, and was ended", "See on the host what prints so much."
+                ) from None
         if not err.began:
             raise self._refusal(attempted, f"{err.before} {out.before}")
-        return Ran(code, out.text, err.text, time.monotonic() - started)
+        took = time.monotonic() - started
+        return Ran(code, out.text, err.text, took, out.left_out)
 
     async def put(self, upload: Upload, on_progress: BytesHandler | None = None) -> bool:
         """Bring a file to the host; False if content, mode and owner were right already.
@@ -162,7 +171,7 @@ class SshTransport:
         async with self._open_channel(attempted, remote_programs.PUT, *arguments) as channel:
             verb, detail = await channel.read_answer()
             if verb == "need":
-                await content.pour(channel, int(detail), on_progress)
+                await content.pour(channel, _offset(detail, content, attempted), on_progress)
                 verb, detail = await channel.read_answer()
             if verb not in _PUT_ENDS:
                 raise await self._not_put(channel, upload.path, attempted, verb, detail)
@@ -174,9 +183,10 @@ class SshTransport:
         if verb == "failed":
             return _failed(attempted, detail)
         if verb == "full":
+            left = f"{int(detail) / 2**20:.0f}" if _BYTES.fullmatch(detail) else "unknown"
             return DiskFullError(
                 attempted,
-                f"{self.host} has {int(detail) / 2**20:.0f} MiB left where {path} is to be",
+                f"{self.host} has {left} MiB left where {path} is to be",
                 f"Free space on {self.host} (df -h {path.rpartition('/')[0] or '/'}), then run it"
                 " again. Nothing of the file was left there.",
             )
@@ -273,7 +283,9 @@ class SshTransport:
                 f"sshd opens no further session: {error}",
                 f"Set MaxSessions to {_SESSIONS} or more in sshd_config on {self.host}.",
             )
-        because = self._lost_because or self._recorder.lost_because or str(error or "closed")
+        because = (
+            self._lost_because or self._recorder.lost_because or shorten(str(error or "closed"))
+        )
         return UnreachableError(attempted, f"the connection was lost: {because}", _AGAIN)
 
     def _refusal(self, attempted: str, said: str) -> PermanentError:
@@ -285,27 +297,36 @@ class SshTransport:
         Raises:
             UnreachableError: it is not known to have ended.
         """
-        err = Output()
-        await err.fill(channel.stderr())
-        code = await channel.wait_ended()
+        err, code = await channel.read_end()
         if not channel.began:
             return self._refusal(attempted, f"{err.before} {channel.before}")
         said = err.text.strip() or f"it ended with exit code {code}"
         return _failed(attempted, said)
 
 
+_BYTES = re.compile("[0-9]{1,15}")
+
+
+def _offset(detail: str, content: Content, attempted: str) -> int:
+    """How much of a file the host says that it has."""
+    if not _BYTES.fullmatch(detail) or int(detail) > content.size:
+        raise _failed(attempted, f"the host says that it has {detail!r} bytes of {content.size}")
+    return int(detail)
+
+
 _PUT_ENDS = {"have": False, "done": True, "differs": None}
 
 
 def _too_slow(attempted: str, deadline: float, last: str) -> CommandTimeoutError:
-    said = f"; it said last: {last}" if last else "; it has said nothing"
+    said = f"; it said last: {shorten(last)}" if last else "; it has said nothing"
     return CommandTimeoutError(
         attempted, f"it did not end within {deadline:g} s and was ended{said}", _AGAIN
     )
 
 
 def _locked(attempted: str, since: str, holder: str) -> LockedError:
-    by = f"{holder or 'somebody who left no name'} since {since or 'an unknown time'}"
+    by = f"{shorten(holder) or 'somebody who left no name'} since"
+    by += f" {shorten(since) or 'an unknown time'}"
     return LockedError(
         attempted,
         f"it is held by {by}",
@@ -317,6 +338,8 @@ def _locked(attempted: str, since: str, holder: str) -> LockedError:
 def _failed(attempted: str, said: str) -> PermanentError:
     if "No space left" in said:
         return DiskFullError(
-            attempted, said, "Free space, or inodes (df -i), on the host, then run it again."
+            attempted,
+            shorten(said),
+            "Free space, or inodes (df -i), on the host, then run it again.",
         )
-    return PermanentError(attempted, said, "Fix that on the host, then run it again.")
+    return PermanentError(attempted, shorten(said), "Fix that on the host, then run it again.")

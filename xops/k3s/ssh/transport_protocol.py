@@ -20,6 +20,10 @@ BytesHandler = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
 
+_LONGEST_SAID = 1000
+"""Characters of a host's that a message shows in one place."""
+
+
 class CommandTimeoutError(TemporaryError):
     """A script did not end within its deadline."""
 
@@ -42,12 +46,42 @@ class LockedError(PermanentError):
 
 @dataclass(frozen=True)
 class Ran:
-    """How a script ended. `stdout` and `stderr` are decoded, undecodable bytes replaced."""
+    """How a script ended. `stdout` and `stderr` are decoded, undecodable bytes replaced.
+
+    Attributes:
+        left_out: bytes of stdout that were left out of its middle.
+    """
 
     exit_code: int
     stdout: str
     stderr: str
     duration_seconds: float
+    left_out: int = 0
+
+    def whole_stdout(self) -> str:
+        """Its output, for whom a part of it is no answer.
+
+        Raises:
+            PermanentError: some was left out.
+        """
+        if self.left_out:
+            raise PermanentError(
+                "reading what a host has answered",
+                f"it is too long: {self.left_out} bytes of it were left out",
+                "See on the host what prints so much; an answer has some 100 kB.",
+            )
+        return self.stdout
+
+    def last_words(self) -> str:
+        """The end of what it has said, for a message."""
+        said = (self.stderr.strip() or self.stdout.strip() or "nothing").splitlines()[-3:]
+        return " / ".join(shorten(line) for line in said)
+
+
+def shorten(text: str) -> str:
+    """Text of a host for a message: its beginning and its end."""
+    half = _LONGEST_SAID // 2
+    return text if len(text) <= 2 * half else f"{text[:half]} ... {text[-half:]}"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from xops.core.errors import XopsError
+from xops.core.errors import InputError, XopsError
 from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.ssh.transport_protocol import Connector, Transport
 from xops.k3s.state import facts, preflight
@@ -34,7 +34,11 @@ class ConnectedHosts:
 
 @asynccontextmanager
 async def connect_hosts(cluster: Cluster, connector: Connector) -> AsyncIterator[ConnectedHosts]:
-    """All hosts connected, at the same time; closed at the end."""
+    """All hosts connected, at the same time; closed at the end.
+
+    Raises:
+        InputError: what the cluster file says about the way to a host is wrong.
+    """
     tries = [connector.connect(host) for host in cluster.hosts]
     answers = dict(
         zip(
@@ -45,6 +49,9 @@ async def connect_hosts(cluster: Cluster, connector: Connector) -> AsyncIterator
     )
     failed, transports = _split_errors(answers)
     try:
+        for error in failed.values():
+            if isinstance(error, InputError):
+                raise error
         yield ConnectedHosts(transports, failed)
     finally:
         await asyncio.gather(*(transport.close() for transport in transports.values()))
@@ -84,14 +91,14 @@ async def collect_facts(
         if host.name not in found
         for address in (host.internal_address, host.address)
     }
-    tried = await asyncio.gather(
-        *(_try_peer_ports(cluster, host, hosts, found, silent) for host in left)
-    )
+    tries = [_try_peer_ports(cluster, host, hosts, found, silent) for host in left]
+    tried = await asyncio.gather(*tries, return_exceptions=True)
+    gone, reached = _split_errors(dict(zip((host.name for host in left), tried, strict=True)))
     return Observation(
-        facts=found,
-        offsets={name: offset for name, (_, offset) in seen.items()},
-        reached=dict(zip((host.name for host in left), tried, strict=True)),
-        failed={**hosts.failed, **failed},
+        facts={name: facts for name, facts in found.items() if name not in gone},
+        offsets={name: offset for name, (_, offset) in seen.items() if name not in gone},
+        reached=reached,
+        failed={**hosts.failed, **failed, **gone},
     )
 
 
@@ -102,7 +109,7 @@ async def _collect_host(
     script = facts.facts_script(host, cluster.k3s.data_dir, probe_disk=probe_disk)
     started = time.time()
     ran = await transport.run(script, deadline=FACTS_DEADLINE)
-    found = facts.parse(host.name, ran.stdout)
+    found = facts.parse(host.name, ran.whole_stdout())
     # The clock is the first thing that is read; what came before it is the way there.
     return found, found.clock - (started + min(time.time() - started, 1.0) / 2)
 

@@ -13,6 +13,12 @@ from dataclasses import dataclass
 _LONGEST = 400
 """Characters of a log line that a person is shown."""
 
+_LOOKED_AT = 4096
+"""Characters of a log line that are held against the patterns: their time grows with its square."""
+
+# What stands in a command that a person is told to type; a host writes its log as it likes.
+_HARMLESS = re.compile(r'[\w./:@%+,="\[\] -]{1,200}', re.ASCII)
+
 # A token that K3S should never print; should it do so, it goes no further.
 _TOKEN = re.compile(r"K10[0-9a-f]{64}::\S+")
 _CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b-\x1f]")
@@ -75,7 +81,8 @@ class Pattern:
         return None
 
     def _explained(self, line: str, match: re.Match[str]) -> Cause:
-        said = {name: text for name, text in match.groupdict().items() if text}
+        groups = match.groupdict("").items()
+        said = {name: text for name, text in groups if _HARMLESS.fullmatch(text)}
         remedy = self.remedy.format_map(_Unnamed(said))
         shown = line.strip()[:_LONGEST]
         return Cause(self.code, self.title, shown, remedy, self.source, self.is_symptom)
@@ -90,7 +97,7 @@ def diagnose(log: str) -> tuple[Cause, ...]:
     Returns:
         Nothing if no line is known: the cause is unknown then, not absent.
     """
-    lines = [_TOKEN.sub("***", _CONTROL.sub("", line)) for line in log.splitlines()]
+    lines = [_TOKEN.sub("***", _CONTROL.sub("", line[:_LOOKED_AT])) for line in log.splitlines()]
     found = [cause for pattern in PATTERNS if (cause := pattern.cause(lines))]
     return tuple(sorted(found, key=lambda cause: cause.is_symptom))
 

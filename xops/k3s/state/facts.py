@@ -1,20 +1,24 @@
 """What is true on a host now: one script asks for all of it, its answer is parsed here. Pure.
 
-The script reads; it writes nothing but, on a host without K3S, a few KiB to time the disk.
+The script reads; it writes nothing but, on a server without K3S, a few KiB to time the disk.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from xops.core.errors import PermanentError
+from xops.core.files.bounded_json import parse_json
+from xops.core.files.bounded_yaml import parse_yaml
+from xops.core.files.reading import UnusableTextError
 from xops.k3s import paths, scripts
 from xops.k3s.cluster_file.cluster import Host
 
@@ -49,9 +53,22 @@ _SECRET_KEYS = frozenset(
     }
 )  # fmt: skip
 
+_LONGEST = 256
+"""Characters of one value."""
+
+_LARGEST_CONFIG = 64 * 1024
+"""Characters of a config.yaml that is looked into; K3S's has a few kB."""
+
+_MOST_DIGITS = 15
+_LATEST = 253402300800.0
+"""The year 10000, in seconds since the epoch."""
+
 _FSYNC_MARGIN = 0.99
 _SECTION = re.compile(r"^@@([a-z_]+)$")
-_COPIED = re.compile(r"copied, ([\d.eE+-]+) s")
+_COPIED = re.compile(r"copied, ([\d.eE+-]+) s", re.ASCII)
+_PORT = re.compile(r"[0-9]{1,5}")
+_ANSWERS = ("open", "refused", "silent", "unreachable")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -167,6 +184,8 @@ class HostFacts:
     fsync_p99_ms: float | None
     members: tuple[EtcdMember, ...] | None = None
     """Etcd's members as this server tells them."""
+    exposed: tuple[str, ...] = ()
+    """Folders on the way to K3S's data that others than root may write to."""
 
     @property
     def has_k3s(self) -> bool:
@@ -206,7 +225,7 @@ def facts_script(host: Host, data_dir: str, *, probe_disk: bool = True) -> str:
 
 
 def parse(host: str, output: str) -> HostFacts:
-    """The facts in the script's output.
+    """The facts in the script's output, which a host makes as it likes.
 
     Raises:
         PermanentError: the output is not whole, or says something that cannot be read.
@@ -216,14 +235,26 @@ def parse(host: str, output: str) -> HostFacts:
         raise _unreadable(host, f"its answer ends after {list(sections)[-1:] or 'nothing'}")
     try:
         return _facts(sections)
-    except (ValueError, IndexError, KeyError) as error:
-        raise _unreadable(host, f"it cannot be understood: {error}") from error
+    except _UNREADABLE as error:
+        raise _unreadable(host, f"it cannot be understood: {_why(error)}") from error
+
+
+# Of a text of any form: numbers and lists that are none, sections and words that are missing, sums
+# without end. Of JSON and YAML the bounded readers raise the first.
+_UNREADABLE = (ValueError, LookupError, ArithmeticError)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        row = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        return f"{'.'.join(map(str, row['loc']))}: {row['msg']}"
+    return str(error)[:_LONGEST]
 
 
 def _unreadable(host: str, found: str) -> PermanentError:
     return PermanentError(
         f"reading the facts of {host}",
-        found,
+        found[: 2 * _LONGEST],
         "The host needs a POSIX shell, coreutils, procps or busybox, and iproute2; look at"
         " what it prints there: `uname -a; df -Pk /; ip route; ss -lntu`.",
     )
@@ -247,36 +278,66 @@ def _facts(sections: Mapping[str, list[str]]) -> HostFacts:
     def text(name: str) -> str:
         return "\n".join(sections[name])
 
-    memory = {row.split(":")[0]: int(row.split()[1]) // 1024 for row in sections["memory"]}
+    def word(name: str) -> str:
+        return _short(name, text(name))
+
+    memory = {row.split(":")[0]: _number(row.split()[1]) // 1024 for row in sections["memory"]}
     return HostFacts(
-        clock=float(text("clock").replace("N", "0")),
-        arch=_arch(text("arch")),
-        os=text("os").strip(),
-        init=text("init"),
-        hostname=text("hostname"),
-        machine_id=text("machine_id"),
-        cpus=int(text("cpus")),
+        clock=_clock(word("clock")),
+        arch=_arch(word("arch")),
+        os=word("os").strip(),
+        init=word("init"),
+        hostname=word("hostname"),
+        machine_id=word("machine_id"),
+        cpus=_number(word("cpus")),
         memory_mib=memory["MemTotal"],
         swap_mib=memory["SwapTotal"],
-        disk_free_gib=int(text("disk").split()[3]) / 1024**2,
+        disk_free_gib=_number(word("disk").split()[3]) / 1024**2,
         addresses=frozenset(row.split("/")[0] for row in sections["addresses"]),
         default_route=bool(text("routes")),
         memory_cgroup="memory" in text("cgroups"),
         missing_modules=frozenset(sections["modules"]),
-        iptables=text("iptables") or None,
+        iptables=word("iptables") or None,
         listening=frozenset(_sockets(sections["sockets"])),
         sysctls=dict(_pairs(sections["sysctls"])),
-        version=_version(text("version")),
+        version=_version(word("version")),
         service=_service(dict(_pairs(sections["service"]))),
         files=dict(_files(sections["files"])),
         contents=_contents(text("config")),
-        images={row.split(" ", 1)[1]: int(row.split()[0]) for row in sections["images"]},
-        cluster_id=text("cluster_id") or None,
+        images={row.split(" ", 1)[1]: _number(row.split()[0]) for row in sections["images"]},
+        cluster_id=_cluster_id(word("cluster_id")),
         etcd_member=text("etcd") == "member",
         nodes=_nodes(text("nodes")),
         fsync_p99_ms=_p99(sections["fsync"]),
         members=parse_members("\n".join(sections.get("members", []))),
+        exposed=tuple(dict.fromkeys(_short("exposed", row) for row in sections.get("exposed", []))),
     )
+
+
+def _short(name: str, text: str) -> str:
+    if len(text) > _LONGEST:
+        raise ValueError(f"{name} has {len(text)} characters")
+    return text
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        raise ValueError(f"{text[:40]!r} is no number of at most {_MOST_DIGITS} digits")
+    return int(text)
+
+
+def _clock(text: str) -> float:
+    seconds = float(text.replace("N", "0"))
+    # Others are compared with it: a clock that is no time would make theirs wrong.
+    if not 0 <= seconds < _LATEST:
+        raise ValueError(f"{text!r} is no time")
+    return seconds
+
+
+def _cluster_id(text: str) -> str | None:
+    if text and not _SHA256.fullmatch(text):
+        raise ValueError("the hash of the cluster's certificate is none")
+    return text or None
 
 
 def _arch(machine: str) -> str:
@@ -284,7 +345,7 @@ def _arch(machine: str) -> str:
 
 
 def _sockets(rows: Sequence[str]) -> list[tuple[str, int]]:
-    return [(row.split()[0], int(row.rsplit(":", 1)[1])) for row in rows if ":" in row]
+    return [(row.split()[0], _number(row.rsplit(":", 1)[1])) for row in rows if ":" in row]
 
 
 def _pairs(rows: Sequence[str]) -> list[tuple[str, str]]:
@@ -303,7 +364,7 @@ def _service(shown: Mapping[str, str]) -> ServiceFacts | None:
     return ServiceFacts(
         active=shown.get("ActiveState", "unknown"),
         enabled=shown.get("UnitFileState") == "enabled",
-        restarts=int(shown.get("NRestarts") or 0),
+        restarts=_number(shown.get("NRestarts") or "0"),
         started=shown.get("ActiveEnterTimestamp", ""),
     )
 
@@ -311,7 +372,7 @@ def _service(shown: Mapping[str, str]) -> ServiceFacts | None:
 def _files(rows: Sequence[str]) -> list[tuple[str, FileFacts]]:
     split = (row.split(" ", 4) for row in rows)
     return [
-        (name, FileFacts(sha256, mode, owner, int(size)))
+        (name, FileFacts(sha256, mode, owner, _number(size)))
         for sha256, mode, owner, size, name in split
     ]
 
@@ -319,8 +380,8 @@ def _files(rows: Sequence[str]) -> list[tuple[str, FileFacts]]:
 def _contents(text: str) -> dict[str, str]:
     """config.yaml without secrets. What is no configuration is left unknown, not shown."""
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError:
+        values = parse_yaml(text) if len(text) <= _LARGEST_CONFIG else None
+    except UnusableTextError:
         return {}
     if not isinstance(values, dict):
         return {}
@@ -329,57 +390,133 @@ def _contents(text: str) -> dict[str, str]:
     return {paths.CONFIG: yaml.safe_dump(shown) if secret else text}
 
 
+class _Answered(BaseModel):
+    """A part of what an API answered; what is not asked for here is left out."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+def _checked_url(url: str) -> str:
+    _ = urlsplit(url).hostname  # raises ValueError where there is none to find
+    return url
+
+
+_Text = Annotated[str, Field(max_length=_LONGEST)]
+_Url = Annotated[str, Field(max_length=_LONGEST), AfterValidator(_checked_url)]
+_NodeName = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")
+]  # a DNS subdomain, as Kubernetes has it: it stands in commands
+
+
+class _Member(_Answered):
+    """As etcdserverpb's Member is written in JSON by Go."""
+
+    id: Annotated[int | None, Field(alias="ID", ge=0, lt=2**64)] = None
+    name: _Text = ""
+    peer_urls: Annotated[list[_Url] | None, Field(alias="peerURLs")] = None
+    client_urls: Annotated[list[_Url] | None, Field(alias="clientURLs")] = None
+    is_learner: Annotated[bool, Field(alias="isLearner")] = False
+
+    def fact(self) -> EtcdMember:
+        return EtcdMember(
+            id=str(self.id),
+            name=self.name,
+            peer_urls=tuple(self.peer_urls or ()),
+            client_urls=tuple(self.client_urls or ()),
+            is_learner=self.is_learner,
+        )
+
+
+class _Members(_Answered):
+    members: list[_Member] | None = None
+
+
+class _Condition(_Answered):
+    type: _Text
+    status: _Text
+
+
+class _Address(_Answered):
+    type: _Text
+    address: _Text
+
+
+class _NodeInfo(_Answered):
+    version: Annotated[_Text, Field(alias="kubeletVersion")] = ""
+
+
+class _Metadata(_Answered):
+    name: _NodeName
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
+class _Status(_Answered):
+    conditions: list[_Condition] | None = None
+    addresses: list[_Address] | None = None
+    info: Annotated[_NodeInfo, Field(alias="nodeInfo")] = _NodeInfo()
+
+
+class _Node(_Answered):
+    """As Kubernetes' API has a node (core/v1)."""
+
+    metadata: _Metadata
+    status: _Status
+
+    def fact(self) -> NodeFacts:
+        labels = self.metadata.labels or {}
+        prefix = "node-role.kubernetes.io/"
+        conditions = {row.type: row.status for row in self.status.conditions or ()}
+        addresses = {row.type: row.address for row in self.status.addresses or ()}
+        voter = conditions.get(ETCD_IS_VOTER)
+        return NodeFacts(
+            name=self.metadata.name,
+            ready=conditions.get("Ready") == "True",
+            voter=None if voter is None else voter == "True",
+            roles=frozenset(
+                name.removeprefix(prefix) for name in labels if name.startswith(prefix)
+            ),
+            version=self.status.info.version,
+            address=addresses.get("InternalIP"),
+            labels=labels,
+            member=(self.metadata.annotations or {}).get(MEMBER_NAME),
+        )
+
+
+class _Nodes(_Answered):
+    items: list[_Node]
+
+
 def parse_members(text: str) -> tuple[EtcdMember, ...] | None:
     """What K3S's /db/info says; None if it was not etcd as a whole that answered.
 
     A server whose etcd has no quorum names itself alone, without an id (K3S before 2024-11); later
     ones give an error.
+
+    Raises:
+        ValueError: it says something else.
     """
-    rows = json.loads(text).get("members") if text else None
-    if not rows or not all(row.get("ID") for row in rows):
+    rows = _Members.model_validate(parse_json(text)).members if text else None
+    if not rows or not all(row.id for row in rows):
         return None
-    return tuple(
-        EtcdMember(
-            id=str(row["ID"]),
-            name=row.get("name", ""),
-            peer_urls=tuple(row.get("peerURLs") or ()),
-            client_urls=tuple(row.get("clientURLs") or ()),
-            is_learner=bool(row.get("isLearner")),
-        )
-        for row in rows
-    )
+    return tuple(row.fact() for row in rows)
 
 
 def parse_live_view(output: str) -> tuple[tuple[EtcdMember, ...], tuple[NodeFacts, ...]] | None:
     """Members and nodes in the output of scripts/members.sh; None if that is no live answer."""
     sections = _sections(output)
-    members = parse_members("\n".join(sections.get("members", [])))
-    nodes = _nodes("\n".join(sections.get("nodes", [])))
+    try:
+        members = parse_members("\n".join(sections.get("members", [])))
+        nodes = _nodes("\n".join(sections.get("nodes", [])))
+    except ValueError:
+        return None
     return None if members is None or nodes is None else (members, nodes)
 
 
 def _nodes(text: str) -> tuple[NodeFacts, ...] | None:
     if not text:
         return None
-    return tuple(_node(item) for item in json.loads(text)["items"])
-
-
-def _node(item: Mapping[str, Any]) -> NodeFacts:
-    labels = item["metadata"].get("labels", {})
-    prefix = "node-role.kubernetes.io/"
-    conditions = {row["type"]: row["status"] for row in item["status"].get("conditions", [])}
-    addresses = {row["type"]: row["address"] for row in item["status"].get("addresses", [])}
-    voter = conditions.get(ETCD_IS_VOTER)
-    return NodeFacts(
-        name=item["metadata"]["name"],
-        ready=conditions.get("Ready") == "True",
-        voter=None if voter is None else voter == "True",
-        roles=frozenset(name.removeprefix(prefix) for name in labels if name.startswith(prefix)),
-        version=item["status"].get("nodeInfo", {}).get("kubeletVersion", ""),
-        address=addresses.get("InternalIP"),
-        labels=labels,
-        member=item["metadata"].get("annotations", {}).get(MEMBER_NAME),
-    )
+    return tuple(row.fact() for row in _Nodes.model_validate(parse_json(text)).items)
 
 
 def _p99(rows: Sequence[str]) -> float | None:
@@ -387,6 +524,8 @@ def _p99(rows: Sequence[str]) -> float | None:
     taken = sorted(float(found[1]) for row in rows if (found := _COPIED.search(row)))
     if not taken:
         return None
+    if not all(map(math.isfinite, taken)):
+        raise ValueError("a write took no time that can be told")
     return 1000 * taken[min(len(taken) - 1, int(_FSYNC_MARGIN * len(taken)))]
 
 
@@ -400,6 +539,10 @@ def peer_script(peers: Mapping[str, Sequence[int]], seconds: int = 2) -> str:
 
 
 def parse_peers(output: str) -> dict[tuple[str, int], str]:
-    """By address and port: open, refused, silent or unreachable."""
+    """By address and port: open, refused, silent or unreachable. Other lines are left out."""
     rows = (line.split() for line in output.splitlines())
-    return {(row[0], int(row[1])): row[2] for row in rows if len(row) == 3}
+    return {
+        (row[0], int(row[1])): row[2]
+        for row in rows
+        if len(row) == 3 and _PORT.fullmatch(row[1]) and row[2] in _ANSWERS
+    }

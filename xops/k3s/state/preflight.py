@@ -6,6 +6,7 @@ Every finding of every host is given at once, each with the command that fixes i
 from __future__ import annotations
 
 import re
+import shlex
 import statistics
 import textwrap
 from collections import defaultdict
@@ -156,6 +157,18 @@ def _storage(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Prefligh
         yield PreflightFinding(host.name, "fsync", found, remedy)
 
 
+def _data_folder(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
+    severity = Severity.WARNING if seen.has_k3s else Severity.ERROR
+    for folder in seen.exposed:
+        found = (
+            f"others than root may write to {folder}, on the way to {cluster.k3s.data_dir}: they"
+            " could put their own files in the place of K3S's; the disk was not timed"
+        )
+        shown = shlex.quote(folder)
+        remedy = f"`chown root:root {shown}; chmod go-w {shown}`, or choose another k3s.data_dir."
+        yield PreflightFinding(host.name, "data", found, remedy, severity)
+
+
 def _kernel(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
     if not seen.memory_cgroup:
         remedy = (
@@ -258,7 +271,7 @@ def _firewall(ports: list[int]) -> str:
 
 
 _PER_HOST: tuple[Callable[[Cluster, Host, HostFacts], Iterator[PreflightFinding]], ...] = (
-    _architecture, _init, _size, _storage, _kernel, _addresses, _ports, _installed,
+    _architecture, _init, _size, _storage, _data_folder, _kernel, _addresses, _ports, _installed,
 )  # fmt: skip
 
 

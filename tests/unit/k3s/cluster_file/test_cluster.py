@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,7 @@ def test_the_schema_knows_which_keys_go_with_a_kind(section: Document) -> None:
 TERRAFORM = {"kind": "terraform", "outputs": "out.json"}
 LABELS = "hosts.0.labels"
 SECRET = {"file": "s3.key"}
-LOGIN = {"auth": {"username": "u", "password": {"variable": "PASSWORD"}}}
+LOGIN = {"auth": {"username": "u", "password": {"variable": "XOPS_SECRET_PASSWORD"}}}
 
 
 @pytest.mark.parametrize(
@@ -711,7 +712,57 @@ def test_outputs_that_cannot_be_read(
         file.write_text(text)
     cluster = load({"source": {"kind": "terraform", "outputs": str(file)}, "hosts": []})
 
-    with pytest.raises(InputError, match=r"out\.json: cannot be read"):
+    with pytest.raises(InputError, match=r"out\.json(:1)?: (cannot be read|not JSON)"):
+        cluster.completed()
+
+
+HOSTILE_OUTPUTS = [
+    "[" * 100_000, '{"hosts":' * 5000, "[]", "null", "1e999", '{"hosts": 5}', '{"hosts": [5]}',
+    '{"hosts": [[]]}', '{"hosts": null}', '{"hosts": {"a": 1}}', '{"hosts": [{"labels": 5}]}',
+    '{"hosts": [], "networks": 5}', '{"hosts": [{"zone": {}}]}', '{"hosts": [{"name": NaN}]}',
+    '{"hosts": {"value": [{"name": "x", "labels": [1]}], "type": 1}}', "\ud800",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE_OUTPUTS)
+def test_outputs_of_another_form_are_a_finding(
+    text: str, load: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    file = tmp_path / "out.json"
+    file.write_text(text, errors="surrogatepass")
+    cluster = load({"source": {"kind": "terraform", "outputs": str(file)}, "hosts": []})
+    with pytest.raises(InputError, match=r"Terraform's outputs"):
+        cluster.completed()
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"ssh": {"config": "~nosuchuser/x"}},
+        {"ssh": {"known_hosts": "~nosuchuser/x"}},
+        {"ssh": {"identity_file": "~nosuchuser/x"}},
+        {"ssh": {"identity_file": "a\0b"}},
+        {"secrets": {"folder": "~nosuchuser/x"}},
+        {"air_gap": {"bundle": "~nosuchuser/x"}},
+        {"artifacts": {"folder": "~nosuchuser/x"}},
+        {"source": {"kind": "terraform", "outputs": "~nosuchuser/x"}, "hosts": []},
+        {"evidence": {"folder": "~nosuchuser/x"}},
+    ],
+    ids=str,
+)
+def test_a_home_of_nobody_is_a_finding(
+    section: dict[str, Any], load: Callable[..., Cluster]
+) -> None:
+    with pytest.raises(InputError, match=r"not known here|character NUL"):
+        load(section)
+
+
+@pytest.mark.parametrize("kind", ["/dev/zero", "pipe", "folder"])
+def test_outputs_that_are_no_file(kind: str, load: Callable[..., Cluster], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    file = {"/dev/zero": Path(kind), "pipe": tmp_path / kind, "folder": tmp_path}[kind]
+    cluster = load({"source": {"kind": "terraform", "outputs": str(file)}, "hosts": []})
+    with pytest.raises(InputError, match="Terraform's outputs"):
         cluster.completed()
 
 

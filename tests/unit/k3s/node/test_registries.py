@@ -19,10 +19,10 @@ def test_without_registries_there_is_no_file() -> None:
 
 
 def test_mirrors_and_logins_stand_as_k3s_reads_them() -> None:
-    auth = {"username": "robot", "password": {"variable": "REGISTRY_PASSWORD"}}
+    auth = {"username": "robot", "password": {"variable": "XOPS_SECRET_REGISTRY"}}
     mirror = {"endpoint": ["https://r.example.com:5000"], "rewrite": {"^rancher/(.*)": "k3s/$1"}}
     found = written(
-        {"REGISTRY_PASSWORD": "canary:#'\""},
+        {"XOPS_SECRET_REGISTRY": "canary:#'\""},
         mirrors={"docker.io": mirror, "*": {}},
         configs={
             "r.example.com:5000": {"auth": auth, "tls": {"ca_file": "/etc/ssl/r.pem"}},

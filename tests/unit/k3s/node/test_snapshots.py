@@ -13,10 +13,10 @@ from xops.k3s.node.managed_file import HEADER
 KEYS = {
     "bucket": "kept",
     "config_secret": "etcd-s3",
-    "access_key": {"variable": "ACCESS"},
-    "secret_key": {"variable": "SECRET"},
+    "access_key": {"variable": "XOPS_SECRET_ACCESS"},
+    "secret_key": {"variable": "XOPS_SECRET_KEY"},
 }
-ENVIRON = {"ACCESS": "AKIA", "SECRET": "canary:#'\""}
+ENVIRON = {"XOPS_SECRET_ACCESS": "AKIA", "XOPS_SECRET_KEY": "canary:#'\""}
 
 
 def of(**s3: Any) -> Snapshots:
@@ -62,5 +62,5 @@ def test_a_secret_that_a_person_makes_is_left_to_them() -> None:
 
 
 def test_a_key_that_is_not_there_is_named() -> None:
-    with pytest.raises(PermanentError, match="variable SECRET: it is unset"):
-        snapshots.secret(of(**KEYS), {"ACCESS": "AKIA"})
+    with pytest.raises(PermanentError, match="variable XOPS_SECRET_KEY: it is unset"):
+        snapshots.secret(of(**KEYS), {"XOPS_SECRET_ACCESS": "AKIA"})

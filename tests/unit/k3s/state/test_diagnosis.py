@@ -2,11 +2,13 @@
 
 import re
 import string
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.soak import examples
 from xops.k3s.state.diagnosis import PATTERNS, Pattern, diagnose
 
 K3S = 'Nov 24 06:19:01 s2 k3s[412]: time="2026-11-24T06:19:01Z" '
@@ -382,3 +384,51 @@ def test_long_lines_are_shortened() -> None:
 def test_any_text_can_be_diagnosed(text: str) -> None:
     for cause in diagnose(text):
         assert "{" not in cause.remedy
+
+
+# A log that means harm
+
+
+@examples(50)
+@given(st.text())
+def test_any_log_is_read(text: str) -> None:
+    diagnose(text)
+    for _, line, _ in KNOWN:
+        diagnose(f"{line} {text}")
+
+
+ATTACKS = [
+    "labels specified" * 20_000,
+    "unknown 'kubernetes.io' or 'k8s.io' labels specified: [" * 5000,
+    "certificate is valid for " * 20_000,
+    "cannot validate certificate for " * 10_000,
+    "Back-off pulling image " + "\\" * 300_000,
+    'Failed to pull and unpack image "' * 10_000,
+    "listen tcp " + "a" * 300_000,
+    "Out of memory: Killed process " * 10_000,
+    "K10" + "0" * 64 + "::" + "x" * 300_000,
+    "/v1-k3s" * 50_000,
+    "\x1b[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("line", ATTACKS, ids=lambda line: line[:20])
+def test_a_line_that_takes_long_to_compare_is_cut(line: str) -> None:
+    started = time.perf_counter()
+    diagnose(f"{line}\n" * 3)
+    assert time.perf_counter() - started < 1
+
+
+def test_a_token_is_hidden_wherever_a_line_is_cut() -> None:
+    token = f"K10{'0' * 64}::server:canary"
+    for before in range(3900, 4200, 7):
+        for cause in diagnose(f"no space left on device {'x' * before} {token}"):
+            assert "canary" not in repr(cause)
+    assert "canary" not in repr(diagnose(f"no space left on device {token}"))
+
+
+@pytest.mark.parametrize("image", ["$(reboot)", "`reboot`", "a;reboot", "a|sh", "x" * 500])
+def test_what_a_log_says_becomes_no_command(image: str) -> None:
+    (cause,) = diagnose(f'Back-off pulling image "{image}"')
+    assert image not in cause.remedy
+    assert "k3s crictl pull IMAGE" in cause.remedy

@@ -1,6 +1,7 @@
 """What a host says about itself, read; and what it is asked."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ from hypothesis import strategies as st
 
 from tests import k3s_hosts
 from tests.soak import examples
-from xops.core.errors import PermanentError
+from xops.core.errors import PermanentError, XopsError
 from xops.k3s import paths
+from xops.k3s.node import config, hardening
 from xops.k3s.node.managed_file import SecretContent, SecretFiles
-from xops.k3s.state import facts
+from xops.k3s.state import facts, preflight, topology
 from xops.k3s.state.facts import EtcdMember, FileFacts, HostFacts, NodeFacts, ServiceFacts
+from xops.k3s.state.preflight import Observation
 
 CONFIG = "node-name: server-1\ntoken-file: /etc/rancher/k3s/token\n"
 SECTIONS = {
@@ -295,6 +298,141 @@ def test_a_missing_section_is_an_error_and_not_an_empty_one() -> None:
 def test_no_text_is_taken_for_facts(text: str) -> None:
     with pytest.raises(PermanentError):
         facts.parse("server-1", text)
+
+
+# What a host says that means harm, or that another program wrote
+
+HOSTILE_JSON = [
+    "null", "5", '"x"', "[]", "true", "NaN", "1e999", "[" * 100_000, '{"a":' * 3000, "{", "\x00",
+    '{"items": null}', '{"items": 5}', '{"items": {}}', '{"items": [null]}', '{"items": [[]]}',
+    '{"items": [{}]}', '{"items": [{"metadata": null, "status": {}}]}',
+    '{"items": [{"metadata": {"name": 5}, "status": {}}]}',
+    '{"items": [{"metadata": {"name": "$(reboot)"}, "status": {}}]}',
+    '{"items": [{"metadata": {"name": "a"}, "status": []}]}',
+    '{"items": [{"metadata": {"name": "a", "labels": []}, "status": {}}]}',
+    '{"items": [{"metadata": {"name": "a", "labels": {"x": null}}, "status": {}}]}',
+    '{"items": [{"metadata": {"name": "a", "annotations": 5}, "status": {}}]}',
+    '{"items": [{"metadata": {"name": "a"}, "status": {"conditions": {}}}]}',
+    '{"items": [{"metadata": {"name": "a"}, "status": {"conditions": [5]}}]}',
+    '{"items": [{"metadata": {"name": "a"}, "status": {"addresses": "x"}}]}',
+    '{"items": [{"metadata": {"name": "a"}, "status": {"nodeInfo": null}}]}',
+    '{"items": [{"metadata": {"name": "a"}, "status": {"nodeInfo": {"kubeletVersion": {}}}}]}',
+    '{"members": 5}', '{"members": {}}', '{"members": [5]}', '{"members": [{"ID": {}}]}',
+    '{"members": [{"ID": -1}]}', '{"members": [{"ID": 1e400}]}', '{"members": [{"ID": "1"}]}',
+    '{"members": [{"ID": 1, "name": 5}]}', '{"members": [{"ID": 1, "peerURLs": "https://a"}]}',
+    '{"members": [{"ID": 1, "peerURLs": [5]}]}', '{"members": [{"ID": 1, "peerURLs": ["http://["]}]}',
+    '{"members": [{"ID": 1, "isLearner": "yes"}]}', f'{{"members": [{{"ID": 1{"0" * 5000}}}]}}',
+    f'{{"members": [{{"ID": 1, "name": "{"x" * 5000}"}}]}}',
+]  # fmt: skip
+
+HOSTILE = {
+    "clock": ["nan", "inf", "-1", "1e300", "9" * 5000],
+    "cpus": ["-1", "1_0", "9" * 5000, "\u0664", "", "4 4"],
+    "memory": ["MemTotal:", "x", f"MemTotal: {'9' * 4000} kB\nSwapTotal: 1 kB", "a: nan"],
+    "disk": [f"/dev/vda 1 1 {'9' * 4000} 1% /", "a b c", "a b c -5"],
+    "sockets": ["tcp 0.0.0.0:x", f"tcp a:{'9' * 5000}", ":"],
+    "service": ["LoadState=loaded\nNRestarts=x", f"LoadState=loaded\nNRestarts={'9' * 5000}"],
+    "files": ["a b c d e", "x", f"a b c {'9' * 5000} e"],
+    "images": ["x", f"{'9' * 5000} a", "5"],
+    "cluster_id": ["x", "A" * 64, "a" * 63, "../../etc/passwd"],
+    "fsync": ["copied, 1e999 s", "copied, e s", "copied, 1.1.1 s"],
+    "version": [f"k3s version v1.{'9' * 5000}.0"],
+    "hostname": ["x" * 5000],
+    "machine_id": ["x" * 5000],
+    "nodes": [text for text in HOSTILE_JSON if "members" not in text],
+    "members": [text for text in HOSTILE_JSON if "items" not in text and text not in ("{", "[]")],
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "text"),
+    [(name, text) for name, texts in HOSTILE.items() for text in texts],
+    ids=lambda text: str(text)[:40],
+)
+def test_what_means_harm_is_an_error_about_that_host(section: str, text: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        parsed(**{section: text})
+    assert caught.value.attempted == "reading the facts of server-1"
+    assert len(str(caught.value)) < 2000
+
+
+HOSTILE_CONFIGS = [
+    "a: &a [*a]", "[" * 5000, "a: !!python/object/apply:os.system [id]", "server: [x]",
+    "server: {a: b}", "5: x", "a: 2026-13-45", f"a: {'9' * 5000}", "? [a]\n: b", "a: .nan",
+    "a: &b [x]\n" + "".join(f"k{n}: [*b, *b, *b]\n" for n in range(999)), "x" * 100_000,
+    "<<: 5", "a: b\x00", "? {a: b}\n: c",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE_CONFIGS, ids=lambda text: text[:30])
+def test_a_configuration_of_any_form_is_read_or_unknown(text: str) -> None:
+    cluster = k3s_hosts.cluster()
+    host = cluster.hosts[1]
+    seen = replace(parsed(config=text), etcd_member=True)
+    formation = topology.read(cluster, k3s_hosts.all_bare(cluster))
+    assert config.server_url(cluster, host, formation)
+    assert config._kept_server(cluster, host, seen) is None
+    for known in seen.contents.values():
+        assert config.needs_restart(known, "a: {b: c}\n")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["items", "metadata", "name", "labels", "annotations", "status", "conditions",
+                 "type", "addresses", "address", "nodeInfo", "kubeletVersion", "members", "ID",
+                 "peerURLs", "clientURLs", "isLearner"]
+            ) | st.text(),
+            inner, max_size=4,
+        )
+    ),
+)  # fmt: skip
+
+
+def whatever_comes_of_it(output: str) -> None:
+    """One host's answer, and all that is done with the answers of all."""
+    cluster = k3s_hosts.cluster(3, 1)
+    others = k3s_hosts.formed(cluster)
+    failed: dict[str, XopsError] = {}
+    try:
+        seen = {**others, "server-1": facts.parse("server-1", output)}
+    except PermanentError as error:
+        seen = {name: one for name, one in others.items() if name != "server-1"}
+        failed = {"server-1": error}
+    observed = Observation(seen, {name: one.clock for name, one in seen.items()}, {}, failed)
+    rows = preflight.findings(cluster, observed)
+    assert not failed or [row.host for row in rows if row.check == "ssh"] == ["server-1"]
+    formation = topology.read(cluster, seen)
+    json.dumps([row.to_json() for row in rows], allow_nan=False).encode()
+    json.dumps([str(member) for member in formation.etcd or ()]).encode()
+    assert hardening.report(cluster, seen)
+    for name in seen:
+        config._kept_server(cluster, cluster.host(name), seen[name])
+
+
+@examples(100)
+@given(JSON, JSON)
+def test_any_json_of_a_host_harms_that_host_alone(nodes: Any, members: Any) -> None:
+    whatever_comes_of_it(said(nodes=json.dumps(nodes), members=json.dumps(members)))
+    whatever_comes_of_it(said(nodes=json.dumps({"items": [nodes]}), members=json.dumps(members)))
+    whatever_comes_of_it(said(members=json.dumps({"members": [members]})))
+    facts.parse_live_view(f"@@members\n{json.dumps(members)}\n@@nodes\n{json.dumps(nodes)}\n")
+
+
+@examples(200)
+@given(st.sampled_from(sorted(SECTIONS)), st.text() | st.from_regex(r"[\w:=./%\[\]{}\"' \n-]*"))
+def test_any_text_in_a_section_harms_that_host_alone(section: str, text: str) -> None:
+    whatever_comes_of_it(said(**{section: text}))
+
+
+@examples(100)
+@given(st.text())
+def test_any_text_of_peers_is_read(text: str) -> None:
+    facts.parse_peers(text)
+    facts.parse_peers(f"10.0.0.1 {text} open\n10.0.0.1 99999999 open\n10.0.0.1 22 {text}\n")
 
 
 # Secrets in a configuration that another hand wrote
