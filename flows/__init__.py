@@ -1,6 +1,7 @@
 """One module a lifecycle step: parameters, order of steps, gate, artifacts. No logic."""
 
 import logging
+import os
 
 from xops.core.rendering import render_logs
 
@@ -8,3 +9,6 @@ from xops.core.rendering import render_logs
 # logger's level, which drops all that a run says of itself.
 logging.getLogger("xops").setLevel(logging.INFO)
 render_logs()
+# In a run's own process, whatever its worker's umask: Terraform's state is for its owner alone.
+if "PREFECT__FLOW_RUN_ID" in os.environ:
+    os.umask(0o077)

@@ -1,4 +1,4 @@
-"""The work of `xops up`, `down` and `doctor`: the embedded stack and this machine."""
+"""The work of `xops up`, `down`, `clean`, `forget` and `doctor`: this machine's part of xOps."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import os
 import signal
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 
+from xops.cli import sign_in
 from xops.cli.console import bar, print_json, say, styled, tell
-from xops.core.errors import ExitCode
+from xops.core.errors import ExitCode, Finding, InputError, PermanentError
+from xops.core.files import settings
 from xops.core.lifecycle.steps import OutcomeStatus
+from xops.ecs import terraform_discovery
 from xops.ecs.services import ServiceState
-from xops.local import doctor
+from xops.local import doctor, down, home
 from xops.local.stack import Stack, running_stack
 from xops.local.stack import stack as local_stack
 
@@ -44,8 +48,11 @@ def _stay_up(stack: Stack, started: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     ended.wait()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # a second one ends the wait for runs
     if started:
-        tell("stopping {names}", names=", ".join(stack.stop()))
+        tell("stopping the servers")
+        tell("stopped {names}", names=", ".join(_stop(stack)))
 
 
 def _print_provisioned(
@@ -64,6 +71,7 @@ def _print_provisioned(
         )
     _print_verification(outcome)
     say("Prefect UI:   {ui}/runs/flow-run/{run}", ui=stack.ui, run=run_id)
+    sign_in.say_how(stack)
     say("Embedded AWS: {endpoint} (target: embedded)", endpoint=stack.aws_endpoint)
 
 
@@ -80,13 +88,89 @@ def _print_verification(outcome: Mapping[str, Any]) -> None:
 
 
 def stop(*, as_json: bool) -> None:
-    """Stop the embedded stack and say which of its services had run."""
-    stopped = running_stack().stop()
+    """Stop the embedded stack and say which of its services had run.
+
+    Raises:
+        StillAtWorkError: a Terraform goes on; it and the embedded AWS were left running.
+    """
+    stopped = _stop(running_stack())
     if as_json:
         print_json({"stopped": stopped})
     else:
         names = ", ".join(stopped)
         say("{said}", said=f"Stopped {names}." if stopped else "Nothing was running.")
+
+
+def clean(*, as_json: bool) -> None:
+    """Stop the embedded stack and remove what can be made again; the rest is listed.
+
+    Raises:
+        StillAtWorkError: a Terraform goes on; nothing was removed.
+        PermanentError: a run is at work.
+    """
+    found = running_stack()
+    _stop(found)
+    removed = home.remade(found.home)
+    home.remove(found.home, removed)
+    left = home.kept(found.home)
+    if as_json:
+        print_json({"removed": list(map(str, removed)), "kept": list(map(str, left))})
+        return
+    for path in removed:
+        say("removed {path}", path=path)
+    for path, what in left.items():
+        say("kept    {path}: {what}", path=path, what=what)
+    if left:
+        say("`xops forget` removes the state of real systems.")
+
+
+def forget(confirm: str | None, *, as_json: bool) -> None:
+    """List the state of real systems in xOps' home and remove it, if that is confirmed.
+
+    Raises:
+        InputError: it was not confirmed.
+        PermanentError: the embedded stack or a run is at work.
+    """
+    place = settings.home()
+    found = home.forgettable(place)
+    _refuse_while_running()
+    for path, what in found.items():
+        tell("{path}: {what}", path=path, what=what)
+    if found:
+        _confirm(place, confirm)
+        home.remove(place, found)
+    if as_json:
+        print_json({"removed": list(map(str, found))})
+    else:
+        say("{said}", said=f"Removed {len(found)}." if found else "There was nothing to forget.")
+
+
+def _refuse_while_running() -> None:
+    running = [service.name for service in running_stack().services if service.process()]
+    if running:
+        raise PermanentError(
+            "forgetting real systems", f"{', '.join(running)} is running", "Run `xops down` first."
+        )
+
+
+def _confirm(place: Path, given: str | None) -> None:
+    wanted = str(place)
+    if given is None:
+        given = typer.prompt(
+            "This cannot be undone, and the systems themselves stay as they are."
+            f" Type {wanted} to remove it, anything else to stop",
+            err=True,
+        )
+    if given != wanted:
+        finding = Finding("argument confirm", "", f"{given!r} is not {wanted}")
+        raise InputError(
+            "forgetting real systems", [finding], "Nothing was removed. Type the whole path."
+        )
+
+
+def _stop(stack: Stack) -> list[str]:
+    patience = terraform_discovery.seconds(os.environ, down.VARIABLE, down.PATIENCE)
+    return down.stop(stack, patience, lambda line: tell("[cyan]{line}[/]", line=line))
 
 
 def examine(*, as_json: bool) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -282,18 +283,38 @@ def _deadline_error(
 
 @dataclass(frozen=True)
 class ServiceProcess:
-    """A background process, known by its id and the moment it was started (ids are reused)."""
+    """A process, known by its id and by what the kernel noted of its start.
+
+    Ids are used again, and the time of day at which a process was started is reckoned from a clock
+    that may be set: neither tells whether it is still the same one.
+
+    Attributes:
+        pid: its id.
+        start: on Linux the clock ticks from the boot to its start; elsewhere the moment of its
+            start in seconds since 1970, as the kernel noted it then.
+        boot: the id of the boot that the ticks count from; empty where the kernel keeps a moment.
+    """
 
     pid: int
-    created: float
+    start: float
+    boot: str
+
+    @classmethod
+    def find(cls, pid: int) -> ServiceProcess | None:
+        """The process that has this id now; None if there is none."""
+        try:
+            return cls(pid, _start_of(pid), _boot())
+        except (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
+            return None
 
     def alive(self) -> bool:
         """Whether exactly this process still runs (a zombie does not)."""
-        try:
-            found = psutil.Process(self.pid)
-            return found.create_time() == self.created and _runs(found)
-        except psutil.NoSuchProcess:
-            return False
+        return self._found() is not None
+
+    @property
+    def leads(self) -> bool:
+        """Whether it leads a session, as every tool and server does that was started here."""
+        return _session(self.pid) == self.pid
 
     def stop(
         self,
@@ -302,7 +323,11 @@ class ServiceProcess:
         *,
         alone: bool = False,
     ) -> None:
-        """End it and its children: SIGTERM, and SIGKILL for what is left after `patience` seconds.
+        """End it and what it has started in its own session.
+
+        SIGTERM, and SIGKILL for what is left after `patience` seconds. A process in another
+        session is never signalled: a tool, which leads one, is interrupted by who runs it, once,
+        and a second signal would make Terraform lose its state.
 
         For our own servers only; a tool that holds a lock is never stopped this way.
 
@@ -311,36 +336,113 @@ class ServiceProcess:
             number: another signal that asks it to end.
             alone: leave its children to it, to whom the signal may mean something else.
         """
-        if not self.alive():
+        top = self._found()
+        if top is None:
             return
-        try:
-            top = psutil.Process(self.pid)
-            family = [top] if alone else [top, *top.children(recursive=True)]
-        except psutil.NoSuchProcess:  # it ended between the two looks
-            return
+        family = [top] if alone else [top, *_others_of_session(top)]
         for member in family:
             _signal_quietly(member, number)
-        for member in _left(family, patience):
+        left = _left(family, patience)
+        for member in left:
             _signal_quietly(member, signal.SIGKILL)
-        _left(family, patience)
+        _left(left, patience)
+
+    def ask_to_end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send it one signal, and to nothing else; whoever has its id by now gets none."""
+        if (found := self._found()) is not None:
+            _signal_quietly(found, number)
+
+    def sessions_below(self) -> list[Started]:
+        """The leaders of sessions among its children, their children and so on: tools of its own.
+
+        What a tool has started in its session (a provider, a provisioner) is not among them.
+        """
+        top = self._found()
+        below = [] if top is None else _children(top)
+        return [row for each in below for row in _started(each) if row.process.leads]
+
+    def _found(self) -> psutil.Process | None:
+        # psutil notes what the kernel keeps of the process that it finds, and signals no other.
+        try:
+            found = psutil.Process(self.pid)
+        except psutil.NoSuchProcess:
+            return None
+        return found if ServiceProcess.find(self.pid) == self and _runs(found) else None
+
+
+def _start_of(pid: int) -> float:
+    stat = Path(f"/proc/{pid}/stat")
+    if not sys.platform.startswith("linux"):
+        return psutil.Process(pid).create_time()
+    # Its name, in brackets, may hold blanks and brackets; the start is the 22nd field (proc(5)).
+    return float(stat.read_bytes().rpartition(b")")[2].split()[19])
+
+
+@cache
+def _boot() -> str:
+    file = Path("/proc/sys/kernel/random/boot_id")
+    return file.read_text().strip() if file.exists() else ""
+
+
+def _others_of_session(top: psutil.Process) -> list[psutil.Process]:
+    """What runs in the session of a process and descends from it.
+
+    Where it leads the session, also what its children have left behind when they died.
+    """
+    session = _session(top.pid)
+    leads = session == top.pid
+    return [
+        member
+        for member in (psutil.process_iter() if leads else _children(top))
+        if member.pid != top.pid and session is not None and _session(member.pid) == session
+    ]
+
+
+def _children(top: psutil.Process) -> list[psutil.Process]:
+    try:
+        return top.children(recursive=True)
+    except psutil.NoSuchProcess:  # it ended between the two looks
+        return []
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
 
 
 @dataclass(frozen=True)
-class FileHolder:
-    """A process that has a file open.
-
-    `leads` says whether it leads a session, as every tool does that was started here: what a tool
-    has started itself (a provider, a provisioner) does not.
-    """
+class Started:
+    """A running process as people are told of it: its name and when it was started (UTC)."""
 
     process: ServiceProcess
     name: str
-    leads: bool
+    started: datetime
 
-    @property
-    def started(self) -> datetime:
-        """When it was started (UTC)."""
-        return datetime.fromtimestamp(self.process.created, UTC)
+    def __str__(self) -> str:
+        since = f"{self.started:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{self.name} (process {self.process.pid}, since {since})"
+
+
+def _started(found: psutil.Process) -> list[Started]:
+    try:
+        process = ServiceProcess.find(found.pid)
+        at = datetime.fromtimestamp(found.create_time(), UTC)
+        return [] if process is None else [Started(process, found.name(), at)]
+    except psutil.NoSuchProcess:  # it ended between the two looks
+        return []
+
+
+@dataclass(frozen=True)
+class FileHolder(Started):
+    """A process that has a file open.
+
+    `leads` says whether it leads a session: what a tool has started itself (a provider, a
+    provisioner) does not.
+    """
+
+    leads: bool
 
 
 def file_holders(file: Path) -> list[FileHolder]:
@@ -355,12 +457,27 @@ def file_holders(file: Path) -> list[FileHolder]:
 
 
 def _file_holder(found: psutil.Process) -> list[FileHolder]:
-    try:
-        leads = os.getsid(found.pid) == found.pid
-        process = ServiceProcess(found.pid, found.create_time())
-        return [FileHolder(process, found.name(), leads)]
-    except (psutil.NoSuchProcess, ProcessLookupError):  # it ended between the two looks
-        return []
+    return [
+        FileHolder(row.process, row.name, row.started, row.process.leads) for row in _started(found)
+    ]
+
+
+def find_processes[Told](
+    told: Callable[[Sequence[str], Mapping[str, str]], Told | None],
+) -> list[tuple[Started, Told]]:
+    """This user's processes of which something is told, and that.
+
+    Of another user's nothing counts: whoever starts a process chooses what it says of itself.
+
+    Args:
+        told: takes a process's argument list and environment; None for one that is not wanted.
+    """
+    seen = [
+        (found, told(found.info["cmdline"], found.info["environ"] or {}))
+        for found in psutil.process_iter(["cmdline", "environ", "uids"])
+        if found.info["cmdline"] and found.info["uids"].effective == os.geteuid() and _runs(found)
+    ]
+    return [(row, said) for found, said in seen if said is not None for row in _started(found)]
 
 
 def _left(family: Sequence[psutil.Process], patience: float) -> list[psutil.Process]:
@@ -396,4 +513,5 @@ def start_service(command: Command) -> ServiceProcess:
     """
     with _log_file(command) as log:
         process = _start(command, log)
-    return ServiceProcess(process.pid, psutil.Process(process.pid).create_time())
+    # Nobody has waited for it: even one that has ended is still there to be looked at.
+    return ServiceProcess(process.pid, _start_of(process.pid), _boot())

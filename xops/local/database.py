@@ -90,24 +90,20 @@ def set_aside_sqlite(home: Path) -> Path | None:
 
 
 def _own(given: str) -> PrefectDatabase:
-    from sqlalchemy.engine import make_url  # takes a third of a second to import
-    from sqlalchemy.exc import ArgumentError
+    from xops.core.database import parse_url  # takes a third of a second to import
 
     try:
-        parsed = make_url(given)
-    except ArgumentError:
-        raise _wrong(f"is no URL; write {_FORMS}") from None
+        parsed = parse_url(given)
+    except ValueError as error:
+        raise _wrong(f"{error}; write {_FORMS}") from None
     backend = parsed.get_backend_name()
-    driver = _DRIVERS.get(backend)
-    if driver is None:
-        raise _wrong(f"names a database of the kind {backend!r}; write {_FORMS}")
     if backend == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
             raise _wrong("names no file; what is in memory would be lost with the server")
         parsed = parsed.set(database=str(Path(parsed.database).resolve()))
     elif not parsed.database:
         raise _wrong(f"names no database; write {_FORMS}")
-    parsed = parsed.set(drivername=driver)
+    parsed = parsed.set(drivername=_DRIVERS[backend])
     shown = parsed.set(drivername=backend).render_as_string(hide_password=True)
     return PrefectDatabase(
         Kind.OWN, f"{shown} ({VARIABLE})", parsed.render_as_string(hide_password=False)

@@ -111,7 +111,8 @@ def _database(environ: Mapping[str, str]) -> Check:
 def _services(environ: Mapping[str, str]) -> Iterator[Check]:
     try:
         services = stack(environ).services
-    except InputError:  # said of the database already
+    except InputError as error:
+        yield Check("services", Verdict.PROBLEM, error.found, error.remedy)
         return
     yield from map(_service, services)
 

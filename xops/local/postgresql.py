@@ -29,7 +29,7 @@ import psutil
 
 from xops.core.errors import PermanentError, XopsError
 from xops.core.files import settings
-from xops.core.process import Command, run
+from xops.core.process import Command, ServiceProcess, run
 
 ATTEMPTED = "starting the database"
 MAJOR = "18"
@@ -106,6 +106,17 @@ def is_ready(home: Path, pid: int) -> bool:
     }
     asked = [str(binaries / "pg_isready"), *_long(options)]
     return run(Command(asked, Path("/"), _ENVIRON, deadline=15)).returncode == 0
+
+
+def running_server(home: Path) -> ServiceProcess | None:
+    """The first process of the server that runs on this home's data, whatever its record says."""
+    data = data_folder(home)
+    lock = data / "postmaster.pid"
+    named = lock.read_text().split()[:1] if lock.exists() else []
+    for pid in _working_in(data):
+        if [str(pid)] == named:
+            return ServiceProcess.find(pid)
+    return None
 
 
 def main() -> NoReturn:

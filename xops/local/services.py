@@ -14,22 +14,31 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 
-from xops.core.errors import PermanentError
+from xops.core.errors import Finding, InputError, PermanentError
 from xops.core.files import settings
-from xops.core.process import Command, ServiceProcess, start_service
+from xops.core.files.bounded_json import parse_json
+from xops.core.files.private_file import write_private
+from xops.core.files.reading import read_bytes
+from xops.core.process import Command, ServiceProcess, find_processes, start_service
+from xops.local.home import make_private
 
 START_DEADLINE = 180.0
 """Seconds. A busy machine with two cores took 53 s to bring up the Prefect server."""
 
 
 _SHUTDOWN_SECONDS = 60.0
+_RECORD_BYTES = 4096
+_TAIL_BYTES = 16384
+_CLOCK_SECONDS = 60.0
+"""How far a clock may have been set since a record of the release before was written."""
 
 
 @contextmanager
@@ -40,7 +49,7 @@ def starting_alone(home: Path, on_wait: Callable[[str], None]) -> Iterator[None]
         home: the installation.
         on_wait: told once which process is waited for.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    make_private(home)
     with (home / "up.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -104,7 +113,7 @@ class Service:
         Raises:
             PermanentError: its port is taken by another program.
         """
-        if self.process() is not None:
+        if self.process() is not None or self._adopt():
             return False
         self._refuse_taken_port()
         self._start()
@@ -126,14 +135,47 @@ class Service:
             time.sleep(0.2)
 
     def stop(self) -> bool:
-        """End it; whether it was running."""
-        running = self.process()
-        if running is not None and self.fast_shutdown:
-            running.stop(_SHUTDOWN_SECONDS, signal.SIGINT, alone=True)
-        elif running is not None:
-            running.stop()
+        """End it, and others like it that no record knows; whether any was running."""
+        recorded = self.process()
+        found = self._find(any_port=True)
+        running = dict.fromkeys([*([recorded] if recorded else []), *found])
+        for process in running:
+            self.end(process)
         self._record.unlink(missing_ok=True)
-        return running is not None
+        return bool(running)
+
+    def _adopt(self) -> bool:
+        """Take over what runs as this server already without a record; whether anything does.
+
+        Whoever started it was killed before it could write the record, or somebody has removed
+        that: a second worker would poll beside it.
+        """
+        if self.fast_shutdown or (self.port is not None and port_is_free(self.port)):
+            return False
+        found = self._find()
+        for process in found[:1]:
+            self._keep(process)
+        return bool(found)
+
+    def end(self, process: ServiceProcess) -> None:
+        """End a process of this server in the way that it takes."""
+        if self.fast_shutdown:
+            process.stop(_SHUTDOWN_SECONDS, signal.SIGINT, alone=True)
+        else:
+            process.stop()
+
+    def _find(self, *, any_port: bool = False) -> list[ServiceProcess]:
+        """The processes of this installation with this server's command line."""
+        before = ("", *self.argv)
+
+        def is_ours(argv: Sequence[str], environ: Mapping[str, str]) -> bool | None:
+            same = len(argv) == len(self.argv) and all(
+                own == word or (any_port and last == "--port")
+                for last, own, word in zip(before, self.argv, argv, strict=False)
+            )
+            return (same and home_of(environ) == self.folder.parent) or None
+
+        return [row.process for row, _ in find_processes(is_ours)]
 
     def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -145,14 +187,21 @@ class Service:
             log=self.log,
         )
         running = start_service(command)
-        self._record.write_text(json.dumps({**vars(running), "port": self.port}))
+        try:
+            self._keep(running)
+        except BaseException:
+            self.end(running)  # it has the port, and the person has been told that it failed
+            raise
+
+    def _keep(self, running: ServiceProcess) -> None:
+        write_private(self._record, json.dumps({**asdict(running), "port": self.port}))
 
     def _failed(self, found: str) -> PermanentError:
-        tail = "\n    ".join(self.log.read_text(errors="replace").splitlines()[-8:])
+        tail = "\n    ".join(_last_lines(self.log))
         return PermanentError(
             f"starting {self.name}",
             f"{found}; the end of its log:\n    {tail}",
-            f"Mend what the log names (all of it: {self.log}), then run it again.",
+            f"Fix what the log names (all of it: {self.log}), then run it again.",
         )
 
     def _refuse_taken_port(self) -> None:
@@ -161,7 +210,8 @@ class Service:
         raise PermanentError(
             f"starting {self.name}",
             f"port {self.port} is in use by {port_holder(self.port)}",
-            f"End that program, or choose another port: {self.port_setting}=<port>.",
+            "End that program (`xops down`, if it is xOps' own), or choose another port:"
+            f" {self.port_setting}=<port>.",
         )
 
 
@@ -173,18 +223,65 @@ class Record:
     port: int | None
 
 
+def _last_lines(log: Path) -> list[str]:
+    with log.open("rb") as file:
+        file.seek(-min(_TAIL_BYTES, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        return file.read().decode(errors="replace").splitlines()[-8:]
+
+
 def _record_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.json"
 
 
+def home_of(environ: Mapping[str, str]) -> Path:
+    """The installation that a process of xOps with these variables works for."""
+    return (settings.ROOT / environ.get("XOPS_HOME", ".xops")).resolve()
+
+
 def read_record(folder: Path, name: str) -> Record | None:
-    """What runs under this name, or None. A record cut short by a full disk counts as none."""
+    """What runs under this name, or None. A record of another shape counts as none.
+
+    A full disk has cut it short, or another program has written it: what runs is still found by
+    its command line when it is to be started or ended.
+    """
     try:
-        row = json.loads(_record_file(folder, name).read_text())
-    except (FileNotFoundError, ValueError):
+        row = parse_json(read_bytes(_record_file(folder, name), _RECORD_BYTES))
+        process, port = _recorded_process(row), row["port"]
+        if port is not None and port not in range(1, 2**16):
+            return None
+        return Record(process, port) if process is not None and process.alive() else None
+    except (ValueError, TypeError, LookupError, OverflowError):
         return None
-    process = ServiceProcess(row["pid"], row["created"])
-    return Record(process, row["port"]) if process.alive() else None
+
+
+def _recorded_process(row: Mapping[str, Any]) -> ServiceProcess | None:
+    pid = int(row["pid"])
+    if "boot" in row:
+        return ServiceProcess(pid, float(row["start"]), str(row["boot"]))
+    # As the release before wrote it: the time of day, which follows the clock.
+    created = float(row["created"])
+
+    def is_it(argv: Sequence[str]) -> bool:
+        return any("xops" in word or "prefect" in word for word in argv)
+
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        found = psutil.Process(pid)
+        if abs(found.create_time() - created) < _CLOCK_SECONDS and is_it(found.cmdline()):
+            return ServiceProcess.find(pid)
+    return None
+
+
+def port_of(environ: Mapping[str, str], variable: str, default: int) -> int:
+    """The port that a variable names, or else the default.
+
+    Raises:
+        InputError: it is no port that a server may listen on.
+    """
+    given = environ.get(variable, str(default))
+    if given.isdecimal() and given.isascii() and int(given) in range(1, 2**16):
+        return int(given)
+    finding = Finding(f"variable {variable}", "", f"{given!r} is no port: 1 to 65535")
+    raise InputError("reading the environment variables", [finding])
 
 
 def port_is_free(port: int) -> bool:
@@ -209,7 +306,8 @@ def port_holder(port: int) -> str:
         if connection.status == psutil.CONN_LISTEN and address and address.port == port:
             if connection.pid is None:
                 break
-            return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+            with suppress(psutil.NoSuchProcess):  # it may have ended by now
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
     return "another program"
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sql
 from sqlalchemy.engine import Connection
 
 from xops.core.database import Database, Schema, SchemaStep
-from xops.core.errors import PermanentError
+from xops.core.errors import InputError, PermanentError
 from xops.core.outbox import Outbox, outbox_table
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -87,3 +87,21 @@ def test_a_message_is_posted_once_and_waits_until_it_was_sent(tmp_path: Path) ->
     mail.transact(lambda connection: Outbox(connection, MAIL).mark_sent(first, NOW))
     post((first, "1 again"))
     assert pending() == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("db.example.com", "is no URL"),
+        ("mysql://db.example.com/x", "of the kind 'mysql'"),
+        ("postgresql://xops:canary@127.0.0.1:abc/x", "is no URL"),
+        ("postgresql://xops:canary@127.0.0.1:1/x?nope=1", "does not take: nope"),
+        ("postgresql://xops:canary@127.0.0.1:1/x?statement_cache_size=1", "does not take"),
+        ("sqlite:///x?uri=true", "does not take: uri"),
+    ],
+)
+def test_a_url_that_no_driver_takes_is_bad_input(url: str, found: str) -> None:
+    with pytest.raises(InputError, match=found) as caught:
+        Database(url, Schema("boxes", (), first_table="boxes"), title="boxes", variable="BOXES")
+    assert "variable BOXES" in str(caught.value)
+    assert "canary" not in str(caught.value)

@@ -3,14 +3,17 @@
 import fcntl
 import logging
 import os
+import re
+import shlex
 import signal
 import stat
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import psutil
@@ -383,7 +386,8 @@ def test_a_service_is_alive_until_it_is_stopped_with_its_children(
     eventually(lambda: (tmp_path / "log").read_text() == "up\n")
     child = int((tmp_path / "child").read_text())
     assert service.alive()
-    worker = ServiceProcess(child, psutil.Process(child).create_time())
+    worker = ServiceProcess.find(child)
+    assert worker is not None
     assert worker.alive()
 
     service.stop()
@@ -418,16 +422,105 @@ def test_a_service_that_has_ended_is_not_alive_though_nobody_has_reaped_it(
 
 def test_an_id_that_another_process_has_now_is_left_alone() -> None:
     """This very process stands for the other one: it is still here afterwards."""
-    me = psutil.Process()
-    reused = ServiceProcess(me.pid, me.create_time() - 1)
-
-    assert not reused.alive()
-    reused.stop()
-    assert ServiceProcess(me.pid, me.create_time()).alive()
+    me = ServiceProcess.find(os.getpid())
+    assert me is not None
+    for reused in (replace(me, start=me.start - 1), replace(me, boot="another")):
+        assert not reused.alive()
+        reused.stop()
+        reused.ask_to_end()
+        assert reused.sessions_below() == []
+    assert me.alive()
 
 
 def test_an_id_that_no_process_has_is_not_alive() -> None:
-    assert not ServiceProcess(2**22 + 1, 0.0).alive()
+    assert ServiceProcess.find(2**22 + 1) is None
+    assert not ServiceProcess(2**22 + 1, 0.0, "").alive()
+
+
+def test_a_process_is_the_same_whatever_is_done_to_the_clock(tmp_path: Path) -> None:
+    """Where the time since the boot is reckoned from is what a set clock changes: `btime`."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("the kernel keeps another moment here")
+    service = process.start_service(shell(tmp_path, "sleep 60", log=tmp_path / "log"))
+    try:
+        stat = Path("/proc/stat").read_text()
+        shifted = tmp_path / "proc"
+        shifted.mkdir()
+        for own in ("self", str(service.pid)):
+            (shifted / own).symlink_to(f"/proc/{own}")
+        btime = re.search(r"btime (\d+)", stat)
+        assert btime is not None
+        later = f"btime {int(btime[1]) + 3600}"
+        (shifted / "stat").write_text(stat.replace(btime[0], later))
+        seen = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                SEEN_WITH_ANOTHER_CLOCK,
+                str(shifted),
+                *map(str, astuple(service)),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        started, alive = seen.stdout.split()
+        assert float(started) - psutil.Process(service.pid).create_time() == pytest.approx(
+            3600, abs=2
+        )
+        assert alive == "True"
+    finally:
+        service.stop()
+
+
+SEEN_WITH_ANOTHER_CLOCK = """
+import sys
+import psutil
+from xops.core.process import ServiceProcess
+psutil.PROCFS_PATH = sys.argv[1]
+pid = int(sys.argv[2])
+found = ServiceProcess(pid, float(sys.argv[3]), sys.argv[4])
+print(psutil.Process(pid).create_time(), found.alive())
+"""
+
+
+def test_what_leads_a_session_of_its_own_is_not_stopped_with_the_service_that_started_it(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    """As Terraform does below a worker: it is told, but never signalled."""
+    waits = "while [ ! -e release ]; do sleep 0.02; done"
+    below = f"trap 'echo got >> signals' TERM INT; echo $$ > tool; {waits}"
+    script = f"sleep 60 & echo $! > child; setsid sh -c {shlex.quote(below)} & echo up; wait"
+    service = process.start_service(shell(tmp_path, script, log=tmp_path / "log"))
+    eventually(lambda: (tmp_path / "tool").exists() and (tmp_path / "tool").read_text())
+    tool, child = (
+        ServiceProcess.find(int((tmp_path / name).read_text())) for name in ("tool", "child")
+    )
+    assert tool is not None
+    assert child is not None
+    try:
+        assert [row.process for row in service.sessions_below()] == [tool]
+        assert tool.leads
+        service.stop()
+        assert [service.alive(), child.alive(), tool.alive()] == [False, False, True]
+        assert not (tmp_path / "signals").exists()
+    finally:
+        (tmp_path / "release").touch()
+    eventually(lambda: not tool.alive())
+
+
+def test_what_a_dead_child_has_left_in_the_session_is_stopped_too(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    script = "sh -c 'sleep 60 & echo $! > left'; echo up; sleep 60"
+    service = process.start_service(shell(tmp_path, script, log=tmp_path / "log"))
+    eventually(lambda: (tmp_path / "log").read_text() == "up\n")
+    left = ServiceProcess.find(int((tmp_path / "left").read_text()))
+    assert left is not None
+
+    service.stop()
+
+    assert not left.alive()
 
 
 def test_a_service_that_cannot_be_started_says_so(tmp_path: Path) -> None:

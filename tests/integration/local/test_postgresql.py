@@ -21,6 +21,7 @@ from tests.prefect_servers import home
 from tests.waiting import Eventually
 from xops.core.errors import PermanentError
 from xops.local import postgresql
+from xops.local.down import stop_servers
 from xops.local.services import Service, starting_alone
 from xops.local.stack import stack
 
@@ -36,7 +37,7 @@ def installation(folder: Path, **environ: str) -> Iterator[Service]:
     try:
         yield found.postgresql
     finally:
-        found.stop()
+        stop_servers(found)
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +268,8 @@ def test_who_starts_a_home_is_waited_for_and_named(tmp_path: Path, eventually: E
 
 def run_as_root_of(ids: int, folder: Path, statement: str) -> subprocess.CompletedProcess[str]:
     """Run the statements on a stack there, as root without namespaces."""
-    program = f"from xops.local.stack import stack\nfound = stack()\n{statement}"
+    imports = "from xops.local.down import stop_servers\nfrom xops.local.stack import stack\n"
+    program = f"{imports}found = stack()\n{statement}"
     return subprocess.run(
         [sys.executable, WITHOUT_NAMESPACES, str(ids), sys.executable, "-c", program],
         env={**os.environ, "XOPS_HOME": str(folder)},
@@ -283,7 +285,7 @@ try:
     found.postgresql.launch()
     found.postgresql.wait()
 finally:
-    found.stop()
+    stop_servers(found)
 """
 
 

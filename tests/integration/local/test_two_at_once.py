@@ -9,6 +9,7 @@ import pytest
 
 from tests.embedded_aws import free_port
 from tests.prefect_servers import home
+from xops.local.down import stop_servers
 from xops.local.stack import stack
 
 START = """
@@ -35,7 +36,7 @@ def start(folder: Path, *ports: int) -> subprocess.Popen[str]:
 
 def end(folder: Path) -> list[str]:
     with home(folder):
-        return stack().stop()
+        return stop_servers(stack())
 
 
 @pytest.mark.timeout(400)  # two Prefect servers come up at once

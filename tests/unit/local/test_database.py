@@ -77,6 +77,11 @@ def test_a_sqlite_file_of_ones_own_is_told_by_its_whole_path() -> None:
         ("postgresql://xops:canary@db.example.com", "names no database"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
+        ("sqlite:///runs.db?nope=1", "options that its driver does not take: nope"),
+        ("postgresql://xops:canary@db.example.com/prefect?nope=1&ssl=require", "take: nope"),
+        ("postgresql://xops:canary@db.example.com/prefect?command_timeout=1", "command_timeout"),
+        ("postgresql://xops:canary@db.example.com/prefect?port=abc", "port that is no number"),
+        ("postgresql://xops:canary@db.example.com:abc/prefect", "is no URL"),
     ],
 )
 def test_what_prefect_cannot_use_is_refused(given: str, found: str) -> None:
