@@ -57,7 +57,7 @@ types: install ## mypy --strict over the library, the flows, tests and tools
 	$(BIN)/mypy
 
 unit: install ## the pure rules, in seconds
-	$(PYTEST) tests/unit
+	$(PYTEST) -n 2 tests/unit
 
 contract: WORKERS = 2
 contract: install ## what is agreed with others: prefect.yaml, command lines, schemas, documents
@@ -80,6 +80,6 @@ lock: install ## pin every package anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.12 \
 	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock
 
-clean: ## remove what was made here: the environment, caches and the embedded stack's data
-	@test ! -x $(BIN)/xops || $(BIN)/xops down
-	rm -rf $(VENV) .xops .mypy_cache .ruff_cache .pytest_cache .hypothesis site test-output
+clean: ## remove what can be made again: the environment, caches and the embedded stack's data
+	@test ! -x $(BIN)/xops || $(BIN)/xops clean
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis site test-output

@@ -24,6 +24,7 @@ from xops.core.plan.model import Plan
 from xops.ecs import terraform_discovery
 from xops.ecs.environment import Environment
 from xops.ecs.stream1 import Stream1
+from xops.local.stack import running_stack
 from xops.prefect_server import runs
 
 
@@ -121,14 +122,15 @@ class Flow:
     """provision-ecs through the Prefect server and its worker."""
 
     def __init__(self, stack: Home) -> None:
-        self._api = f"http://127.0.0.1:{stack.prefect_port}/api"
+        os.environ["XOPS_HOME"] = str(stack.folder)
+        self._profile = running_stack(stack.environ).profile
 
     def run(self) -> float:
         """One run with apply; the seconds from its start to its end as Prefect measured them."""
         parameters = {"request": {"environment": "local"}, "apply": True}
-        number = runs.start(self._api, "provision-ecs/ecs", parameters)
-        runs.follow(self._api, number, lambda step: None)
-        with runs.client(self._api) as prefect:
+        number = runs.start(self._profile, "provision-ecs/provision-ecs", parameters)
+        runs.follow(self._profile, number, lambda step: None)
+        with runs.client(self._profile) as prefect:
             run = prefect.read_flow_run(number)
         if run.start_time is None or run.end_time is None:
             sys.exit(f"the run {run.name} has ended, but the server does not say when")

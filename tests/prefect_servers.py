@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.embedded_aws import free_port
+from xops.local.down import stop_servers
 from xops.local.stack import Stack, stack
 
 
@@ -21,6 +23,12 @@ def home(folder: Path, **environ: str) -> Iterator[None]:
         for name, value in {"XOPS_HOME": str(folder), **environ}.items():
             patch.setenv(name, value)
         yield
+
+
+def http(servers: Stack) -> httpx.Client:
+    """A client for the server's API, signed in, for what Prefect's own does not show."""
+    user, _, password = servers.secret.partition(":")
+    return httpx.Client(base_url=servers.api, auth=(user, password), timeout=60)
 
 
 @contextmanager
@@ -39,4 +47,4 @@ def running_server(folder: Path, **environ: str) -> Iterator[Stack]:
                 service.wait()
         yield found
     finally:
-        found.stop()
+        stop_servers(found)

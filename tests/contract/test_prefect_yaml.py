@@ -56,6 +56,9 @@ SET_WORKING_DIRECTORY = {
 def deployment_findings(deployment: Document) -> Iterator[str]:
     if not (deployment.get("name") and deployment.get("description")):
         yield "needs a name and a description"
+    flow = deployment.get("entrypoint", "").rpartition(":")[2].replace("_", "-")
+    if deployment.get("name") != flow:
+        yield f"must be named as its flow, {flow}: a list shows names alone"
     if deployment.get("work_pool", {}).get("name") != POOL:
         yield f"work_pool.name must be {POOL}"
     if "pull" in deployment or "schedule" in deployment:

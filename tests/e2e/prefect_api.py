@@ -7,14 +7,17 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.e2e.stack import Embedded
+
 DEADLINE = 900.0
 
 
 class PrefectApi:
     """One server."""
 
-    def __init__(self, ui: str) -> None:
-        self._http = httpx.Client(base_url=f"{ui}/api", timeout=60)
+    def __init__(self, stack: Embedded) -> None:
+        user, _, password = stack.secret.partition(":")
+        self._http = httpx.Client(base_url=f"{stack.ui}/api", auth=(user, password), timeout=60)
 
     def start(self, deployment: str, parameters: Mapping[str, Any]) -> str:
         """Start a deployed flow; the run's id."""

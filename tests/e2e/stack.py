@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from tests.embedded_aws import free_port
+from xops.aws.embedded_key import FILE_VARIABLE, NAME, load_or_create_embedded_key
+from xops.local.stack import SIGN_IN_FILE
 
 __all__ = [
     "CANARY",
@@ -62,6 +64,20 @@ class Embedded:
     def ui(self) -> str:
         """The Prefect UI's address."""
         return f"http://127.0.0.1:{self.prefect_port}"
+
+    @property
+    def secret(self) -> str:
+        """What its Prefect server asks for, as `user:password`."""
+        return (self.home / SIGN_IN_FILE).read_text().strip()
+
+    def key_file(self) -> dict[str, str]:
+        """Where this installation's key for its embedded AWS is found."""
+        return {FILE_VARIABLE: str(self.home / NAME)}
+
+    def aws_credentials(self) -> dict[str, str]:
+        """What boto3 signs with."""
+        key = load_or_create_embedded_key(self.key_file())
+        return {name.lower(): value for name, value in key.variables.items()}
 
     def environ(self, **extra: str) -> dict[str, str]:
         """The environment of a command: this home, these ports, nothing of the person's own."""

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import httpx
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.e2e.kill_at import BOUNDARIES
 from tests.e2e.stack import ROOT, SEVERAL_APPLIES, XOPS, Embedded, free_port
+from tests.embedded_aws import control
 from tests.mounts import small_file_system
 from xops.core.errors import ExitCode
 
@@ -31,6 +31,7 @@ class Aws:
 
     def __init__(self, stack: Embedded) -> None:
         self.stack = stack
+        self.routes = control(stack.aws, stack.key_file())
         self.s3, self.ecs, self.logs = map(self.client, ("s3", "ecs", "logs"))
 
     def client(self, service: str) -> Any:
@@ -38,21 +39,20 @@ class Aws:
             service,
             endpoint_url=self.stack.aws,
             region_name="ap-southeast-2",
-            aws_access_key_id="emulator",
-            aws_secret_access_key="emulator",
+            **self.stack.aws_credentials(),
         )
 
     def fail(self, service: str, operation: str, **fault: Any) -> None:
         """The next calls of this operation fail, or answer late."""
         rows = [{"service": service, "operation": operation, **fault}]
-        httpx.post(f"{self.stack.aws}/xops/faults", json=rows).raise_for_status()
+        self.routes.post("/xops/faults", json=rows).raise_for_status()
 
     def remaining_faults(self) -> list[Any]:
-        found: list[Any] = httpx.get(f"{self.stack.aws}/xops/faults").json()
+        found: list[Any] = self.routes.get("/xops/faults").json()
         return found
 
     def clear(self) -> None:
-        httpx.delete(f"{self.stack.aws}/xops/faults").raise_for_status()
+        self.routes.delete("/xops/faults").raise_for_status()
 
     def locked(self) -> bool:
         try:

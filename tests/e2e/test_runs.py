@@ -13,7 +13,7 @@ from tests.e2e.stack import SEVERAL_APPLIES, Embedded
 from tests.e2e.test_faults import Aws, start
 from xops.local.services import START_DEADLINE, answers
 
-PROVISION = "provision-ecs/ecs"
+PROVISION = "provision-ecs/provision-ecs"
 APPLY = {"request": {"environment": "local"}, "apply": True}
 
 pytestmark = pytest.mark.timeout(SEVERAL_APPLIES)
@@ -26,7 +26,7 @@ def aws(stack: Embedded) -> Aws:
 
 @pytest.fixture
 def prefect(stack: Embedded) -> PrefectApi:
-    return PrefectApi(stack.ui)
+    return PrefectApi(stack)
 
 
 def hold_an_apply(aws: Aws, prefect: PrefectApi, seconds: int) -> str:
@@ -115,7 +115,9 @@ def wait_until_ready(stack: Embedded) -> None:
 
 def test_drift_found_by_the_flow_is_an_artifact_and_an_event(aws: Aws, prefect: PrefectApi) -> None:
     aws.drift(3)
-    run_id = prefect.start("detect-ecs-drift/ecs", {"request": {"environment": "local"}})
+    run_id = prefect.start(
+        "detect-ecs-drift/detect-ecs-drift", {"request": {"environment": "local"}}
+    )
     prefect.wait(run_id, "Completed")
     plan = prefect.artifacts(run_id)["plan-ecs-local"]["data"]
     assert "retention_in_days: 3 -> 7" in plan

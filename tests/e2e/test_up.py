@@ -46,8 +46,7 @@ def test_both_services_run_on_the_embedded_aws(stack: Embedded) -> None:
         "ecs",
         endpoint_url=stack.aws,
         region_name="ap-southeast-2",
-        aws_access_key_id="emulator",
-        aws_secret_access_key="emulator",
+        **stack.aws_credentials(),
     )
     arns = ecs.list_services(cluster="xops-local")["serviceArns"]
     found = ecs.describe_services(cluster="xops-local", services=arns)["services"]

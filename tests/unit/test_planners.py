@@ -47,6 +47,7 @@ from xops.k3s.operations.plan import Desired, K3sPlan, plan_cluster
 from xops.k3s.operations.tokens import Tokens
 from xops.k3s.release.lock import Kind
 from xops.k3s.state.facts import HostFacts
+from xops.prefect_server.plan import plan_server
 
 Altered = Mapping[str, Callable[[], Plan]]
 
@@ -264,7 +265,11 @@ def bucket() -> Planner:
 
 # K3S
 
-CANARIES = {"MIRROR": "mirror-canary", "ACCESS": "access-canary", "SECRET": "secret-canary"}
+CANARIES = {
+    "XOPS_SECRET_MIRROR": "mirror-canary",
+    "XOPS_SECRET_ACCESS": "access-canary",
+    "XOPS_SECRET_KEY": "secret-canary",
+}
 MIRROR = "https://mirror.example.com"
 
 
@@ -308,7 +313,7 @@ VALUES: dict[str, Any] = {
         "mirrors": {"docker.io": {"endpoint": [MIRROR], "rewrite": {"^a": "b"}}},
         "configs": {
             "mirror.example.com": {
-                "auth": {"username": "puller", "password": {"variable": "MIRROR"}},
+                "auth": {"username": "puller", "password": {"variable": "XOPS_SECRET_MIRROR"}},
                 "tls": {"ca_file": "/etc/ca.pem"},
             }
         },
@@ -317,8 +322,8 @@ VALUES: dict[str, Any] = {
         "s3": {
             "bucket": "of-snapshots",
             "config_secret": "keys-of-s3",
-            "access_key": {"variable": "ACCESS"},
-            "secret_key": {"variable": "SECRET"},
+            "access_key": {"variable": "XOPS_SECRET_ACCESS"},
+            "secret_key": {"variable": "XOPS_SECRET_KEY"},
         }
     },
 }
@@ -475,10 +480,84 @@ def _at_another_time(of: Cluster, _wanted: Desired) -> dict[str, HostFacts]:
     }
 
 
+# A Prefect server
+
+POOL: dict[str, Any] = {
+    "type": "process",
+    "description": "Processes.",
+    "base_job_template": {
+        "job_configuration": {"env": {"XOPS_ROOT": "/opt/xops"}, "stream_output": True},
+        "variables": {"properties": {}, "additionalProperties": False},
+    },
+}
+DEPLOYED: dict[str, Any] = {"code": "0" * 64, "pool": "runs", "schedules": {"daily": True}}
+SERVER: dict[str, Any] = {
+    "work pool runs": POOL,
+    "slot ecs-local": {"limit": 1},
+    "deployment notify/notify": DEPLOYED,
+    "block document xops-notification/default": None,
+    "automation xops: drift": {"enabled": True, "trigger": {"expect": ["xops.ecs.drifted"]}},
+}
+
+
+def of_server(wanted: Mapping[str, Any], found: Mapping[str, Any], **values: Any) -> Plan:
+    told = {"subject": "prefect/runs", "target": "https://prefect.example.com/api", **values}
+    return plan_server(**told, wanted=wanted, found=found)
+
+
+def prefect() -> Planner:
+    """The plan of `xops deploy`: on an empty server, on one that differs, on one to be cleared."""
+    older = dict.fromkeys(SERVER) | {"slot gone": {"limit": 1}}
+
+    def altered(given: Callable[[Mapping[str, Any]], Plan], state: Mapping[str, Any]) -> Altered:
+        """One leaf of what is wanted or found is otherwise; one thing more, one less."""
+        others = {
+            " ".join(map(str, path)): partial(given, with_leaf(state, path))
+            for path in leaves(state)
+            if path[0] != "block document xops-notification/default"
+        }
+        fewer = {
+            f"without {name}": partial(given, {k: v for k, v in state.items() if k != name})
+            for name in state
+        }
+        return {**others, **fewer}
+
+    def made(state: Mapping[str, Any]) -> Plan:
+        return of_server(state, {})
+
+    def changed(state: Mapping[str, Any]) -> Plan:
+        return of_server(state, older)
+
+    def cleared(state: Mapping[str, Any]) -> Plan:
+        return of_server({}, state)
+
+    places = {
+        "subject": lambda: of_server(SERVER, {}, subject="prefect/others"),
+        "target": lambda: of_server(SERVER, {}, target="https://other.example.com/api"),
+    }
+    return Planner(
+        plans={
+            "made": partial(made, SERVER),
+            "changed": partial(changed, SERVER),
+            "cleared": partial(cleared, SERVER),
+        },
+        altered={
+            "made": {**altered(made, SERVER), **places},
+            "changed": altered(changed, SERVER),
+            "cleared": altered(cleared, SERVER),
+        },
+        equal={
+            "cleared": {"order": lambda: cleared(dict(reversed(SERVER.items())))},
+            "made": {"a person's own": lambda: of_server(SERVER, {})},
+        },
+    )
+
+
 PLANNERS = {
     "xops.ecs.changes": terraform(),
     "xops.ecs.state_bucket": bucket(),
     "xops.k3s.operations.plan": k3s(),
+    "xops.prefect_server.plan": prefect(),
 }
 
 

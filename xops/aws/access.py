@@ -8,20 +8,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
 from botocore.config import Config
 
+from xops.aws.embedded_key import EmbeddedKey, load_or_create_embedded_key
 from xops.aws.errors import translate_aws_errors
 from xops.aws.target import Target
+from xops.core.errors import Finding, InputError
 
 EMBEDDED_ENDPOINT = "http://127.0.0.1:4577"
 LOCALSTACK_ENDPOINT = "http://127.0.0.1:4566"
 ENDPOINT_VARIABLE = "XOPS_AWS_ENDPOINT"
 
-# An emulator checks no signature, but every client insists on having something to sign with.
-_EMULATOR_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "emulator", "AWS_SECRET_ACCESS_KEY": "emulator"}
+# LocalStack checks no signature, but every client insists on having something to sign with.
+_LOCALSTACK_KEY = EmbeddedKey("emulator", "emulator")
 
 # The credential chain of the AWS tools: what a person or a task role sets is handed on.
 _CREDENTIAL_VARIABLES = (
@@ -42,11 +45,27 @@ _WITHOUT_PROFILE = {"profile": (None, None, None, None)}
 
 
 def endpoint(target: Target, environ: Mapping[str, str]) -> str | None:
-    """Where the target's API is; None means AWS's own endpoints."""
+    """Where the target's API is; None means AWS's own endpoints.
+
+    Raises:
+        InputError: the variable names no address of an emulator.
+    """
     if target is Target.AWS:
         return None
     default = EMBEDDED_ENDPOINT if target is Target.EMBEDDED else LOCALSTACK_ENDPOINT
-    return environ.get(ENDPOINT_VARIABLE, default)
+    given = environ.get(ENDPOINT_VARIABLE, default)
+    if not _is_address(given):
+        finding = Finding(f"variable {ENDPOINT_VARIABLE}", "", f"{given!r} is no http:// address")
+        raise InputError("reading the environment variables", [finding])
+    return given
+
+
+def _is_address(given: str) -> bool:
+    try:
+        parsed = urlsplit(given)
+        return parsed.scheme in ("http", "https") and bool(parsed.hostname) and parsed.port != 0
+    except ValueError:  # a port that is none, a bracket too many
+        return False
 
 
 @dataclass(frozen=True)
@@ -88,12 +107,7 @@ class Aws:
             return self._clients[service]
 
     def _create_client(self, service: str) -> Any:
-        credentials = {}
-        if self.target is not Target.AWS:
-            credentials = {
-                "aws_access_key_id": _EMULATOR_CREDENTIALS["AWS_ACCESS_KEY_ID"],
-                "aws_secret_access_key": _EMULATOR_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-            }
+        credentials = {name.lower(): value for name, value in self._emulator_key().items()}
         # An emulator on this machine does not throttle: where it does not answer, say so at once.
         attempts = 5 if self.target is Target.AWS else 2
         return self._session.client(
@@ -140,9 +154,17 @@ class Aws:
         address = endpoint(self.target, self.environ)
         if address is not None:
             emulator = {"AWS_ENDPOINT_URL": address, "AWS_EC2_METADATA_DISABLED": "true"}
-            return {**common, **_EMULATOR_CREDENTIALS, **emulator}
+            return {**common, **self._emulator_key(), **emulator}
         given = {name: self.environ[name] for name in _CREDENTIAL_VARIABLES if name in self.environ}
         return {**common, **given, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
+
+    def _emulator_key(self) -> dict[str, str]:
+        """What an emulator wants to see; nothing on AWS, where a chain finds credentials."""
+        if self.target is Target.AWS:
+            return {}
+        if self.target is Target.EMBEDDED:
+            return load_or_create_embedded_key(self.environ).variables
+        return _LOCALSTACK_KEY.variables
 
     def identity(self) -> tuple[str, str]:
         """Account id and the caller's ARN; also the first proof that credentials work.

@@ -7,7 +7,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from xops.aws.errors import translate_aws_errors
-from xops.core.evidence.stores import exists, missing
+from xops.core.errors import PermanentError
+from xops.core.evidence.stores import MOST_BYTES, exists, missing
 
 # Of a request that S3 has stored and then answered with an error, the second finds the first.
 _TAKEN = frozenset({"PreconditionFailed", "412"})
@@ -63,6 +64,7 @@ class S3Store:
         Raises:
             RecordMissingError: there is none.
             CredentialsError, ThrottledError, UnreachableError, TemporaryError: S3 does not let us.
+            PermanentError: it is larger than a record is.
         """
         with translate_aws_errors(f"reading the record {self.address(key)}"):
             try:
@@ -71,8 +73,14 @@ class S3Store:
                 if _code(error) in _NOTHING | _NO_STORE:
                     raise missing(self.address(key)) from error
                 raise
-            content: bytes = answer["Body"].read()
-            return content
+            content: bytes = answer["Body"].read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise PermanentError(
+                f"reading the record {self.address(key)}",
+                f"it is larger than {MOST_BYTES >> 20} MiB",
+                "Look who has written it: no record of xOps' is.",
+            )
+        return content
 
     def keys(self, prefix: str) -> list[str]:
         """The keys below a prefix; none where there is no bucket yet.

@@ -12,11 +12,14 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from xops.cli.console import AsJson, print_json, say, tell
+from xops.cli.inputs import readable_file
 from xops.cli.late import late_group
 from xops.core.errors import (
     DiskFullError,
@@ -65,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: the words after `xops`; by default those of this process.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments is None:
+        _prepare_process()
     render_logs()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
@@ -81,6 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if ended.code == ExitCode.INTERRUPTED:  # Typer turns Ctrl-C into this without a word
             tell("{meaning}", meaning=ExitCode.INTERRUPTED.meaning)
         raise
+
+
+def _prepare_process() -> None:
+    # What it makes, and every server and tool that it starts, is for its owner alone: `mkdir` gives
+    # its mode to the last folder of a path only, and others ask for no mode.
+    os.umask(0o077)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what a terminal's encoding lacks is said as \xb1
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _refuse_other_encodings(words: Sequence[str]) -> None:
@@ -147,20 +161,86 @@ def up(
     once: Annotated[
         bool, typer.Option("--once", help="End after the summary; the servers stay up.")
     ] = False,
+    show_secret: Annotated[
+        bool,
+        typer.Option(
+            "--show-secret", help="Print what the Prefect UI asks for, and do nothing else."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start the embedded stack, deploy the flows and provision Stream 1 as `local`."""
+    if show_secret:
+        from xops.cli import sign_in
+
+        sign_in.show()
+        return
     from xops.cli import local
 
     local.start(once=once, as_json=as_json)
 
 
 @app.command()
+def deploy(
+    api: Annotated[
+        str | None,
+        typer.Option("--api", help="The server's API; by default what PREFECT_API_URL names."),
+    ] = None,
+    pool_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--pool-file",
+            callback=readable_file,
+            help="The work pool; by default processes on the worker's machine.",
+        ),
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Do it. Without it nothing is changed.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a Prefect server to what the repository says: pool, slots, blocks, deployments.
+
+    Shows what would change, and exits with 10 if anything would. What xOps once made there and has
+    no longer is removed; what a person paused or made stays. The server's secret is read from
+    PREFECT_API_AUTH_STRING.
+    """
+    from xops.cli.deploy import deploy as run
+
+    run(api, pool_file, apply=apply, as_json=as_json)
+
+
+@app.command()
 def down(as_json: AsJson = False) -> None:
-    """Stop the embedded stack. The embedded AWS keeps its state in memory: it is gone then."""
+    """Cancel and await what is going on, then stop the embedded stack and with it its AWS' state.
+
+    Exit code 5 if Terraform goes on after XOPS_DOWN_WAIT seconds: it and the embedded AWS stay.
+    """
     from xops.cli import local
 
     local.stop(as_json=as_json)
+
+
+@app.command()
+def clean(as_json: AsJson = False) -> None:
+    """Stop the embedded stack and remove what can be made again; state of real systems stays."""
+    from xops.cli import local
+
+    local.clean(as_json=as_json)
+
+
+@app.command()
+def forget(
+    confirm: Annotated[
+        str | None,
+        typer.Option("--confirm", help="The path of xOps' home, instead of typing it when asked."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove the state of real systems: tokens and kubeconfigs of clusters, evidence, history."""
+    from xops.cli import local
+
+    local.forget(confirm, as_json=as_json)
 
 
 @app.command()

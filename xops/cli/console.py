@@ -217,7 +217,7 @@ class TerminalWatcher:
     def plan_ready(self, plan: Plan) -> None:
         """The plan, unless it goes out as JSON."""
         if not self._quiet:
-            print_lines(_plan_lines(plan))
+            print_lines(plan_lines(plan))
 
     def progress(self, progress: Progress) -> None:
         """What has come further: a line of its own for what took time, else the bar."""
@@ -243,7 +243,8 @@ def print_lines(lines: Iterable[Plain]) -> None:
     _out.print("\n".join(lines), markup=False)
 
 
-def _plan_lines(plan: Plan) -> Iterator[Plain]:
+def plan_lines(plan: Plan) -> Iterator[Plain]:
+    """A plan for a terminal."""
     from xops.core.plan.view import terminal_lines
 
     return terminal_lines(plan)

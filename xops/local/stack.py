@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
-from xops.core.files import settings
+from xops.core.files import installation_secret, settings
 from xops.local import postgresql
 from xops.local.database import VARIABLE, Kind, PrefectDatabase, choose
-from xops.local.services import Service, answers, python, read_record
-from xops.prefect_server.profile import Profile, without_prefect
+from xops.local.services import Service, answers, port_of, python, read_record
+from xops.prefect_server.profile import (
+    AUTH_VARIABLE,
+    ORIGINS_VARIABLE,
+    Profile,
+    without_prefect,
+)
 
 POOL = "xops-local"
+SIGN_IN_FILE = "prefect-secret"
+"""The file in an installation's home with what lets a person in, mode 0600."""
+
+_SECRET_BYTES = 32
 _PORTS = {"aws": ("XOPS_AWS_PORT", 4577), "prefect": ("XOPS_PREFECT_PORT", 4200)}
 
 
@@ -23,10 +33,12 @@ _PORTS = {"aws": ("XOPS_AWS_PORT", 4577), "prefect": ("XOPS_PREFECT_PORT", 4200)
 class Stack:
     """The servers by role, in the order in which they come up, and the database of Prefect's.
 
-    `home` is the installation whose servers they are.
+    `home` is the installation whose servers they are; `secret` lets whoever has it give orders to
+    its Prefect server, as `user:password`.
     """
 
     home: Path
+    secret: str = field(repr=False)
     aws: Service
     postgresql: Service
     server: Service
@@ -38,13 +50,6 @@ class Stack:
         """Those of this stack, in starting order: its own PostgreSQL only where that is used."""
         ours = (self.postgresql,) if self.database.kind is Kind.EMBEDDED else ()
         return self.aws, *ours, self.server, self.worker
-
-    def stop(self) -> list[str]:
-        """Stop everything that runs, the last started first; the names of what was stopped."""
-        every = (self.aws, self.postgresql, self.server, self.worker)
-        stopped = [service.name for service in reversed(every) if service.stop()]
-        postgresql.remove_socket_folder(self.home)
-        return stopped
 
     @property
     def aws_endpoint(self) -> str:
@@ -59,7 +64,7 @@ class Stack:
     @property
     def profile(self) -> Profile:
         """How its Prefect server is set up."""
-        return Profile(self.api, POOL, prefect_environment(self.api, self.home))
+        return Profile(self.api, POOL, prefect_environment(self.api, self.home, self.secret))
 
     @property
     def api(self) -> str:
@@ -73,20 +78,38 @@ def port(name: str, environ: Mapping[str, str]) -> int:
     record = read_record(settings.home() / "services", name)
     if record is not None and record.port is not None:
         return record.port
-    return int(environ.get(variable, default))
+    return port_of(environ, variable, default)
+
+
+def load_or_create_secret(home: Path) -> str:
+    """What the installation's Prefect server asks for: made at random once.
+
+    Raises:
+        PermanentError: it cannot be kept or read.
+    """
+    return installation_secret.load_or_create_secret(
+        home / SIGN_IN_FILE, lambda: f"xops:{secrets.token_urlsafe(_SECRET_BYTES)}"
+    )
 
 
 def stack(environ: Mapping[str, str] | None = None) -> Stack:
-    """The stack as this machine's environment describes it."""
+    """The stack as this machine's environment describes it.
+
+    Raises:
+        PermanentError: the installation's secret cannot be kept or read.
+    """
     environ = os.environ if environ is None else environ
     aws_port, prefect_port = port("aws", environ), port("prefect", environ)
     ui = f"http://127.0.0.1:{prefect_port}"
     endpoint = f"http://127.0.0.1:{aws_port}"
     home = settings.home()
     database = choose(environ, home)
-    runs = {**_for_runs(environ), **prefect_environment(f"{ui}/api", home)}
+    secret = load_or_create_secret(home)
+    shared = prefect_environment(f"{ui}/api", home, secret)
+    runs = {**_for_runs(environ), **shared}
     return Stack(
         home=home,
+        secret=secret,
         aws=Service(
             name="aws",
             argv=python("xops.local.aws", "--port", str(aws_port)),
@@ -98,10 +121,8 @@ def stack(environ: Mapping[str, str] | None = None) -> Stack:
         postgresql=_postgresql(home),
         server=Service(
             name="prefect",
-            argv=python(
-                "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(prefect_port)
-            ),
-            environ={**_for_server(runs, database), "PREFECT_SERVER_UI_API_URL": f"{ui}/api"},
+            argv=python("xops.prefect_server"),
+            environ={**_for_server(runs, database), **_listening(ui, prefect_port, secret)},
             healthy=lambda: answers(f"{ui}/api/ready"),
             port=prefect_port,
             port_setting=_PORTS["prefect"][0],
@@ -112,7 +133,7 @@ def stack(environ: Mapping[str, str] | None = None) -> Stack:
                 "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", POOL
             ),
             environ={**runs, "XOPS_AWS_ENDPOINT": endpoint},
-            healthy=lambda: _worker_is_online(f"{ui}/api"),
+            healthy=lambda: _worker_is_online(f"{ui}/api", secret),
         ),
         database=database,
     )
@@ -157,9 +178,22 @@ def _for_server(environ: Mapping[str, str], database: PrefectDatabase) -> dict[s
     }
 
 
-def prefect_environment(api: str, home: Path) -> dict[str, str]:
+def _listening(ui: str, port: int, secret: str) -> dict[str, str]:
+    """Where the server listens, and whom it answers."""
+    return {
+        "PREFECT_SERVER_API_HOST": "127.0.0.1",
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_UI_API_URL": f"{ui}/api",
+        "PREFECT_SERVER_API_AUTH_STRING": secret,
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": ui,
+        ORIGINS_VARIABLE: ui,
+    }
+
+
+def prefect_environment(api: str, home: Path, secret: str) -> dict[str, str]:
     """The settings that server, worker and runs of the embedded profile share."""
     return {
+        AUTH_VARIABLE: secret,
         "XOPS_HOME": str(home),
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": api,
@@ -176,9 +210,11 @@ def prefect_environment(api: str, home: Path) -> dict[str, str]:
     }
 
 
-def _worker_is_online(api: str) -> bool:
+def _worker_is_online(api: str, secret: str) -> bool:
+    user, _, password = secret.partition(":")
+    address = f"{api}/work_pools/{POOL}/workers/filter"
     try:
-        answer = httpx.post(f"{api}/work_pools/{POOL}/workers/filter", json={}, timeout=5)
+        answer = httpx.post(address, json={}, timeout=5, auth=(user, password))
     except httpx.HTTPError:
         return False
     return answer.is_success and any(row["status"] == "ONLINE" for row in answer.json())

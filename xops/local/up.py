@@ -16,7 +16,7 @@ from xops.local.stack import Stack
 from xops.prefect_server import runs
 from xops.prefect_server import setup as prefect_setup
 
-PROVISION = "provision-ecs/ecs"
+PROVISION = "provision-ecs/provision-ecs"
 
 Say = Callable[[str], None]
 
@@ -96,15 +96,15 @@ def _set_sqlite_aside(stack: Stack, say: Say) -> None:
 def provision(stack: Stack, on_step: Callable[[runs.Step], None]) -> Provisioned:
     """Run provision-ecs for `local` through Prefect and wait for its outcome."""
     parameters = {"request": {"environment": "local"}, "apply": True}
-    run_id = runs.start(stack.api, PROVISION, parameters)
-    return Provisioned(run_id, runs.follow(stack.api, run_id, on_step))
+    run_id = runs.start(stack.profile, PROVISION, parameters)
+    return Provisioned(run_id, runs.follow(stack.profile, run_id, on_step))
 
 
 def _type(target: str) -> str:
     """The Terraform type in an address such as `module.web.aws_lb.this[0]`."""
     if target.startswith("s3://"):
         return "state bucket"
-    parts = re.sub(r"\[[^]]*\]", "", target).split(".")
+    parts = re.sub(r"\[[^][]*\]", "", target).split(".")
     while parts[0] == "module":
         parts = parts[2:]
     return parts[0]

@@ -25,6 +25,8 @@ from pydantic import (
 
 from xops.core.errors import PermanentError
 from xops.core.files import settings
+from xops.core.plan.values import Json
+from xops.prefect_server.plan import State
 
 FOLDER = settings.ROOT / "deployments" / "automations"
 TAG = "xops-managed"
@@ -139,13 +141,13 @@ def apply(prefect: SyncPrefectClient, files: list[AutomationFile]) -> dict[str, 
     One that is as it should be is left alone: an update would forget what its trigger has counted.
     """
     wanted = {file.name: file.resolve(prefect) for file in files}
-    present = {found.name: found for found in prefect.read_automations() if TAG in found.tags}
+    present = _present(prefect)
     done: dict[str, list[str]] = {"created": [], "updated": [], "deleted": []}
     for name, automation in wanted.items():
         if name not in present:
             prefect.create_automation(automation)
             done["created"].append(name)
-        elif not _equal(present[name], automation):
+        elif _values(present[name]) != _values(automation):
             prefect.update_automation(present[name].id, automation)
             done["updated"].append(name)
     for name in present.keys() - wanted.keys():
@@ -154,6 +156,37 @@ def apply(prefect: SyncPrefectClient, files: list[AutomationFile]) -> dict[str, 
     return done
 
 
-def _equal(present: Automation, wanted: AutomationCore) -> bool:
+def wanted(files: list[AutomationFile]) -> State:
+    """What the server is to have."""
+    return {f"automation {file.name}": file.model_dump(mode="json") for file in files}
+
+
+def found(prefect: SyncPrefectClient, files: list[AutomationFile]) -> State:
+    """What the server has of ours: one that is as its file says in the words of that."""
+    by_name = {file.name: file for file in files}
+    return {
+        f"automation {name}": _as_found(row, by_name.get(name), prefect)
+        for name, row in _present(prefect).items()
+    }
+
+
+def _as_found(row: Automation, file: AutomationFile | None, prefect: SyncPrefectClient) -> Json:
+    if file is not None and _is_as(row, file, prefect):
+        return file.model_dump(mode="json")
+    return _values(row, mode="json")
+
+
+def _is_as(found: Automation, file: AutomationFile, prefect: SyncPrefectClient) -> bool:
+    try:
+        return bool(_values(found) == _values(file.resolve(prefect)))
+    except PermanentError:  # its deployment comes first
+        return False
+
+
+def _present(prefect: SyncPrefectClient) -> dict[str, Automation]:
+    return {found.name: found for found in prefect.read_automations() if TAG in found.tags}
+
+
+def _values(automation: AutomationCore, mode: Literal["python", "json"] = "python") -> Any:
     fields = {"description", "enabled", "trigger", "actions"}
-    return present.model_dump(include=fields) == wanted.model_dump(include=fields)
+    return automation.model_dump(mode=mode, include=fields)

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+AUTH_VARIABLE = "PREFECT_API_AUTH_STRING"
+"""Prefect's own: what its clients send. A run's process gets it as the worker has it."""
+
+ORIGINS_VARIABLE = "XOPS_PREFECT_ORIGINS"
+"""The addresses at which people and runs reach a server, with a comma between: scheme, host and
+port as a browser writes them, for example `https://prefect.example.com`."""
 
 
 @dataclass(frozen=True)
@@ -13,13 +20,18 @@ class Profile:
     Attributes:
         api: the server's API, ending in /api.
         pool: the process work pool that takes the runs.
-        environ: Prefect's settings for the commands that talk to it; those of the shell are not
-            looked at.
+        environ: Prefect's settings for the commands that talk to it, its secret among them; those
+            of the shell are not looked at.
     """
 
     api: str
     pool: str
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
+
+    @property
+    def secret(self) -> str | None:
+        """`user:password` of the server, where it asks for one."""
+        return self.environ.get(AUTH_VARIABLE)
 
 
 def without_prefect(environ: Mapping[str, str]) -> dict[str, str]:

@@ -19,11 +19,17 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, Log
 from prefect.client.schemas.sorting import ArtifactSort, LogSort
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    temporary_settings,
+)
 
 from xops.core.errors import PermanentError, TemporaryError
 from xops.core.files import settings
 from xops.core.rendering import read_markdown
+from xops.prefect_server.profile import Profile
 
 _POLL_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 10.0
@@ -45,25 +51,30 @@ class Step:
 
 
 @contextmanager
-def client(api: str) -> Iterator[SyncPrefectClient]:
+def client(profile: Profile) -> Iterator[SyncPrefectClient]:
     """Prefect's client for this server, whatever profile the person has."""
     home = settings.home() / "prefect"
+    chosen = {
+        PREFECT_API_URL: profile.api,
+        PREFECT_API_AUTH_STRING: profile.secret,
+        PREFECT_HOME: home,
+    }
     with (
-        temporary_settings({PREFECT_API_URL: api, PREFECT_HOME: home}),
+        temporary_settings(chosen),
         get_client(sync_client=True) as connected,
     ):
         yield connected
 
 
-def start(api: str, deployment: str, parameters: dict[str, Any]) -> UUID:
+def start(profile: Profile, deployment: str, parameters: dict[str, Any]) -> UUID:
     """Start a deployed flow; the run's id."""
-    with client(api) as prefect:
+    with client(profile) as prefect:
         found = prefect.read_deployment_by_name(deployment)
         run = prefect.create_flow_run_from_deployment(found.id, parameters=parameters)
         return run.id
 
 
-def follow(api: str, run_id: UUID, on_step: Callable[[Step], None]) -> Any:
+def follow(profile: Profile, run_id: UUID, on_step: Callable[[Step], None]) -> Any:
     """Wait until the run has ended and return its result.
 
     Raises:
@@ -71,14 +82,14 @@ def follow(api: str, run_id: UUID, on_step: Callable[[Step], None]) -> Any:
         TemporaryError: the server or its database has stopped answering; the run may well go on.
     """
     try:
-        with client(api) as prefect:
+        with client(profile) as prefect:
             return _result(_wait(prefect, run_id, on_step))
     except httpx.HTTPError as error:
         if isinstance(error, httpx.HTTPStatusError) and not error.response.is_server_error:
             raise
         raise TemporaryError(
             f"following run {run_id}",
-            f"the Prefect server at {api} or its database has stopped answering ({error})",
+            f"the Prefect server at {profile.api} or its database has stopped answering ({error})",
             "Look at `xops doctor`; `xops up` starts what has ended and provisions again.",
         ) from error
 

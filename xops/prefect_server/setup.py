@@ -3,105 +3,146 @@ automations. Doing it again changes nothing."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectNotFound
 
-from xops.core.errors import PermanentError
+from xops.core.errors import CredentialsError, PermanentError
 from xops.core.files import settings
+from xops.core.plan.model import Plan
 from xops.core.process import Command, Finished, run
 from xops.ecs import environment
 from xops.k3s.cluster_file import cluster
-from xops.prefect_server import automations
-from xops.prefect_server.profile import Profile, without_prefect
+from xops.prefect_server import automations, deployments
+from xops.prefect_server.plan import State, plan_server
+from xops.prefect_server.pools import Pool
+from xops.prefect_server.profile import AUTH_VARIABLE, Profile, without_prefect
 from xops.prefect_server.runs import client
 
-_TEMPLATE = settings.ROOT / "deployments" / "pools" / "process.json"
 _DEADLINE = 300.0
+_NOT_LET_IN = 401
+_NOTICES = "xops-notification/default"
 
 
-def set_up(profile: Profile, *, on_step: Callable[[str], None] = lambda step: None) -> None:
-    """Create or update everything that xOps needs on a running server.
+def set_up(
+    profile: Profile,
+    pool: Pool | None = None,
+    *,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> None:
+    """Create, update and remove until a running server has what xOps needs.
 
     Args:
         profile: which server.
+        pool: where its runs are carried out; by default as processes of this very program's code.
         on_step: told what is being done, a line at a time.
 
     Raises:
-        InputError: an automation's file is wrong; nothing was changed.
+        InputError: an automation's file or the pool is wrong; nothing was changed.
         PermanentError: the server refused something.
     """
-    files = automations.read()
-    with _server(profile.api) as prefect:
-        on_step(f"work pool {profile.pool}")
-        _make_work_pool(prefect, profile.pool)
+    files, pool = automations.read(), pool or Pool.of_this_machine(profile.pool)
+    with _server(profile) as prefect:
+        on_step(f"work pool {pool.name}")
+        pool.apply(prefect)
         on_step("concurrency limits")
-        _make_limits(prefect)
+        found = deployments.Found.read(prefect)
+        found.apply_limits(prefect, _wanted(profile))
     on_step("blocks")
     _run(profile, "saving the block documents", "blocks")
     on_step("deployments")
-    deploy(profile)
-    with _server(profile.api) as prefect:
+    deploy(profile, say=on_step)
+    with _server(profile) as prefect:
         on_step("automations")
         automations.apply(prefect, files)
 
 
-def deploy(profile: Profile, file: Path = settings.ROOT / "prefect.yaml") -> None:
-    """Create or update every deployment that the file names.
+def plan_set_up(profile: Profile, pool: Pool) -> Plan:
+    """What `set_up` would do on a running server, which is not changed.
+
+    Raises:
+        InputError: an automation's file or the pool is wrong.
+        PermanentError: the server does not answer, or does not let us in.
+    """
+    files, wanted = automations.read(), _wanted(profile)
+    documents = _documents()
+    asked = {**pool.wanted(), **wanted.state(), **documents, **automations.wanted(files)}
+    with _server(profile) as prefect:
+        found = {
+            **pool.found(prefect),
+            **deployments.Found.read(prefect).state(wanted),
+            **{name: value for name, value in documents.items() if _has(prefect, name)},
+            **automations.found(prefect, files),
+        }
+    return plan_server(f"prefect/{profile.pool}", profile.api, asked, found)
+
+
+def _documents() -> State:
+    """The block documents that a server starts with; those that it has are a person's to edit."""
+    names = [f"xops-environment/{name}" for name in environment.names()]
+    return dict.fromkeys([f"block document {name}" for name in (*names, _NOTICES)])
+
+
+def _has(prefect: SyncPrefectClient, document: str) -> bool:
+    kind, _, name = document.removeprefix("block document ").partition("/")
+    try:
+        prefect.read_block_document_by_name(name, kind)
+    except ObjectNotFound:
+        return False
+    return True
+
+
+def deploy(
+    profile: Profile,
+    file: Path = deployments.FILE,
+    say: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Bring the server's deployments to what the file names; nothing is asked of one that is.
 
     Raises:
         PermanentError: one was refused; those before it are deployed.
     """
+    wanted = _wanted(profile, file)
+    with _server(profile) as prefect:
+        before = deployments.Found.read(prefect)
+    if before.is_current(wanted):
+        return
     every = ("deploy", "--all", "--prefect-file", str(file))
     _run(profile, f"deploying {file.name}", "prefect", "--no-prompt", *every)
+    with _server(profile) as prefect:
+        deployments.put_right(prefect, wanted, before, say)
 
 
-def base_job_template(file: Path = _TEMPLATE, root: Path = settings.ROOT) -> dict[str, Any]:
-    """The pool's template; each run is told where the code lies on this machine."""
-    template: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    template["variables"]["properties"]["env"]["default"] = {"XOPS_ROOT": str(root)}
-    return template
+def _wanted(profile: Profile, file: Path = deployments.FILE) -> deployments.Wanted:
+    slots = [environment.slot(name) for name in environment.names()]
+    slots += [cluster.slot(name) for name in cluster.names()]
+    return deployments.Wanted.read(file, profile.pool, slots)
 
 
 @contextmanager
-def _server(api_url: str) -> Iterator[SyncPrefectClient]:
+def _server(profile: Profile) -> Iterator[SyncPrefectClient]:
     try:
-        with client(api_url) as prefect:
+        with client(profile) as prefect:
             yield prefect
     except httpx.HTTPError as error:
+        attempted = f"setting up the Prefect server at {profile.api}"
+        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == _NOT_LET_IN:
+            raise CredentialsError(
+                attempted,
+                "it does not let us in: there is no secret, or another one",
+                f"Put the server's `user:password` into {AUTH_VARIABLE}.",
+            ) from None
         raise PermanentError(
-            f"setting up the Prefect server at {api_url}",
+            attempted,
             str(error) or type(error).__name__,
-            "Look into its log; `xops doctor` says where that is and what answers.",
+            "Look into its log; of the embedded one `xops doctor` says where that is.",
         ) from error
-
-
-def _make_work_pool(prefect: SyncPrefectClient, pool: str) -> None:
-    ours: dict[str, Any] = {
-        "description": "Flow runs as processes on this machine.",
-        "base_job_template": base_job_template(),
-    }
-    try:
-        prefect.create_work_pool(WorkPoolCreate(name=pool, type="process", **ours))
-    except ObjectAlreadyExists:
-        # Whether it is paused, and how many runs it takes at once, is a person's to say.
-        prefect.update_work_pool(pool, WorkPoolUpdate(**ours))
-
-
-def _make_limits(prefect: SyncPrefectClient) -> None:
-    slots = [environment.slot(name) for name in environment.names()]
-    slots += [cluster.slot(name) for name in cluster.names()]
-    for slot in slots:
-        prefect.upsert_global_concurrency_limit_by_name(slot, 1)
 
 
 def _run(profile: Profile, attempted: str, *module_and_arguments: str) -> Finished:
@@ -121,6 +162,6 @@ def _run(profile: Profile, attempted: str, *module_and_arguments: str) -> Finish
         raise PermanentError(
             attempted,
             f"{command} ended with code {finished.returncode}; the end of its output:\n    {tail}",
-            "Mend what it names, then run `xops up` again: what is done already is found done.",
+            "Mend what it names, then run it again: what is done already is found done.",
         )
     return finished

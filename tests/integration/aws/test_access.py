@@ -11,6 +11,7 @@ from threading import Thread
 import pytest
 
 from tests.aws_by_name import AwsByName
+from tests.embedded_aws import reaching
 from xops.aws.access import Aws
 from xops.aws.target import Target
 from xops.core.errors import CredentialsError
@@ -144,7 +145,7 @@ def test_a_profile_of_the_shell_does_not_hinder_an_emulator(
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nowhere")
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", elsewhere.url)
-    environ = {"XOPS_AWS_ENDPOINT": endpoint, "AWS_PROFILE": "nowhere"}
+    environ = {**reaching(endpoint), "AWS_PROFILE": "nowhere"}
     assert Aws(Target.EMBEDDED, "ap-southeast-2", environ).identity()[0] == "123456789012"
     assert elsewhere.asked == []
 

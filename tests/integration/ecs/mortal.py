@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NoReturn
 
+from tests.embedded_aws import reaching
 from tests.integration.ecs.small_stack import open_small, release
 from xops.aws.access import Aws
 from xops.aws.target import Target
@@ -95,7 +96,7 @@ class Mortal(Stream1):
 
 
 def main(endpoint: str, bucket: str, moment: str) -> None:
-    aws = Aws(Target.EMBEDDED, "ap-southeast-2", {"XOPS_AWS_ENDPOINT": endpoint})
+    aws = Aws(Target.EMBEDDED, "ap-southeast-2", reaching(endpoint))
     environment = Environment.load("test", environ={})
     state = environment.state.model_copy(update={"bucket": bucket})
     evidence = BucketEvidence(store="bucket")

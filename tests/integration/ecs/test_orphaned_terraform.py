@@ -25,6 +25,7 @@ Eventually = Callable[..., object]
 # Applies `large` in a process of its own, which the test kills.
 APPLY = """
 import sys
+from tests.embedded_aws import reaching
 from tests.integration.ecs.small_stack import apply, open_small
 from xops.aws.access import Aws
 from xops.aws.target import Target
@@ -33,7 +34,7 @@ endpoint, bucket = sys.argv[1:]
 environment = Environment.load("local", environ={})
 state = environment.state.model_copy(update={"bucket": bucket})
 environment = environment.model_copy(update={"state": state})
-aws = Aws(Target.EMBEDDED, environment.region, {"XOPS_AWS_ENDPOINT": endpoint})
+aws = Aws(Target.EMBEDDED, environment.region, reaching(endpoint))
 stream = open_small(aws, environment)
 print(stream.folder.path, flush=True)
 with stream.folder:

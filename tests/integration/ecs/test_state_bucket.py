@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.embedded_aws import reaching
 from xops.aws.access import Aws
 from xops.aws.target import Target
 from xops.core.errors import CredentialsError, PermanentError, UnreachableError
@@ -123,7 +124,7 @@ def test_what_somebody_has_weakened_is_found_shown_and_mended(
 
 
 def test_the_first_region_takes_no_constraint(endpoint: str, bucket: StateBucket) -> None:
-    aws = Aws(Target.EMBEDDED, "us-east-1", {"XOPS_AWS_ENDPOINT": endpoint})
+    aws = Aws(Target.EMBEDDED, "us-east-1", reaching(endpoint))
     first = StateBucket(bucket.name, aws.region, aws.client("s3"))
 
     first.apply(changes(first))

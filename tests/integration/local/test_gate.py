@@ -35,7 +35,7 @@ def deployment(prefect_stack: Stack) -> Iterator[UUID]:
     with home(prefect_stack.home):
         prefect_stack.worker.launch()
         prefect_stack.worker.wait()
-        with runs.client(prefect_stack.api) as connected:
+        with runs.client(prefect_stack.profile) as connected:
             yield connected.create_deployment(
                 connected.create_flow_from_name("gated"),
                 name="test",
@@ -49,7 +49,7 @@ def deployment(prefect_stack: Stack) -> Iterator[UUID]:
 
 @pytest.fixture
 def prefect(prefect_stack: Stack) -> Iterator[SyncPrefectClient]:
-    with home(prefect_stack.home), runs.client(prefect_stack.api) as connected:
+    with home(prefect_stack.home), runs.client(prefect_stack.profile) as connected:
         yield connected
 
 

@@ -20,33 +20,34 @@ import httpx
 import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolUpdate
+from prefect.client.schemas.actions import VariableUpdate, WorkPoolUpdate
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
-from prefect.states import Running, Suspended
+from prefect.states import Cancelled, Running, Suspended
 
-from tests.prefect_servers import home
+from tests.prefect_servers import home, http
 from xops.core.errors import InputError, PermanentError, TemporaryError
 from xops.core.files import settings
 from xops.ecs import environment
 from xops.k3s.cluster_file import cluster as inventory
 from xops.local.doctor import Verdict, examine
 from xops.local.stack import POOL, Stack
-from xops.prefect_server import automations, runs
+from xops.prefect_server import automations, deployments, runs
 from xops.prefect_server import setup as prefect_setup
 from xops.prefect_server.automations import AutomationFile
+from xops.prefect_server.pools import Pool
 from xops.prefect_server.profile import Profile
 
 DEPLOYMENTS = {
-    "provision-ecs/ecs",
-    "destroy-ecs/ecs",
-    "close-records/daily",
-    "detect-ecs-drift/ecs",
-    "detect-k3s-drift/k3s",
+    "provision-ecs/provision-ecs",
+    "destroy-ecs/destroy-ecs",
+    "close-records/close-records",
+    "detect-ecs-drift/detect-ecs-drift",
+    "detect-k3s-drift/detect-k3s-drift",
     "notify/notify",
-    "bootstrap-k3s/k3s",
-    "evaluate-triggers/weekly",
+    "bootstrap-k3s/bootstrap-k3s",
+    "evaluate-triggers/evaluate-triggers",
 }
 DEADLINE = 180.0
 
@@ -69,7 +70,7 @@ def servers(prefect_stack: Stack) -> Iterator[Stack]:
 
 @pytest.fixture
 def prefect(servers: Stack) -> Iterator[SyncPrefectClient]:
-    with runs.client(servers.api) as connected:
+    with runs.client(servers.profile) as connected:
         yield connected
 
 
@@ -78,7 +79,8 @@ pytestmark = pytest.mark.xdist_group("prefect")
 
 def ask(servers: Stack, method: str, path: str, **options: Any) -> httpx.Response:
     """For what Prefect's client does not show."""
-    return httpx.request(method, f"{servers.api}{path}", timeout=60, **options)
+    with http(servers) as client:
+        return client.request(method, path, **options)
 
 
 def names(rows: list[Any]) -> list[str]:
@@ -148,10 +150,10 @@ def test_a_cron_schedule_makes_runs(prefect: SyncPrefectClient) -> None:
         moment: datetime = run.expected_start_time.astimezone(ZoneInfo("Australia/Sydney"))
         return moment
 
-    for run in seen(lambda: scheduled("detect-ecs-drift/ecs")):
+    for run in seen(lambda: scheduled("detect-ecs-drift/detect-ecs-drift")):
         assert run.parameters == {"request": {"environment": "local"}}
         assert in_sydney(run).hour == 5
-    for run in seen(lambda: scheduled("evaluate-triggers/weekly")):
+    for run in seen(lambda: scheduled("evaluate-triggers/evaluate-triggers")):
         start = in_sydney(run)
         assert (start.strftime("%A"), start.hour, start.minute) == ("Monday", 6, 0)
 
@@ -194,6 +196,117 @@ def test_doing_it_again_changes_nothing_and_keeps_what_people_have_set(
         "deployments",
         "automations",
     ]
+
+
+def add_schedules(servers: Stack, deployment: Any, *rows: dict[str, Any]) -> None:
+    schedule = {"cron": "1 1 * * *", "timezone": "UTC"}
+    given = [{"active": True, "schedule": schedule, **row} for row in rows]
+    ask(servers, "POST", f"/deployments/{deployment.id}/schedules", json=given).raise_for_status()
+
+
+def schedules_of(prefect: SyncPrefectClient, name: str) -> dict[str | None, bool]:
+    return {row.slug: row.active for row in prefect.read_deployment_by_name(name).schedules}
+
+
+DRIFT, NOTIFY = "detect-ecs-drift/detect-ecs-drift", "notify/notify"
+
+
+@pytest.fixture
+def as_it_was(servers: Stack, prefect: SyncPrefectClient) -> Iterator[None]:
+    """Whatever a test has set is undone, as a person would."""
+    yield
+    for name in (DRIFT, NOTIFY):
+        found = prefect.read_deployment_by_name(name)
+        prefect.resume_deployment(found.id)
+        for schedule in found.schedules:
+            if schedule.slug is None:
+                prefect.delete_deployment_schedule(found.id, schedule.id)
+            elif schedule.slug == "daily-local":
+                prefect.update_deployment_schedule(found.id, schedule.id, active=True)
+    prefect_setup.deploy(servers.profile)
+
+
+@pytest.mark.usefixtures("as_it_was")
+def test_what_a_person_paused_or_made_stays_and_what_the_file_dropped_goes(
+    servers: Stack, prefect: SyncPrefectClient
+) -> None:
+    """`prefect deploy` alone does the opposite of each (seen on 3.9.1)."""
+    drift, notify = map(prefect.read_deployment_by_name, (DRIFT, NOTIFY))
+    of_the_file = schedules_of(prefect, DRIFT)
+    paused = next(row for row in drift.schedules if row.slug == "daily-local")
+    prefect.update_deployment_schedule(drift.id, paused.id, active=False)
+    add_schedules(servers, drift, {"slug": "dropped"}, {"parameters": {"request": {}}})
+    add_schedules(servers, notify, {"slug": "dropped"}, {})
+    prefect.pause_deployment(notify.id)
+
+    said: list[str] = []
+    prefect_setup.deploy(servers.profile, say=said.append)
+
+    assert schedules_of(prefect, DRIFT) == {**of_the_file, "daily-local": False, None: True}
+    assert schedules_of(prefect, NOTIFY) == {None: True}
+    assert prefect.read_deployment_by_name(NOTIFY).paused
+    assert said == []
+    # Also what a person did stays the next time, and nothing is to be done again.
+    pool = Pool.of_this_machine(POOL)
+    assert prefect_setup.plan_set_up(servers.profile, pool).changes == ()
+    prefect_setup.deploy(servers.profile)
+    assert schedules_of(prefect, DRIFT)["daily-local"] is False
+
+
+def test_a_deployment_of_another_name_is_removed_unless_its_run_is_not_over(
+    servers: Stack, prefect: SyncPrefectClient
+) -> None:
+    """As a release that called three of them `ecs` has left them."""
+    flow = prefect.read_deployment_by_name("close-records/close-records").flow_id
+    options: dict[str, Any] = {
+        "entrypoint": "flows/close_records.py:close_records",
+        "tags": ["xops"],
+    }
+    for name in ("ended", "waiting"):
+        prefect.create_deployment(flow, name=name, **options)
+    own = prefect.create_deployment(flow, name="own", entrypoint="mine.py:flow", tags=["xops"])
+    waiting = prefect.read_deployment_by_name("close-records/waiting")
+    run = prefect.create_flow_run_from_deployment(waiting.id)
+    prefect.set_flow_run_state(run.id, Running(), force=True)
+    prefect.set_flow_run_state(run.id, Suspended(timeout_seconds=600), force=True)
+    planned = prefect_setup.plan_set_up(servers.profile, Pool.of_this_machine(POOL))
+    assert [(row.action, row.target) for row in planned.changes] == [
+        ("delete", "deployment close-records/ended"),
+        ("delete", "deployment close-records/waiting"),
+    ]
+
+    said: list[str] = []
+    prefect_setup.deploy(servers.profile, say=said.append)
+
+    left = {row.name: row for row in prefect.read_deployments() if row.flow_id == flow}
+    assert set(left) == {"close-records", "waiting", "own"}
+    assert left["waiting"].paused
+    assert any("1 of its runs" in line for line in said)
+    prefect.set_flow_run_state(run.id, Cancelled(), force=True)
+    prefect_setup.deploy(servers.profile)
+    assert "waiting" not in {row.name for row in prefect.read_deployments()}
+    prefect.delete_deployment(own)
+
+
+def test_a_slot_that_nothing_needs_goes_and_one_that_is_held_stays(
+    servers: Stack, prefect: SyncPrefectClient
+) -> None:
+    prefect.upsert_global_concurrency_limit_by_name("a-person-s", 3)
+    record = prefect.read_variable_by_name(deployments.RECORD)
+    assert record is not None
+    assert isinstance(record.value, dict)
+    for name in ("ecs-gone", "ecs-held"):
+        prefect.upsert_global_concurrency_limit_by_name(name, 1)
+    told = {**record.value, "limits": [*record.value["limits"], "ecs-gone", "ecs-held"]}
+    prefect.update_variable(VariableUpdate(name=deployments.RECORD, value=told))
+    prefect.increment_concurrency_slots(["ecs-held"], 1, "concurrency")
+
+    prefect_setup.set_up(servers.profile)
+
+    assert {"a-person-s", "ecs-held"} <= set(limits_of(prefect))
+    assert "ecs-gone" not in limits_of(prefect)
+    for name in ("a-person-s", "ecs-held"):
+        prefect.delete_global_concurrency_limit_by_name(name)
 
 
 def test_automations_follow_their_files(prefect: SyncPrefectClient) -> None:
@@ -243,7 +356,7 @@ def test_a_deployment_that_is_refused_is_an_error_that_says_why(
     with pytest.raises(PermanentError) as caught:
         prefect_setup.deploy(servers.profile, file)
     assert "'xops-nowhere' which does not exist" in str(caught.value)
-    assert "xops up" in caught.value.remedy
+    assert "run it again" in caught.value.remedy
 
 
 def notices(prefect: SyncPrefectClient) -> dict[str, list[FlowRun]]:
@@ -360,7 +473,7 @@ def test_a_run_that_falls_silent_is_called_crashed_and_one_at_its_gate_is_left_a
         report_of_drift(servers, prefect, f"after {name}", follows=beat)
         return run
 
-    drift = prefect.read_deployment_by_name("detect-ecs-drift/ecs").id
+    drift = prefect.read_deployment_by_name("detect-ecs-drift/detect-ecs-drift").id
     waiting = beating("waits for an approval")
     prefect.set_flow_run_state(waiting.id, Suspended())
     silent = beating("was killed")
@@ -377,7 +490,7 @@ def test_a_run_that_falls_silent_is_called_crashed_and_one_at_its_gate_is_left_a
 @pytest.fixture(scope="module")
 def worker(servers: Stack) -> None:
     """It starts with nothing to do: notices wait for each other, and nobody waits for these."""
-    with runs.client(servers.api) as connected:
+    with runs.client(servers.profile) as connected:
         for asked in notices(connected).values():
             for run in asked:
                 connected.delete_flow_run(run.id)
@@ -402,13 +515,13 @@ def test_a_failed_run_is_reported_once_and_a_failed_report_never(
     servers: Stack, prefect: SyncPrefectClient
 ) -> None:
     lost = {"notice": {"subject": "to nobody"}, "channel": "missing"}
-    report = runs.start(servers.api, "notify/notify", lost)
+    report = runs.start(servers.profile, "notify/notify", lost)
     report_end = seen(lambda: ended(prefect, report))
     assert report_end.is_failed(), report_end
     assert "no block document xops-notification" in str(report_end.message)
 
     request = {"request": {"environment": "local"}}
-    watched = runs.start(servers.api, "detect-ecs-drift/ecs", request)
+    watched = runs.start(servers.profile, "detect-ecs-drift/detect-ecs-drift", request)
     watched_end = seen(lambda: ended(prefect, watched))
     # It ran from the checkout, which only its pool told it: the code was found, the input was not.
     assert "variable XOPS_ENVIRONMENT__REGION" in str(watched_end.message)
@@ -431,7 +544,7 @@ def test_a_notice_of_one_event_is_delivered_once(
     servers: Stack, prefect: SyncPrefectClient
 ) -> None:
     def state_of(notice: dict[str, str]) -> str:
-        run = runs.start(servers.api, "notify/notify", {"notice": notice})
+        run = runs.start(servers.profile, "notify/notify", {"notice": notice})
         return str(seen(lambda: ended(prefect, run)).name)
 
     notice = {"subject": "twice", "event_id": str(uuid4())}
@@ -444,7 +557,7 @@ def test_forty_runs_that_are_asked_for_at_once_are_all_taken(
     servers: Stack, prefect: SyncPrefectClient
 ) -> None:
     """SQLite, which takes one writer at a time, refused most of them with 503."""
-    deployment = prefect.read_deployment_by_name("detect-ecs-drift/ecs").id
+    deployment = prefect.read_deployment_by_name("detect-ecs-drift/detect-ecs-drift").id
     later = {
         "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}
     }
@@ -474,7 +587,7 @@ def test_a_killed_database_is_seen_and_comes_back_with_everything(
     assert (shown.verdict, shown.found) == (Verdict.NOTE, "not running")
     assert "xops up" in shown.remedy
     with pytest.raises(TemporaryError, match="or its database has stopped answering"):
-        runs.follow(servers.api, uuid4(), on_step=lambda step: None)
+        runs.follow(servers.profile, uuid4(), on_step=lambda step: None)
 
     servers.postgresql.launch()
     servers.postgresql.wait()

@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -186,3 +187,10 @@ def test_an_unknown_cause_says_what_terraform_said_and_about_which_resource() ->
 
     assert isinstance(error, PermanentError)
     assert error.found.startswith("terraform_data.broken: local-exec provisioner error: Error run")
+
+
+def test_a_message_of_a_million_lines_is_looked_through_once() -> None:
+    started = time.process_time()
+    assert lock_info("\n" * 1_000_000 + "ID:" + " " * 1_000_000 + "x") is not None
+    assert lock_info("  \n" * 300_000 + "no lock") is None
+    assert time.process_time() - started < 5

@@ -3,8 +3,10 @@
 import argparse
 import errno
 import logging
+import os
 import sys
 
+from xops.aws.embedded_key import load_or_create_embedded_key
 from xops.local.aws.ecs.task import Pace
 from xops.local.aws.server.serve import listen, serve
 
@@ -23,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(_port_taken(options.host, options.port))
         return PORT_TAKEN
     with listener:
-        serve(listener, options.step_seconds)
+        serve(listener, options.step_seconds, load_or_create_embedded_key(os.environ))
     return 0
 
 

@@ -1,16 +1,19 @@
 """The process: health, its port, its end, managed policies, missing calls, faults."""
 
+import os
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
+import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
+from tests.embedded_aws import Signed, control
+from xops.aws.embedded_key import EmbeddedKey, load_or_create_embedded_key
 
 ONE_TRY = Config(retries={"total_max_attempts": 1})
 
@@ -23,12 +26,8 @@ def faults(endpoint: str) -> Iterator[str]:
 
 
 def call(method: str, url: str, body: bytes | None = None) -> tuple[int, bytes]:
-    request = urllib.request.Request(url, data=body, method=method)  # noqa: S310 - loopback
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
-            return response.status, response.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read()
+    answer = control(url).request(method, url, content=body)
+    return answer.status_code, answer.content
 
 
 def code_of(error: pytest.ExceptionInfo[ClientError]) -> tuple[str, int]:
@@ -42,6 +41,120 @@ def test_health_names_the_service_and_the_process(endpoint: str) -> None:
     assert b'"service": "xops-embedded-aws"' in body
     assert b'"pid": ' in body
     assert b'"started_at": "' in body
+
+
+# Who may give orders. Each of these was answered once, `reset` to a page of another origin.
+
+ROUTES = [
+    ("GET", "/", b""),
+    ("POST", "/", b"Action=GetCallerIdentity&Version=2011-06-15"),
+    ("POST", "/moto-api/reset", b""),
+    ("GET", "/moto-api/data.json", b""),
+    ("GET", "/moto-api/", b""),
+    ("POST", "/xops/faults", b"[]"),
+    ("GET", "/xops/faults", b""),
+    ("DELETE", "/xops/faults", b""),
+    ("POST", "/xops/health", b""),
+    ("OPTIONS", "/moto-api/reset", b""),
+    ("PUT", "/a-bucket/a-key", b"text"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES)
+def test_an_order_without_a_signature_is_refused(
+    endpoint: str, method: str, path: str, body: bytes
+) -> None:
+    answer = httpx.request(method, f"{endpoint}{path}", content=body)
+    assert (answer.status_code, answer.headers["x-amzn-errortype"]) == (
+        403,
+        "MissingAuthenticationToken",
+    )
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+def test_another_key_is_refused(endpoint: str) -> None:
+    own = load_or_create_embedded_key(os.environ)
+    for other in (EmbeddedKey("XOPSANOTHER", own.secret_access_key), EmbeddedKey("test", "test")):
+        assert _code(httpx.get(endpoint, auth=Signed(other, "s3"))) == "InvalidClientTokenId"
+    guessed = EmbeddedKey(own.access_key_id, "guessed")
+    assert _code(httpx.get(endpoint, auth=Signed(guessed, "s3"))) == "SignatureDoesNotMatch"
+
+
+def _code(answer: httpx.Response) -> str:
+    assert answer.status_code == 403, answer.text
+    return answer.headers["x-amzn-errortype"]
+
+
+class Altered(Signed):
+    """Signs a request, then sends another: what somebody could who has heard it once."""
+
+    def __init__(self, change: Callable[[httpx.Request], None]) -> None:
+        super().__init__(load_or_create_embedded_key(os.environ))
+        self._change = change
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        for signed in super().auth_flow(request):
+            self._change(signed)
+            yield signed
+
+
+def _with(name: str, value: str) -> Callable[[httpx.Request], None]:
+    return lambda request: request.headers.update({name: value})
+
+
+def _another_path(request: httpx.Request) -> None:
+    request.url = request.url.copy_with(path="/moto-api/reset")
+
+
+def _another_query(request: httpx.Request) -> None:
+    request.url = request.url.copy_with(query=b"a=c")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (_another_path, "SignatureDoesNotMatch"),
+        (_another_query, "SignatureDoesNotMatch"),
+        (_with("X-Amz-Date", "20200101T000000Z"), "RequestExpired"),
+        (_with("X-Amz-Date", "yesterday"), "IncompleteSignature"),
+        (_with("Host", "evil.example:80"), "AccessDenied"),
+        (_with("Host", "127.0.0.1.evil.example"), "AccessDenied"),
+        (_with("Host", "localhost"), "SignatureDoesNotMatch"),
+        (_with("Origin", "http://127.0.0.1:8000"), "AccessDenied"),
+        (_with("Origin", "null"), "AccessDenied"),
+        (_with("Authorization", "AWS4-HMAC-SHA256 nonsense"), "IncompleteSignature"),
+        (_with("Authorization", "AWS4-HMAC-SHA256 Credential=a/b"), "IncompleteSignature"),
+        (_with("Authorization", "Basic dGVzdDp0ZXN0"), "MissingAuthenticationToken"),
+    ],
+)
+def test_a_signature_is_good_for_its_own_request(
+    endpoint: str, change: Callable[[httpx.Request], None], code: str
+) -> None:
+    asked = httpx.post(f"{endpoint}/xops/faults?a=b", content=b"[]", auth=Altered(change))
+    assert _code(asked) == code
+
+
+def test_a_body_is_the_one_that_was_signed(endpoint: str) -> None:
+    class AnotherBody(Signed):
+        def auth_flow(
+            self, request: httpx.Request
+        ) -> Generator[httpx.Request, httpx.Response, None]:
+            for signed in super().auth_flow(request):
+                yield httpx.Request(
+                    "POST", signed.url, headers=dict(signed.headers), content=b'["x"]'
+                )
+
+    key = load_or_create_embedded_key(os.environ)
+    asked = httpx.post(f"{endpoint}/xops/faults", content=b'["y"]', auth=AnotherBody(key))
+    assert _code(asked) == "SignatureDoesNotMatch"
+
+
+def test_the_refusal_speaks_the_protocol_of_its_service(client: Any) -> None:
+    wrong = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    for service, _, _, method in FAULTED:
+        with pytest.raises(ClientError, match="installation") as raised:
+            getattr(client(service, config=ONE_TRY, **wrong), method)()
+        assert code_of(raised) == ("InvalidClientTokenId", 403)
 
 
 def test_a_port_in_use_is_one_line_and_exit_code_2(endpoint: str) -> None:

@@ -116,7 +116,7 @@ def apply(fault: Fault, operation: OperationModel, request: Request) -> Response
 def _operation(request: Request, service: str) -> OperationModel | None:
     """Answer the operation of `service` this request calls, None when it is another service's."""
     model = get_service_model(service)
-    if _signing_name(request) != model.signing_name:
+    if signing_name(request) != model.signing_name:
         return None
     target = request.headers.get("X-Amz-Target", "")
     if target and target.split(".")[0] != model.metadata.get("targetPrefix"):
@@ -130,7 +130,7 @@ def _operation(request: Request, service: str) -> OperationModel | None:
         return None
 
 
-def _signing_name(request: Request) -> str | None:
+def signing_name(request: Request) -> str | None:
     """Answer the service in the credential scope: AKID/date/region/SERVICE/aws4_request."""
     _, found, scope = request.headers.get("Authorization", "").partition("Credential=")
     parts = scope.split(",")[0].split("/")

@@ -1,8 +1,10 @@
 """The embedded AWS as a server: moto behind a door with a health endpoint and faults.
 
-`GET /xops/health` says which process answers. `POST /xops/faults` takes a list of faults (see
-`xops.local.aws.server.faults`), `GET` lists those that remain, `DELETE` forgets them. Anything else
-is AWS. State lives in this process and ends with it.
+`GET /xops/health` says which process answers, to whoever asks. All else wants a request that is
+signed with the installation's key, as every AWS client signs (service and region are free for what
+is not AWS): `POST /xops/faults` takes a list of faults (see `xops.local.aws.server.faults`), `GET`
+lists those that remain, `DELETE` forgets them; what is left is moto's. State lives in this process
+and ends with it.
 """
 
 import contextlib
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
+from xml.sax.saxutils import escape
 
 from moto import settings
 from moto.core.request import Request
@@ -29,10 +32,13 @@ from waitress import create_server
 from waitress.channel import ClientDisconnected
 from werkzeug.wrappers import Response
 
+from xops.aws.embedded_key import EmbeddedKey
+from xops.core.rendering import Plain
 from xops.local.aws.ecs.driver import Driver
 from xops.local.aws.install import install
 from xops.local.aws.server import faults
 from xops.local.aws.server.answers import Answers
+from xops.local.aws.server.signature import RefusedError, check_caller, check_signature
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +49,9 @@ IDLE_SECONDS = 300
 """Longer than SDKs keep an idle connection, so that it is theirs to close."""
 CERTIFICATE_SECONDS = 1
 """How long an ACM certificate waits for its validation."""
+
+HEALTH = ("GET", "/xops/health")
+"""What anybody may ask: it tells nothing but that this server is there, and which."""
 
 FAULTS = TypeAdapter(list[faults.Fault])
 
@@ -57,8 +66,9 @@ class EmbeddedAws:
     time and the ECS scheduler changes tasks in between: `lock` lets one of them in at a time.
     """
 
-    def __init__(self, lock: threading.RLock) -> None:
+    def __init__(self, lock: threading.RLock, key: EmbeddedKey) -> None:
         self._lock = lock
+        self._key = key
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._faults = faults.FaultBox()
         self._answers = Answers()
@@ -66,6 +76,10 @@ class EmbeddedAws:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        try:
+            self._admit(environ)
+        except RefusedError as error:
+            return _refused(environ, error)(environ, start_response)
         if environ["PATH_INFO"].startswith("/xops/"):
             return self._control(Request(environ))(environ, start_response)
         environ["RAW_URI"] = environ["REQUEST_URI"]  # where moto looks for the path as it was sent
@@ -74,6 +88,11 @@ class EmbeddedAws:
         if fault and fault.loses_answer:
             raise ClientDisconnected
         return response(environ, start_response)
+
+    def _admit(self, environ: Environ) -> None:
+        check_caller(environ)
+        if (environ["REQUEST_METHOD"], environ["PATH_INFO"]) != HEALTH:
+            check_signature(environ, self._key, datetime.now(UTC))
 
     def _answer(self, environ: Environ) -> Response:
         with self._lock:
@@ -103,7 +122,7 @@ class EmbeddedAws:
 
     def _control(self, request: Request) -> Response:
         match request.method, request.path:
-            case "GET", "/xops/health":
+            case found if found == HEALTH:
                 return _json(self._health())
             case "GET", "/xops/faults":
                 return _json(self._faults.remaining())
@@ -141,15 +160,43 @@ def _not_implemented(environ: Environ, error: NotImplementedError) -> Response:
     moto would answer 500, which SDKs take for a passing fault and retry for minutes.
     """
     message = f"The embedded AWS lacks this call: {error}"
+    return _error(environ, 400, "NotImplemented", message)
+
+
+def _refused(environ: Environ, error: RefusedError) -> Response:
+    return _error(environ, 403, error.code, f"The embedded AWS refuses this: {error.message}")
+
+
+def _error(environ: Environ, status: int, code: str, message: str) -> Response:
+    """An error in the form of the service that was asked, as far as a request tells which.
+
+    A client of a JSON service reads the header, whatever the body.
+    """
     target = environ.get("HTTP_X_AMZ_TARGET") or environ["PATH_INFO"]
-    log.warning("%s (%s %s)", message, environ["REQUEST_METHOD"], target)
-    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
-        body = f"<ErrorResponse><Error><Code>NotImplemented</Code><Message>{message}</Message>"
-        body += "</Error></ErrorResponse>"
-        return Response(body, status=400, content_type="text/xml")
-    response = _json({"__type": "NotImplemented", "message": message}, status=400)
-    response.headers["x-amzn-errortype"] = "NotImplemented"
-    return response
+    # What was sent is untrusted, and a log is read on terminals.
+    log.warning("%s", Plain.render(f"{message} ({environ['REQUEST_METHOD']} {target})"))
+    kind = environ.get("CONTENT_TYPE", "")
+    form = kind.startswith("application/x-www-form-urlencoded")
+    service = faults.signing_name(Request(environ))
+    if form or service in _XML:
+        answer = Response(_xml(service, code, message), status=status, content_type="text/xml")
+    else:
+        answer = _json({"__type": code, "message": message}, status=status)
+    answer.headers["x-amzn-errortype"] = code
+    return answer
+
+
+_XML = frozenset({"s3", "ec2", "cloudfront", "route53", "iam", "sts", "elasticloadbalancing"})
+"""Services, by the name that is signed, whose errors are XML also where no form was sent."""
+
+
+def _xml(service: str | None, code: str, message: str) -> str:
+    error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+    if service == "s3":
+        return error
+    if service == "ec2":
+        return f"<Response><Errors>{error}</Errors><RequestID>none</RequestID></Response>"
+    return f"<ErrorResponse>{error}<RequestId>none</RequestId></ErrorResponse>"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -165,10 +212,11 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(listener: socket.socket, step: float) -> None:
+def serve(listener: socket.socket, step: float, key: EmbeddedKey) -> None:
     """Answer requests on a bound socket until SIGTERM or SIGINT.
 
     `step` is the pace of the ECS scheduler: the seconds a task stays in each passing state.
+    `key` signs what is answered.
     """
     os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
     # moto's minute of waiting checks nothing, and everything behind a certificate waits with it.
@@ -179,7 +227,7 @@ def serve(listener: socket.socket, step: float) -> None:
     # Not werkzeug's server: it closes every connection, and about one answer in two thousand was
     # lost on the way.
     server = create_server(
-        EmbeddedAws(lock),
+        EmbeddedAws(lock, key),
         sockets=[listener],
         threads=THREADS,
         connection_limit=CONNECTIONS,
