@@ -25,10 +25,12 @@ help: ## this list
 install: $(STAMP) ## make .venv with everything in it, .venv/bin/xops included
 
 # uv is fetched by pip with its hash, then installs the rest, each with its hash: ten times faster.
-$(STAMP): requirements.lock requirements-uv.lock pyproject.toml
+# What builds the one package that has no wheel (python-terraform) is pinned and hashed as well.
+$(STAMP): requirements.lock requirements-uv.lock requirements-build.lock pyproject.toml
 	@python=$$(scripts/find-python) && "$$python" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements-uv.lock
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock requirements-uv.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --build-constraints requirements-build.lock \
+	  requirements.lock requirements-uv.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -79,6 +81,8 @@ docs: install ## the documentation as a site in ./site
 lock: install ## pin every package anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.12 \
 	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock
+	printf 'setuptools\nwheel\n' | $(BIN)/uv pip compile - --universal --python-version 3.12 \
+	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements-build.lock
 
 clean: ## remove what can be made again: the environment, caches and the embedded stack's data
 	@test ! -x $(BIN)/xops || $(BIN)/xops clean

@@ -10,16 +10,15 @@ import logging
 from collections.abc import Callable
 from typing import Any, cast
 
-from prefect import get_client, runtime, task
+from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.concurrency.sync import concurrency
-from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed
 from prefect.tasks import Task
 
 from flows import gate
 from flows.progress import show_outcome
+from flows.slot import held
 from xops.core.errors import TemporaryError
 from xops.core.lifecycle import steps as lifecycle
 from xops.core.lifecycle.gate import Approver
@@ -29,9 +28,6 @@ from xops.core.rendering import Plain
 from xops.prefect_server.evidence import how_run_ended
 
 logger = logging.getLogger("xops.lifecycle")
-
-# A run that was killed holds its slot until the lease ends; the state's own lock is the real guard.
-_LEASE_SECONDS = 60.0
 
 
 def is_temporary(task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -43,24 +39,6 @@ def is_temporary(task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> 
     except Exception:  # noqa: BLE001 - any other failure, whatever it is, is not retried
         return False
     return False
-
-
-def _prepare_slot(slot: str) -> None:
-    """Make the limit of one for what has none yet (a cluster file that no deployment names).
-
-    Acquiring it waits without a word, for as long as another run holds it: say so.
-    """
-    with get_client(sync_client=True) as client:
-        try:
-            limit = client.read_global_concurrency_limit_by_name(slot)
-        except ObjectNotFound:
-            client.upsert_global_concurrency_limit_by_name(slot, 1)
-            return
-    if limit.active_slots >= limit.limit:
-        logger.warning(
-            "waiting for the slot %s, which another run holds; one that was killed frees it within"
-            " %.0f s", slot, _LEASE_SECONDS,
-        )  # fmt: skip
 
 
 def as_tasks[PlanT: Planned, VerificationT: Verification](
@@ -97,13 +75,10 @@ def _as_task[**P, R](name: str, step: Callable[P, R]) -> Callable[P, R]:
 
 
 def _alone[**P, R](apply: Callable[P, R], slot: str) -> Callable[P, R]:
-    """The apply under the slot of the state that it changes; says so while it waits for it."""
+    """The apply under the slot of the state that it changes."""
 
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        _prepare_slot(slot)
-        with concurrency(
-            slot, strict=True, lease_duration=_LEASE_SECONDS, raise_on_lease_renewal_failure=False
-        ):
+        with held(slot):
             return apply(*args, **kwargs)
 
     return call

@@ -16,7 +16,6 @@ from xops.cli.console import bar, print_json, say, styled, tell
 from xops.core.errors import ExitCode, Finding, InputError, PermanentError
 from xops.core.files import settings
 from xops.core.lifecycle.steps import OutcomeStatus
-from xops.ecs import terraform_discovery
 from xops.ecs.services import ServiceState
 from xops.local import doctor, down, home
 from xops.local.stack import Stack, running_stack
@@ -169,7 +168,7 @@ def _confirm(place: Path, given: str | None) -> None:
 
 
 def _stop(stack: Stack) -> list[str]:
-    patience = terraform_discovery.seconds(os.environ, down.VARIABLE, down.PATIENCE)
+    patience = settings.seconds(os.environ, down.VARIABLE, down.PATIENCE)
     return down.stop(stack, patience, lambda line: tell("[cyan]{line}[/]", line=line))
 
 

@@ -152,10 +152,8 @@ class Stream1:
         key = load_or_create_key(settings.home(), environ)
         binary = terraform_discovery.find_binary(environ)
         mirror = terraform_discovery.find_mirror(environ)
-        lock_timeout = terraform_discovery.seconds(environ, "XOPS_LOCK_TIMEOUT", 60)
-        patience = terraform_discovery.seconds(
-            environ, "XOPS_TERRAFORM_WAIT", orphaned_terraform.PATIENCE
-        )
+        lock_timeout = settings.seconds(environ, "XOPS_LOCK_TIMEOUT", 60)
+        patience = settings.seconds(environ, "XOPS_TERRAFORM_WAIT", orphaned_terraform.PATIENCE)
         runs = settings.home() / "runs" / environment.name
         folder = RunFolder.create(runs)
         work = folder.path

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xops.core import process
-from xops.core.errors import Finding, InputError, PermanentError
+from xops.core.errors import PermanentError
 from xops.core.files import settings
 from xops.ecs.terraform_errors import ProviderMissingError
 
@@ -34,19 +34,6 @@ class Binary:
     argv: tuple[str, ...]
     version: str
     source: str
-
-
-def seconds(environ: Mapping[str, str], name: str, default: int) -> int:
-    """How long a variable says to wait.
-
-    Raises:
-        InputError: it is no whole number of seconds.
-    """
-    given = environ.get(name, str(default))
-    if not given.isdecimal():
-        finding = Finding(name, "", f"{given!r} is no whole number of seconds")
-        raise InputError("reading the environment variables", [finding])
-    return int(given)
 
 
 def find_binary(environ: Mapping[str, str]) -> Binary:

@@ -21,6 +21,7 @@ import pytest
 from tests.mounts import small_file_system
 from tests.processes import running
 from xops.core.errors import DiskFullError, InputError, PermanentError, StalePlanError
+from xops.core.files import settings
 from xops.core.plan.fingerprint import FingerprintKey
 from xops.core.plan.model import Action, Plan
 from xops.ecs import terraform_discovery
@@ -479,10 +480,10 @@ def test_a_program_that_is_no_terraform_is_refused(tmp_path: Path, answer: str) 
 
 @pytest.mark.parametrize("given", ["abc", "-1", "1.5", "", "²"])
 def test_seconds_that_are_none_are_bad_input(given: str) -> None:
-    assert terraform_discovery.seconds({}, "XOPS_LOCK_TIMEOUT", 60) == 60
-    assert terraform_discovery.seconds({"XOPS_LOCK_TIMEOUT": "5"}, "XOPS_LOCK_TIMEOUT", 60) == 5
+    assert settings.seconds({}, "XOPS_LOCK_TIMEOUT", 60) == 60
+    assert settings.seconds({"XOPS_LOCK_TIMEOUT": "5"}, "XOPS_LOCK_TIMEOUT", 60) == 5
     with pytest.raises(InputError, match="XOPS_LOCK_TIMEOUT"):
-        terraform_discovery.seconds({"XOPS_LOCK_TIMEOUT": given}, "XOPS_LOCK_TIMEOUT", 60)
+        settings.seconds({"XOPS_LOCK_TIMEOUT": given}, "XOPS_LOCK_TIMEOUT", 60)
 
 
 def mirror(folder: Path) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -82,6 +83,9 @@ class FileSteps:
         fails.unlink(missing_ok=True)
         if how == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        while how == "slow" and not (self.folder / "release").exists():
+            (self.folder / "applying").touch()
+            time.sleep(0.1)
         done, *left = [change.target for change in planned.plan.changes]
         if how == "half":
             (self.folder / "left.json").write_text(json.dumps(left))

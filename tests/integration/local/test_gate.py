@@ -12,9 +12,13 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import SetStateStatus
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Scheduled
 
+from flows import slot
 from tests.prefect_servers import home
+from tests.waiting import Eventually
+from xops.core.errors import TemporaryError
 from xops.core.evidence.log import EvidenceLog, verify_chain
 from xops.core.evidence.stores import FolderStore
 from xops.core.files.settings import ROOT
@@ -240,3 +244,42 @@ MATRIX = [
 def test_the_approval_matrix(gated: Gated, case: Callable[[Gated], None]) -> None:
     case(gated)
     assert verify_chain(gated.log) == []
+
+
+def test_a_run_that_waits_for_its_slot_says_for_whom(
+    prefect: SyncPrefectClient, deployment: UUID, tmp_path: Path, eventually: Eventually
+) -> None:
+    """It waited without a word, and without end where the slot had leaked."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    first, second = (Gated(prefect, deployment, tmp_path / name) for name in ("first", "second"))
+    (first.folder / "fails").write_text("slow")
+    holds = approve(first)
+    eventually(lambda: (first.folder / "applying").exists())
+    waits = approve(second)
+
+    def said() -> list[str]:
+        return [line for line in second.said(waits) if "waiting up to" in line]
+
+    eventually(said)
+    assert "for the slot gated, which is held by run gated since" in said()[0]
+    (first.folder / "release").touch()
+    first.until(holds, "Applied")
+    second.until(waits, "Applied")
+
+
+def test_a_run_waits_for_its_slot_for_a_while_and_says_who_had_it(
+    prefect_stack: Stack, prefect: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(slot.VARIABLE, "2")
+    known = {PREFECT_API_URL: prefect_stack.api, PREFECT_API_AUTH_STRING: prefect_stack.secret}
+    prefect.upsert_global_concurrency_limit_by_name("taken", 1)
+    prefect.increment_concurrency_slots(["taken"], 1, "concurrency")
+    with (
+        temporary_settings(known),
+        pytest.raises(TemporaryError, match="the slot taken: it was held for 2 s") as caught,
+        slot.held("taken"),
+    ):
+        pytest.fail("it was let in")
+    assert "a run that Prefect does not name" in caught.value.found
+    prefect.delete_global_concurrency_limit_by_name("taken")

@@ -35,6 +35,19 @@ def home() -> Path:
     return Path(os.environ.get("XOPS_HOME", ROOT / ".xops")).resolve()
 
 
+def seconds(environ: Mapping[str, str], name: str, default: int) -> int:
+    """How long a variable says to wait.
+
+    Raises:
+        InputError: it is no whole number of seconds.
+    """
+    given = environ.get(name, str(default))
+    if not given.isdecimal():
+        finding = Finding(name, "", f"{given!r} is no whole number of seconds")
+        raise InputError("reading the environment variables", [finding])
+    return int(given)
+
+
 def load[Model: BaseModel](
     model: type[Model],
     file: Path,

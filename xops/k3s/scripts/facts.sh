@@ -24,7 +24,8 @@ exposed() {
   at=$1 above=
   while :; do
     mode=$(stat -Lc %a "$at")
-    is_root_s "$(stat -Lc %u "$at")" && is_root_s "$(stat -c %u "$at")" || break
+    is_root_s "$(stat -Lc %u "$at")" || break
+    is_root_s "$(stat -c %u "$at")" || break
     [ $((0$mode & 022)) = 0 ] || [ "$above$((0$mode & 01000))" = yes512 ] || break
     [ "$at" != / ] || return 0
     at=$(dirname "$at") above=yes
