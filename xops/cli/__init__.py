@@ -211,6 +211,27 @@ def deploy(
 
 
 @app.command()
+def watch(
+    api: Annotated[
+        str | None,
+        typer.Option("--api", help="The server's API; by default what PREFECT_API_URL names."),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Look once; exit code 10 if anything is wrong.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what nobody else tells about a Prefect server: that it, or a worker, has gone.
+
+    Also runs that do not begin, are late, or give no sign of life, and plans that nobody answers.
+    Notices go to XOPS_NOTICE_URL, XOPS_NOTICE_TOPIC_ARN or the log, whatever the server says.
+    """
+    from xops.cli.watch import watch as run
+
+    run(api, once=once, as_json=as_json)
+
+
+@app.command()
 def down(as_json: AsJson = False) -> None:
     """Cancel and await what is going on, then stop the embedded stack and with it its AWS' state.
 

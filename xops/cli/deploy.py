@@ -29,7 +29,7 @@ def deploy(api: str | None, pool_file: Path | None, *, apply: bool, as_json: boo
     from xops.prefect_server.pools import Pool
 
     pool = Pool.read(pool_file) if pool_file else Pool.of_this_machine(DEFAULT_POOL)
-    profile = _profile(api, pool.name, os.environ)
+    profile = server_of(api, pool.name, os.environ)
     plan = setup.plan_set_up(profile, pool)
     if apply and not plan.is_empty:
         setup.set_up(profile, pool, on_step=lambda line: tell("[cyan]{line}[/]", line=line))
@@ -48,7 +48,7 @@ def _said(is_empty: bool, apply: bool) -> str:
     return "Done." if apply else "Nothing was changed: `--apply` does it."
 
 
-def _profile(api: str | None, pool: str, environ: Mapping[str, str]) -> Profile:
+def server_of(api: str | None, pool: str, environ: Mapping[str, str]) -> Profile:
     """The server that is meant, and what lets us in, from the variables that Prefect reads."""
     address = api or environ.get(API_VARIABLE, "")
     if problem := _problem(address):

@@ -76,6 +76,8 @@ class Production:
             "PREFECT_REDIS_MESSAGING_URL": f"{redis}/0",
             "PREFECT_SERVER_DOCKET_URL": f"{redis}/1",
         }
+        if "XOPS_NOTICE_URL" in values:
+            values["XOPS_NOTICE_URL"] = ""  # to the log
         for name, value in values.items():
             value = value.replace("https://prefect.example.com", self.url)
             values[name] = mine.get(name, value.replace("/var/lib", str(self.folder / "lib")))
@@ -93,8 +95,11 @@ class Production:
         more = dict(re.findall(r"^Environment=(\w+)=(.*)$", text, re.MULTILINE))
         more = {k: v.replace("/var/lib", str(self.folder / "lib")) for k, v in more.items()}
         argv = command.split()
-        assert argv[0] == "/opt/xops/.venv/bin/python"
-        return [sys.executable, *argv[1:]], self.environ(file, **more)
+        program = Path(argv[0])
+        assert program.parent == Path("/opt/xops/.venv/bin")
+        return [str(Path(sys.executable).with_name(program.name)), *argv[1:]], self.environ(
+            file, **more
+        )
 
     def client(self) -> httpx.Client:
         """Through the proxy, with the secret."""
@@ -122,7 +127,7 @@ def production(folder: Path, postgres: Postgres, database: str) -> Iterator[Prod
     ports = {name: free_port() for name in ("redis", "proxy", "api-1", "api-2")}
     url = postgres.url(database=database).replace("postgresql://", "postgresql+asyncpg://")
     made = Production(folder, url, ports)
-    for each in ("tls", "lib/xops", "lib/xops-worker", "redis", "nginx"):
+    for each in ("tls", "lib/xops", "lib/xops-worker", "lib/xops-watch", "redis", "nginx"):
         (folder / each).mkdir(parents=True)  # systemd makes those of lib: StateDirectory
     _make_certificate(folder / "tls")
     with ExitStack() as stack:

@@ -1,5 +1,6 @@
 """Prefect in production as deployments/server/ puts it up: two API processes behind a proxy."""
 
+import json
 import os
 import signal
 import subprocess
@@ -82,6 +83,14 @@ def test_one_command_sets_it_up_after_showing_what_it_would_do(
     again = deploy(server)
     assert again.returncode == ExitCode.DONE, again.stdout
     assert "nothing to change" in again.stdout
+
+
+def test_what_the_server_cannot_tell_is_told_past_it(server: Production) -> None:
+    argv, environ = server.unit("xops-watch.service")
+    done = server.run(*argv, "--once", "--json", environ=environ)
+    assert done.returncode == ExitCode.FINDINGS, done.stderr
+    assert [row["key"] for row in json.loads(done.stdout)] == ["worker xops-runs"]
+    assert "No worker of the pool xops-runs" in done.stderr  # where notices go without an address
 
 
 def test_the_proxy_takes_one_name_one_origin_and_withholds_routes(server: Production) -> None:

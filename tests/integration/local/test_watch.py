@@ -1,0 +1,139 @@
+"""What nobody else tells about a Prefect server, seen on a real one and told past it."""
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun, State, Worker
+from prefect.states import Cancelled, Late, Pending, Running, Suspended
+
+from tests.embedded_aws import free_port
+from tests.prefect_servers import home
+from xops.core.errors import ExitCode
+from xops.core.files.settings import ROOT
+from xops.local.stack import POOL, Stack
+from xops.prefect_server import runs, watch
+from xops.prefect_server.profile import Profile
+
+pytestmark = pytest.mark.xdist_group("prefect")
+
+XOPS = str(ROOT / ".venv" / "bin" / "xops")
+DEPLOYMENT = "close-records/close-records"
+
+
+@pytest.fixture
+def prefect(prefect_stack: Stack) -> Iterator[SyncPrefectClient]:
+    with home(prefect_stack.home), runs.client(prefect_stack.profile) as connected:
+        yield connected
+
+
+def keys(stack: Stack, run: FlowRun, after: timedelta) -> set[str]:
+    """What is wrong with the run if nothing happens for so long."""
+    found = watch.look(stack.profile, datetime.now(UTC) + after)
+    return {row.key.partition(" ")[0] for row in found if row.key.endswith(str(run.id))}
+
+
+@pytest.mark.parametrize(
+    ("states", "told", "soon", "later"),
+    [
+        ([Pending()], "pending", 9, 11),
+        ([Late()], "late", 14, 16),
+        ([Running()], "silent", 9, 11),
+        ([Running(), Suspended(timeout_seconds=86400)], "unanswered", 239, 241),
+    ],
+    ids=["pending", "late", "silent", "unanswered"],
+)
+def test_a_run_that_nobody_would_hear_of_is_told_after_a_while(
+    prefect_stack: Stack,
+    prefect: SyncPrefectClient,
+    states: list[State[Any]],
+    told: str,
+    soon: int,
+    later: int,
+) -> None:
+    deployment = prefect.read_deployment_by_name(DEPLOYMENT)
+    run = prefect.create_flow_run_from_deployment(deployment.id)
+    for state in states:
+        prefect.set_flow_run_state(run.id, state, force=True)
+    assert keys(prefect_stack, run, timedelta(minutes=soon)) == set()
+    assert keys(prefect_stack, run, timedelta(minutes=later)) == {told}
+    prefect.set_flow_run_state(run.id, Cancelled(), force=True)
+    assert keys(prefect_stack, run, timedelta(minutes=later)) == set()
+
+
+def test_a_pool_that_nobody_serves_is_told_unless_a_person_has_paused_it(
+    prefect_stack: Stack, prefect: SyncPrefectClient
+) -> None:
+    pool = prefect.read_work_pool(POOL)
+    now = datetime.now(UTC)
+
+    def worker(status: str) -> Worker:
+        beat = {"last_heartbeat_time": now, "status": status}
+        return Worker.model_validate({"name": "one", "work_pool_id": pool.id, **beat})
+
+    [never] = watch.of_pool(pool, [])
+    assert (never.key, "none ever was" in never.body) == (f"worker {POOL}", True)
+    [gone] = watch.of_pool(pool, [worker("OFFLINE")])
+    assert f"{now:%Y-%m-%d %H:%M} UTC" in gone.body
+    assert list(watch.of_pool(pool, [worker("OFFLINE"), worker("ONLINE")])) == []
+    assert list(watch.of_pool(pool.model_copy(update={"is_paused": True}), [])) == []
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Takes notices as a chat does."""
+
+    heard: list[str]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.heard.append(json.loads(body)["text"])
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, list[str]]]:
+    heard: list[str] = []
+    kind = type("Hearing", (Receiver,), {"heard": heard})
+    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hook", heard
+        server.shutdown()
+
+
+def test_a_server_that_has_gone_is_told_once_without_it(
+    tmp_path: Path, receiver: tuple[str, list[str]]
+) -> None:
+    url, heard = receiver
+    environ = {
+        "PATH": os.environ["PATH"],
+        "XOPS_HOME": str(tmp_path),
+        "XOPS_NOTICE_URL": url,
+        "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api",
+    }
+    for _ in range(2):
+        done = subprocess.run(
+            [XOPS, "watch", "--once"],
+            env=environ, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False,
+        )  # fmt: skip
+        assert done.returncode == ExitCode.FINDINGS, done.stderr
+        assert "does not answer" in done.stdout
+    assert len(heard) == 1
+    assert "the Prefect server does not answer" in heard[0]
+
+
+def test_a_secret_that_is_refused_is_trouble_too(prefect_stack: Stack) -> None:
+    other = Profile(prefect_stack.api, POOL, {"PREFECT_API_AUTH_STRING": "xops:guessed"})
+    [told] = watch.look(other, datetime.now(UTC))
+    assert told.key == "server"
+    assert "401" in told.body
