@@ -45,7 +45,7 @@ def load_or_create_embedded_key(environ: Mapping[str, str]) -> EmbeddedKey:
     """
     named = environ.get(FILE_VARIABLE)
     file = Path(named) if named else settings.home() / NAME
-    return _parsed(file, load_or_create_secret(file, _make))
+    return _parsed(file, load_or_create_secret(file, _make, FILE_VARIABLE))
 
 
 def _make() -> str:

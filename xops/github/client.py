@@ -48,7 +48,8 @@ from xops.github.errors import (
     RefusedError,
     UnavailableError,
 )
-from xops.github.etags import BoundTransport, EtagTransport
+from xops.github.etags import EtagTransport
+from xops.github.transport import BoundTransport
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Two transports: one that keeps a credential at its server, one that remembers answers.
+"""A transport that remembers answers.
 
 GitHub counts no request that is answered with 304. Answers are kept in files of mode 0600, by
 address and the credential's name. Neither request headers nor a credential are written.
@@ -11,7 +11,6 @@ import base64
 import binascii
 import hashlib
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +19,7 @@ import httpx
 from xops.core.files.bounded_json import parse_json
 from xops.core.files.private_file import write_private
 from xops.core.files.reading import read_bytes
-from xops.core.files.web_address import Origin
-from xops.github.errors import RefusedError
-
-_MOST_BYTES = 32 << 20
-_MOST_SECONDS = 300.0
-_ENCODINGS = frozenset({"", "identity", "gzip"})
-_OF_THE_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+from xops.github.transport import MOST_BYTES
 
 _KEPT_HEADERS = ("content-type", "link", "etag")
 
@@ -36,71 +29,6 @@ class _Kept:
     etag: str
     headers: dict[str, str]
     body: bytes
-
-
-class BoundTransport(httpx.BaseTransport):
-    """Speaks to one server only, and takes so much from it at most.
-
-    What a server says can lead elsewhere: redirects, and the links to a list's next page. The
-    credential would go along, so no request of the connection leaves its server.
-
-    Args:
-        address: of that server; scheme, host and port count.
-    """
-
-    def __init__(self, address: str) -> None:
-        self._origin = Origin.of(address)
-        self._inner = httpx.HTTPTransport()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it, and read the answer within the bounds.
-
-        Raises:
-            RefusedError: it would go to another server, or the answer exceeds a bound.
-        """
-        asked = (request.url.scheme, request.url.raw_host.decode("ascii"), _port(request.url))
-        if asked != (self._origin.scheme, self._origin.host.strip("[]"), self._origin.port):
-            raise self._refused(f"it leads to another server, {asked[0]}://{asked[1]}:{asked[2]}")
-        request.headers["Accept-Encoding"] = "gzip"
-        response = self._inner.handle_request(request)
-        try:
-            body = self._read(response)
-        finally:
-            response.close()
-        headers = [
-            (name, value)
-            for name, value in response.headers.multi_items()
-            if name.lower() not in _OF_THE_TRANSFER
-        ]
-        return httpx.Response(response.status_code, headers=headers, content=body, request=request)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._inner.close()
-
-    def _read(self, response: httpx.Response) -> bytes:
-        if response.headers.get("content-encoding", "identity").lower() not in _ENCODINGS:
-            raise self._refused("it is encoded in a way that was not asked for")
-        give_up = time.monotonic() + _MOST_SECONDS
-        body = bytearray()
-        for piece in response.iter_bytes():
-            body += piece
-            if len(body) > _MOST_BYTES:
-                raise self._refused(f"it is larger than {_MOST_BYTES >> 20} MiB")
-            if time.monotonic() > give_up:
-                raise httpx.ReadTimeout(f"it took longer than {_MOST_SECONDS:.0f} s")
-        return bytes(body)
-
-    def _refused(self, found: str) -> RefusedError:
-        return RefusedError(
-            f"reading an answer of {self._origin}",
-            found,
-            "Look at what answers there: it is not as GitHub does.",
-        )
-
-
-def _port(url: httpx.URL) -> int:
-    return url.port or {"https": 443, "http": 80}.get(url.scheme, 0)
 
 
 class EtagTransport(httpx.BaseTransport):
@@ -160,7 +88,7 @@ def _to_json(kept: _Kept) -> str:
 
 def _read(file: Path) -> _Kept | None:
     try:
-        found = parse_json(read_bytes(file, 2 * _MOST_BYTES))
+        found = parse_json(read_bytes(file, 2 * MOST_BYTES))
         headers = {str(name): str(value) for name, value in found["headers"].items()}
         return _Kept(str(found["etag"]), headers, base64.b64decode(found["body"]))
     except (ValueError, LookupError, TypeError, AttributeError, binascii.Error):

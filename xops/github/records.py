@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from xops.core.files.bounded_json import parse_json
 from xops.core.files.private_file import write_private
@@ -37,6 +37,10 @@ class Review(_Record):
     at: Moment
 
 
+Count = Annotated[int, Field(ge=0)]
+"""Of lines or files."""
+
+
 class MergedPullRequest(_Record):
     """One merged pull request.
 
@@ -51,7 +55,7 @@ class MergedPullRequest(_Record):
     """
 
     id: str
-    number: int
+    number: Annotated[int, Field(ge=1)]
     url: str
     title: str
     author: Identity
@@ -59,9 +63,9 @@ class MergedPullRequest(_Record):
     head: str
     merged_at: Moment
     updated_at: Moment
-    additions: int
-    deletions: int
-    changed_files: int | None
+    additions: Count
+    deletions: Count
+    changed_files: Count | None
     paths: list[str]
     renames: bool
     all_paths: bool = False

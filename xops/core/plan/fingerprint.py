@@ -15,7 +15,7 @@ from pathlib import Path
 
 from xops.core.errors import PermanentError
 from xops.core.files.canonical_json import canonical_json
-from xops.core.files.private_file import write_private
+from xops.core.files.installation_secret import load_or_create_secret
 from xops.core.files.secret import read_private
 from xops.core.plan.values import Json, hidden
 
@@ -57,28 +57,15 @@ def load_or_create_key(home: Path, environ: Mapping[str, str]) -> FingerprintKey
     """
     if VARIABLE in environ:
         return _checked(environ[VARIABLE], f"variable {VARIABLE}")
-    if FILE_VARIABLE in environ:
-        file = Path(environ[FILE_VARIABLE])
-    else:
-        file = home / NAME
-        _create(file)
     # Named by the operator and by no reviewed file: it needs no configured source.
-    return _checked(read_private(file.expanduser().resolve(), f"file {file}"), f"file {file}")
-
-
-def _create(file: Path) -> None:
-    if file.exists():
-        return
-    try:
-        write_private(file, secrets.token_hex(_BYTES) + "\n", replace=False)
-    except OSError as error:
-        if file.exists():  # another run was faster: its key is the installation's
-            return
-        raise PermanentError(
-            f"keeping the installation's fingerprint key in {file}",
-            str(error),
-            f"Let xOps write there, or name the key's file in {FILE_VARIABLE}.",
-        ) from error
+    if FILE_VARIABLE in environ:
+        file = Path(environ[FILE_VARIABLE]).expanduser().resolve()
+        return _checked(read_private(file, f"file {file}"), f"file {file}")
+    file = home / NAME
+    return _checked(
+        load_or_create_secret(file, lambda: secrets.token_hex(_BYTES), FILE_VARIABLE),
+        f"file {file}",
+    )
 
 
 def _checked(text: str, place: str) -> FingerprintKey:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from xops.github.people import Directory, Identity
 from xops.github.records import MergedPullRequest
@@ -52,3 +53,11 @@ def test_each_is_counted_in_one_place(
 def test_evidence_shows_each_kind_first() -> None:
     matched = {f"{n}.tf": "terraform" for n in range(9)} | {"Chart.yaml": "helm"}
     assert deciding_paths(matched, most=3) == ("Chart.yaml", "0.tf", "1.tf")
+
+
+@pytest.mark.parametrize("wrong", [{"number": 0}, {"number": -1}, {"additions": -1},
+                                   {"changed_files": -1}])  # fmt: skip
+def test_a_pull_request_that_cannot_be_is_none(wrong: dict[str, int]) -> None:
+    """What cannot be evidence is refused when GitHub's answer is read, and not later."""
+    with pytest.raises(ValidationError):
+        merged(**wrong)
