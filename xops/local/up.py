@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from xops.core.errors import PermanentError
 from xops.ecs.environment import Environment
 from xops.local import database
-from xops.local.services import Service, starting_alone
+from xops.local.services import Service, answers, starting_alone
 from xops.local.stack import Stack
 from xops.prefect_server import runs
 from xops.prefect_server import setup as prefect_setup
@@ -74,7 +75,27 @@ def start_servers(stack: Stack, say: Say) -> list[str]:
     started += [server.name] if server.launch() else []
     for service in (*first, server):
         _wait(service, started, say)
+    refuse_open_servers(stack)
     return started
+
+
+def refuse_open_servers(stack: Stack) -> None:
+    """Refuse to go on with servers that answer whoever asks: a release before started them.
+
+    Raises:
+        PermanentError: one of them does.
+    """
+    questions = {
+        stack.server.name: f"{stack.api}/version",
+        stack.aws.name: f"{stack.aws_endpoint}/xops/faults",
+    }
+    if found := [name for name, url in questions.items() if answers(url)]:
+        raise PermanentError(
+            "starting the embedded stack",
+            f"{' and '.join(found)} runs since a release that asked nobody for a secret: whoever"
+            " reaches it gives orders",
+            "Run `xops down`, which ends what is going on, then `xops up`.",
+        )
 
 
 def _wait(service: Service, started: list[str], say: Say) -> None:
