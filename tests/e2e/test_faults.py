@@ -336,9 +336,8 @@ def test_a_full_disk_is_said_and_nothing_is_lost(stack: Embedded, aws: Aws, tmp_
     small = tmp_path / "small"
     small.mkdir()
     with small_file_system(small, "200k"):
-        done = stack.xops(
-            "ecs", "plan", "-e", "local", XOPS_HOME=str(small), XOPS_AWS_ENDPOINT=stack.aws
-        )
+        elsewhere = {"XOPS_HOME": str(small), "XOPS_AWS_ENDPOINT": stack.aws, **stack.key_file()}
+        done = stack.xops("ecs", "plan", "-e", "local", **elsewhere)
     assert done.returncode == 1, done.stderr
     assert "no space left on device" in done.stderr.lower()
     assert "Traceback" not in done.stderr

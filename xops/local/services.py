@@ -71,7 +71,8 @@ class Service:
     Attributes:
         name: its name in commands and files.
         argv: how it is started.
-        environ: its whole environment; nothing is inherited.
+        environ: its environment; nothing is inherited.
+        secrets: gives what else it is told, when it is started: who only looks makes no secret.
         port: the port it listens on; None for one that only calls out.
         healthy: asks it whether it is up; must not raise.
         port_setting: the variable that moves it to another port.
@@ -87,6 +88,7 @@ class Service:
     port_setting: str = ""
     fast_shutdown: bool = False
     folder: Path = field(default_factory=lambda: settings.home() / "services")
+    secrets: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
 
     @property
     def at(self) -> str:
@@ -182,7 +184,7 @@ class Service:
         command = Command(
             self.argv,
             cwd=settings.ROOT,
-            env=self.environ,
+            env={**self.environ, **self.secrets()},
             deadline=0,
             log=self.log,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,7 @@ from xops.local.services import Service, answers, port_of, python, read_record
 from xops.prefect_server.profile import (
     AUTH_VARIABLE,
     ORIGINS_VARIABLE,
+    SERVER_AUTH_VARIABLE,
     Profile,
     without_prefect,
 )
@@ -33,12 +34,10 @@ _PORTS = {"aws": ("XOPS_AWS_PORT", 4577), "prefect": ("XOPS_PREFECT_PORT", 4200)
 class Stack:
     """The servers by role, in the order in which they come up, and the database of Prefect's.
 
-    `home` is the installation whose servers they are; `secret` lets whoever has it give orders to
-    its Prefect server, as `user:password`.
+    `home` is the installation whose servers they are.
     """
 
     home: Path
-    secret: str = field(repr=False)
     aws: Service
     postgresql: Service
     server: Service
@@ -50,6 +49,15 @@ class Stack:
         """Those of this stack, in starting order: its own PostgreSQL only where that is used."""
         ours = (self.postgresql,) if self.database.kind is Kind.EMBEDDED else ()
         return self.aws, *ours, self.server, self.worker
+
+    @property
+    def secret(self) -> str:
+        """What lets whoever has it give orders to its Prefect server, as `user:password`.
+
+        Raises:
+            PermanentError: it cannot be kept or read.
+        """
+        return load_or_create_secret(self.home)
 
     @property
     def aws_endpoint(self) -> str:
@@ -64,7 +72,8 @@ class Stack:
     @property
     def profile(self) -> Profile:
         """How its Prefect server is set up."""
-        return Profile(self.api, POOL, prefect_environment(self.api, self.home, self.secret))
+        environ = prefect_environment(self.api, self.home)
+        return Profile(self.api, POOL, {**environ, AUTH_VARIABLE: self.secret})
 
     @property
     def api(self) -> str:
@@ -93,23 +102,23 @@ def load_or_create_secret(home: Path) -> str:
 
 
 def stack(environ: Mapping[str, str] | None = None) -> Stack:
-    """The stack as this machine's environment describes it.
-
-    Raises:
-        PermanentError: the installation's secret cannot be kept or read.
-    """
+    """The stack as this machine's environment describes it. Nothing is made or started."""
     environ = os.environ if environ is None else environ
     aws_port, prefect_port = port("aws", environ), port("prefect", environ)
     ui = f"http://127.0.0.1:{prefect_port}"
     endpoint = f"http://127.0.0.1:{aws_port}"
     home = settings.home()
     database = choose(environ, home)
-    secret = load_or_create_secret(home)
-    shared = prefect_environment(f"{ui}/api", home, secret)
-    runs = {**_for_runs(environ), **shared}
+    runs = {**_for_runs(environ), **prefect_environment(f"{ui}/api", home)}
+
+    def client_secret() -> dict[str, str]:
+        return {AUTH_VARIABLE: load_or_create_secret(home)}
+
+    def server_secret() -> dict[str, str]:
+        return {**client_secret(), SERVER_AUTH_VARIABLE: load_or_create_secret(home)}
+
     return Stack(
         home=home,
-        secret=secret,
         aws=Service(
             name="aws",
             argv=python("xops.local.aws", "--port", str(aws_port)),
@@ -122,7 +131,8 @@ def stack(environ: Mapping[str, str] | None = None) -> Stack:
         server=Service(
             name="prefect",
             argv=python("xops.prefect_server"),
-            environ={**_for_server(runs, database), **_listening(ui, prefect_port, secret)},
+            environ={**_for_server(runs, database), **_listening(ui, prefect_port)},
+            secrets=server_secret,
             healthy=lambda: answers(f"{ui}/api/ready"),
             port=prefect_port,
             port_setting=_PORTS["prefect"][0],
@@ -133,7 +143,8 @@ def stack(environ: Mapping[str, str] | None = None) -> Stack:
                 "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", POOL
             ),
             environ={**runs, "XOPS_AWS_ENDPOINT": endpoint},
-            healthy=lambda: _worker_is_online(f"{ui}/api", secret),
+            secrets=client_secret,
+            healthy=lambda: _worker_is_online(f"{ui}/api", load_or_create_secret(home)),
         ),
         database=database,
     )
@@ -178,22 +189,20 @@ def _for_server(environ: Mapping[str, str], database: PrefectDatabase) -> dict[s
     }
 
 
-def _listening(ui: str, port: int, secret: str) -> dict[str, str]:
+def _listening(ui: str, port: int) -> dict[str, str]:
     """Where the server listens, and whom it answers."""
     return {
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_UI_API_URL": f"{ui}/api",
-        "PREFECT_SERVER_API_AUTH_STRING": secret,
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": ui,
         ORIGINS_VARIABLE: ui,
     }
 
 
-def prefect_environment(api: str, home: Path, secret: str) -> dict[str, str]:
+def prefect_environment(api: str, home: Path) -> dict[str, str]:
     """The settings that server, worker and runs of the embedded profile share."""
     return {
-        AUTH_VARIABLE: secret,
         "XOPS_HOME": str(home),
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": api,

@@ -17,11 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xops.core.errors import PermanentError
 from xops.core.rendering import Plain
-from xops.prefect_server.profile import ORIGINS_VARIABLE
+from xops.prefect_server.profile import ORIGINS_VARIABLE, SERVER_AUTH_VARIABLE
 
 logger = logging.getLogger(__name__)
-
-AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
 
 ONE_OF_SEVERAL = "PREFECT__SERVER_WEBSERVER_ONLY"
 """Prefect's own: its services run in another process."""
@@ -134,10 +132,10 @@ def create_app(environ: Mapping[str, str]) -> ASGIApp:
         PermanentError: there is no secret, or no origin; nothing was started.
     """
     origins = read_origins(environ)
-    if ":" not in environ.get(AUTH_VARIABLE, "").strip(":"):
+    if ":" not in environ.get(SERVER_AUTH_VARIABLE, "").strip(":"):
         raise PermanentError(
             "starting the Prefect server",
-            f"{AUTH_VARIABLE} names no user and password",
+            f"{SERVER_AUTH_VARIABLE} names no user and password",
             "Set it to `user:password`: without it whoever reaches the server gives orders.",
         )
     if environ.get(ONE_OF_SEVERAL):

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 AUTH_VARIABLE = "PREFECT_API_AUTH_STRING"
 """Prefect's own: what its clients send. A run's process gets it as the worker has it."""
 
+SERVER_AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
+"""Prefect's own: what a server asks for."""
+
 ORIGINS_VARIABLE = "XOPS_PREFECT_ORIGINS"
 """The addresses at which people and runs reach a server, with a comma between: scheme, host and
 port as a browser writes them, for example `https://prefect.example.com`."""
