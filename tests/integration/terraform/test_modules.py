@@ -85,6 +85,8 @@ def provider(work: Path, prepared: None) -> Iterator[str]:
         running.stop()
 
 
+# The whole stack computes for 40 s on an idle machine, beside two other workers for longer.
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("module", TESTED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_terraform_test_passes(module: Path, terraform: Terraform, provider: str) -> None:
     terraform(module, "test", TF_REATTACH_PROVIDERS=provider)

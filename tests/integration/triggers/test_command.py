@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from tests.unit.triggers.samples import POLICY, document
 from xops.cli.triggers import app
-from xops.core.errors import ExitCode, InputError, PermanentError, XopsError
+from xops.core.errors import ExitCode, InputError, XopsError
 from xops.triggers.history.ledger import VARIABLE
 
 
@@ -144,9 +144,9 @@ def test_a_history_that_cannot_be_opened_is_a_failure_and_does_not_look_active(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "nothing")
-    with pytest.raises(PermanentError) as caught:
+    with pytest.raises(InputError, match=VARIABLE) as caught:
         shell.given([0]).run("evaluate", "--record")
-    assert caught.value.exit_code == ExitCode.FAILED
+    assert caught.value.exit_code == ExitCode.BAD_INPUT
 
 
 def test_a_history_that_somebody_changed_is_found_out(shell: Shell, tmp_path: Path) -> None:
