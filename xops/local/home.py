@@ -90,9 +90,16 @@ def make_private(home: Path) -> None:
     which would let others put folders of theirs in the place of ours.
 
     Raises:
-        OSError: it cannot be made.
+        PermanentError: it cannot be made.
     """
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise PermanentError(
+            f"making xOps' home {home}",
+            error.strerror or str(error),
+            "Name a folder that can be made in XOPS_HOME.",
+        ) from error
     if not home.stat().st_mode & stat.S_ISVTX:
         _take_away(home, 0o002)
     for path in (home / name for name in (*REMADE, *KEPT)):
