@@ -67,17 +67,16 @@ def _channel(environ: Mapping[str, str]) -> Deliver:
 def _tell_new(found: list[Trouble], now: datetime, deliver: Deliver) -> None:
     file = settings.home() / "watch" / "told.json"
     told = _read(file)
-    fresh = {trouble.key: told.get(trouble.key, "") for trouble in found}
+    kept = {row.key: told[row.key] for row in found if row.key in told}
     for trouble in found:
-        last = fresh[trouble.key]
+        last = kept.get(trouble.key)
         if last and now - datetime.fromisoformat(last) < _AGAIN:
             continue
         try:
             deliver(trouble.subject, trouble.body)
-            fresh[trouble.key] = now.isoformat()
+            kept[trouble.key] = now.isoformat()
         except XopsError as error:  # told at the next look
             tell("[bold red]error[/] {error}", error=error)
-    kept = {key: moment for key, moment in fresh.items() if moment}
     if kept != told:
         write_private(file, json.dumps(kept))
 

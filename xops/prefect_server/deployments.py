@@ -10,7 +10,6 @@ person switched off be told from one that the file has switched on since.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,8 @@ from prefect.client.schemas.responses import DeploymentResponse
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from xops.core.files import settings
+from xops.core.files.canonical_json import digest_of
+from xops.core.files.tree import hash_file
 from xops.core.plan.values import Json
 from xops.core.rendering import Plain
 from xops.prefect_server.plan import State
@@ -121,10 +122,7 @@ def _digest(file: Path) -> str:
     sources = (path for top in _SOURCES for path in (settings.ROOT / top).rglob("*.py"))
     names = [file, settings.ROOT / "requirements.lock", *sorted(sources)]
     names += sorted((settings.ROOT / "deployments").rglob("*.yaml"))  # their names are choices
-    found = hashlib.sha256()
-    for path in names:
-        found.update(hashlib.sha256(path.read_bytes()).digest())
-    return found.hexdigest()
+    return digest_of([hash_file(path) for path in names])
 
 
 @dataclass(frozen=True)
@@ -138,16 +136,10 @@ class Found:
     @classmethod
     def read(cls, prefect: SyncPrefectClient) -> Found:
         """What the server has."""
-        flows = {flow.id: flow.name for flow in prefect.read_flows(limit=200)}
-        ours = {
-            f"{flows[row.flow_id]}/{row.name}": row
-            for row in prefect.read_deployments(limit=200)
-            if TAG in row.tags and str(row.entrypoint).startswith("flows/")
-        }
         limits = {
             row.name: row.active_slots for row in prefect.read_global_concurrency_limits(limit=200)
         }
-        return cls(ours, limits, _read_record(prefect))
+        return cls(read_deployments(prefect), limits, _read_record(prefect))
 
     def _idle_limits(self, wanted: Wanted) -> list[str]:
         gone = set(self.record.limits) - set(wanted.limits)
@@ -182,6 +174,16 @@ class Found:
         return told if is_as_told else {**told, "edited": "on the server since"}
 
 
+def read_deployments(prefect: SyncPrefectClient) -> dict[str, DeploymentResponse]:
+    """A server's deployments of ours by full name."""
+    flows = {flow.id: flow.name for flow in prefect.read_flows(limit=200)}
+    return {
+        f"{flows[row.flow_id]}/{row.name}": row
+        for row in prefect.read_deployments(limit=200)
+        if TAG in row.tags and str(row.entrypoint).startswith("flows/")
+    }
+
+
 def _read_record(prefect: SyncPrefectClient) -> _Record:
     found = prefect.read_variable_by_name(RECORD)
     try:
@@ -201,8 +203,7 @@ def put_right(
         before: the server as it was before.
         say: told what is kept and why.
     """
-    now = Found.read(prefect)
-    for name, found in now.deployments.items():
+    for name, found in read_deployments(prefect).items():
         if name in wanted.schedules:
             _give_back(prefect, found, before.deployments.get(name), _chosen(name, wanted, before))
         else:
@@ -289,7 +290,7 @@ def _unfinished(prefect: SyncPrefectClient, deployment: UUID) -> int:
 
 
 def _write_record(prefect: SyncPrefectClient, wanted: Wanted) -> None:
-    there = Found.read(prefect).deployments
+    there = read_deployments(prefect)
     value = _Record(
         digest=wanted.digest,
         limits=wanted.limits,

@@ -52,12 +52,12 @@ def set_up(
         on_step(f"work pool {pool.name}")
         pool.apply(prefect)
         on_step("concurrency limits")
-        found = deployments.Found.read(prefect)
-        found.apply_limits(prefect, _wanted(profile))
+        wanted = _wanted(profile)
+        deployments.Found.read(prefect).apply_limits(prefect, wanted)
     on_step("blocks")
     _run(profile, "saving the block documents", "blocks")
     on_step("deployments")
-    deploy(profile, say=on_step)
+    _deploy(profile, wanted, on_step)
     with _server(profile) as prefect:
         on_step("automations")
         automations.apply(prefect, files)
@@ -108,13 +108,16 @@ def deploy(
     Raises:
         PermanentError: one was refused; those before it are deployed.
     """
-    wanted = _wanted(profile, file)
+    _deploy(profile, _wanted(profile, file), say)
+
+
+def _deploy(profile: Profile, wanted: deployments.Wanted, say: Callable[[str], None]) -> None:
     with _server(profile) as prefect:
         before = deployments.Found.read(prefect)
     if before.is_current(wanted):
         return
-    every = ("deploy", "--all", "--prefect-file", str(file))
-    _run(profile, f"deploying {file.name}", "prefect", "--no-prompt", *every)
+    every = ("deploy", "--all", "--prefect-file", str(wanted.file))
+    _run(profile, f"deploying {wanted.file.name}", "prefect", "--no-prompt", *every)
     with _server(profile) as prefect:
         deployments.put_right(prefect, wanted, before, say)
 

@@ -22,7 +22,7 @@ from prefect.client.schemas.objects import FlowRun, StateType, Worker, WorkerSta
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 
 from xops.core.rendering import Plain
-from xops.prefect_server.deployments import Found
+from xops.prefect_server.deployments import read_deployments
 from xops.prefect_server.profile import Profile
 from xops.prefect_server.runs import client
 
@@ -68,7 +68,7 @@ def look(profile: Profile, now: datetime) -> list[Trouble]:
 
 
 def _look(prefect: SyncPrefectClient, now: datetime) -> Iterator[Trouble]:
-    ours = Found.read(prefect).deployments
+    ours = read_deployments(prefect)
     deployed = {row.id: name for name, row in ours.items()}
     runs = [run for run in _runs(prefect, now) if run.deployment_id in deployed]
     for run in runs:

@@ -6,16 +6,14 @@ import copy
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
 
+from tests.certificates import self_signed
 from tests.contract.k3s.hosts_in_memory import CLUSTER_ID, Event, Killed, Machine, World
 from tests.k3s_hosts import row
 from tests.k3s_release import VERSION, release
@@ -114,16 +112,7 @@ type MakeLab = Callable[..., Lab]
 @pytest.fixture(scope="session")
 def kubeconfig() -> str:
     """A server's kubeconfig, with a certificate that a TLS library accepts as an authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "k3s-server-ca")])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
-        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    pem, key = self_signed("k3s-server-ca")
     cluster = {"server": "https://127.0.0.1:6443"}
     cluster["certificate-authority-data"] = base64.b64encode(pem).decode()
     secret = key.private_bytes(

@@ -27,7 +27,7 @@ from tests.integration.k3s.web import (
     mirror,
 )
 from xops.core.errors import InputError, PermanentError, XopsError
-from xops.k3s.cluster_file.cluster import Host
+from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.operations import kubeconfig
 from xops.k3s.operations.status import read_status
 from xops.k3s.ssh import channel
@@ -170,13 +170,9 @@ FACTS = {
 }
 
 
-@pytest.mark.parametrize("kind", FACTS)
-def test_one_host_s_answer_is_a_finding_and_the_others_are_looked_at(
-    make_sshd: MakeSshd, tmp_path: Path, kind: str
-) -> None:
-    good, bad = make_sshd(), make_sshd()
-    answering(bad, FACTS[kind], tmp_path)
-    ssh = settings(tmp_path, good, bad, identity_file=None)
+def of_two(folder: Path, good: Sshd, bad: Sshd) -> Cluster:
+    """A cluster whose server is as it should be, and whose agent is not."""
+    ssh = settings(folder, good, bad, identity_file=None)
     rows = [
         {"name": name, "address": "127.0.0.1", "port": server.port, "user": "root",
          "role": role, "identity_file": str(server.key), "private_address": f"10.0.0.{n}"}
@@ -184,7 +180,16 @@ def test_one_host_s_answer_is_a_finding_and_the_others_are_looked_at(
             [("server-1", "server", good), ("agent-1", "agent", bad)], 1
         )
     ]  # fmt: skip
-    cluster = k3s_hosts.cluster(1, hosts=rows, ssh=ssh.model_dump())
+    return k3s_hosts.cluster(1, hosts=rows, ssh=ssh.model_dump())
+
+
+@pytest.mark.parametrize("kind", FACTS)
+def test_one_host_s_answer_is_a_finding_and_the_others_are_looked_at(
+    make_sshd: MakeSshd, tmp_path: Path, kind: str
+) -> None:
+    good, bad = make_sshd(), make_sshd()
+    answering(bad, FACTS[kind], tmp_path)
+    cluster = of_two(tmp_path, good, bad)
     found = asyncio.run(read_status(cluster, SshConnector(cluster.ssh)))
     assert set(found.failed) == {"agent-1"}
     assert [row.host for row in found.findings if row.check == "ssh"] == ["agent-1"]
@@ -202,15 +207,7 @@ def test_what_a_host_says_of_its_peers_stops_no_other(
         f" *) {_BEGIN} printf '{answer}\\n' ;; esac"
     )
     answering(bad, facts, tmp_path)
-    ssh = settings(tmp_path, good, bad, identity_file=None)
-    rows = [
-        {"name": name, "address": "127.0.0.1", "port": server.port, "user": "root",
-         "role": role, "identity_file": str(server.key), "private_address": f"10.0.0.{n}"}
-        for n, (name, role, server) in enumerate(
-            [("server-1", "server", good), ("agent-1", "agent", bad)], 1
-        )
-    ]  # fmt: skip
-    cluster = k3s_hosts.cluster(1, hosts=rows, ssh=ssh.model_dump())
+    cluster = of_two(tmp_path, good, bad)
 
     async def look() -> set[str]:
         async with connect_hosts(cluster, SshConnector(cluster.ssh)) as hosts:

@@ -4,7 +4,6 @@ PostgreSQL, Redis and nginx are the distribution's. What an operator changes in 
 here: names, ports, passwords, folders.
 """
 
-import datetime
 import ipaddress
 import os
 import re
@@ -21,10 +20,9 @@ from pathlib import Path
 import httpx
 from cryptography import x509
 from cryptography.fernet import Fernet
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
 
+from tests.certificates import self_signed
 from tests.embedded_aws import free_port
 from tests.integration.triggers.conftest import Postgres
 from tests.processes import running
@@ -212,23 +210,9 @@ def _nginx(made: Production) -> list[str]:
 
 
 def _make_certificate(folder: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-    now = datetime.datetime.now(datetime.UTC)
     names = [x509.DNSName(NAME), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(days=2))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "prefect.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    certificate, key = self_signed(NAME, names)
+    (folder / "prefect.crt").write_bytes(certificate)
     (folder / "prefect.key").write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,

@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.certificates import self_signed
 from xops.core.errors import InputError, PermanentError
 from xops.core.files.reading import UnusableTextError
 from xops.k3s.operations import kubeconfig
@@ -38,16 +37,8 @@ def pem_of(key: Any) -> bytes:
 @cache
 def material() -> tuple[bytes, bytes]:
     """A certificate and its key, in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "k3s-server-ca")])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
-        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM), pem_of(key)
+    certificate, key = self_signed("k3s-server-ca")
+    return certificate, pem_of(key)
 
 
 def of_a_server() -> dict[str, Any]:
@@ -140,7 +131,7 @@ ADDITIONS: dict[str, Callable[[dict[str, Any]], None]] = {
     "token file": user(tokenFile="/etc/shadow"),
     "password": user(username="a", password="b"),
     "impersonation": user(**{"as": "admin", "as-groups": ["system:masters"]}),
-    "key file": user(**{"client-key": "/root/.ssh/id_rsa"}),
+    "key file": user(**{"client-key": "/etc/ssh/ssh_host_rsa_key"}),
     "certificate file": user(**{"client-certificate": "/etc/passwd"}),
     "authority file": cluster(**{"certificate-authority": "/etc/passwd"}),
     "proxy": cluster(**{"proxy-url": "http://evil.example"}),
