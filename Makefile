@@ -40,6 +40,9 @@ run: install ## start the embedded stack and provision Stream 1; ONCE=1 ends aft
 down: install ## stop what `make run` has started
 	@$(BIN)/xops down
 
+# What is to answer at once tries a fifth of the examples of a property; `make test` tries them all.
+unit check: export XOPS_EXAMPLES ?= 0.2
+
 check: lint types unit contract ## before every commit, in two minutes: lint, types, unit, contract
 
 format: install ## write Python and Terraform as `make lint` wants them
@@ -65,7 +68,8 @@ contract: WORKERS = 2
 contract: install ## what is agreed with others: prefect.yaml, command lines, schemas, documents
 	$(PYTEST) $(SPREAD) tests/contract
 
-test: unit ## every test this machine can run; says what it left out and why
+test: install ## every test this machine can run; says what it left out and why
+	$(PYTEST) -n 2 tests/unit
 	$(PYTEST) $(SPREAD) $(SLOW)
 
 soak: install ## the long form of what depends on chance or the moment, ROUNDS times over; hours

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.soak import ROUNDS
+from tests.soak import ROUNDS, examples
 from tests.waiting import Eventually, look_until_found
 
 TESTS = Path(__file__).parent
@@ -25,11 +25,13 @@ SERVERS = {"endpoint", "embedded", "postgres"}
 """Fixtures that start a server once a session, for all tests of a folder: these are a group."""
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
+_LONGEST_VALUE = 60
+_LONGEST_ID = 400
 
 # A busy machine is no fault of the rule under test.
 settings.register_profile(
     "xops",
-    max_examples=100 * ROUNDS,
+    examples(100),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     print_blob=True,
@@ -46,12 +48,29 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a long value by its beginning and its length.
+
+    Every worker sends every id several times: one of two megabytes costs more than its test. Bytes
+    may hold the hour they were packed at, which is another one in the next worker.
+    """
+    if isinstance(val, bytes) and len(val) > _LONGEST_VALUE:
+        return f"{len(val)} bytes"
+    if isinstance(val, str) and len(val) > _LONGEST_VALUE:
+        return f"{ascii(val[:_LONGEST_VALUE])[1:-1]}... {len(val)}"
+    return None
+
+
 # First, since pytest-xdist reads the groups in its own.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test its layer's limit and its group; refuse ids that differ between processes."""
     if told := [item.nodeid for item in items if _ADDRESS.search(item.nodeid)]:
         raise pytest.UsageError(f"an object's address is in the id: give it one of its own: {told}")
+    if long := [item.nodeid[:120] for item in items if len(item.nodeid) > _LONGEST_ID]:
+        raise pytest.UsageError(
+            f"the id is over {_LONGEST_ID} long: give it one of its own: {long}"
+        )
     for item in items:
         layer, *inside = item.path.relative_to(TESTS).with_suffix("").parts
         if layer in LIMITS and not item.get_closest_marker("timeout"):
