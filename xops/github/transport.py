@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from xops.core.errors import Finding, InputError
 from xops.core.files.web_address import Origin
 from xops.github.errors import RefusedError
 
@@ -25,11 +27,14 @@ class BoundTransport(httpx.BaseTransport):
 
     Args:
         address: of that server; scheme, host and port count.
+
+    Raises:
+        InputError: the environment names a proxy that cannot be used.
     """
 
     def __init__(self, address: str) -> None:
         self._origin = Origin.of(address)
-        self._inner = httpx.HTTPTransport()
+        self._inner = _through_proxy(self._origin)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send it, and read the answer within the bounds.
@@ -76,6 +81,20 @@ class BoundTransport(httpx.BaseTransport):
             found,
             "Look at what answers there: it is not as GitHub does.",
         )
+
+
+def _through_proxy(origin: Origin) -> httpx.HTTPTransport:
+    """By way of the proxy of the environment: beside a transport of one's own httpx reads none."""
+    proxy = None if proxy_bypass(origin.host) else getproxies().get(origin.scheme)
+    try:
+        return httpx.HTTPTransport(proxy=proxy)
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        finding = Finding(
+            f"variable {origin.scheme.upper()}_PROXY",
+            "",
+            "names no proxy that can be used: give http://HOST:PORT, or NO_PROXY the server",
+        )
+        raise InputError(f"connecting to {origin}", [finding]) from error
 
 
 def _port(url: httpx.URL) -> int:

@@ -5,9 +5,12 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -368,6 +371,61 @@ def test_the_key_of_an_app_goes_nowhere_else_either(
             sources=allowing(github.url, key.parent),
         )
     assert not stranger.requests
+
+
+def test_the_environment_s_proxy_is_the_way_and_no_proxy_names_exceptions(
+    github: GitHubServer, connect: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with forwarding_proxy() as (address, forwarded):
+        monkeypatch.setenv("http_proxy", address)
+        monkeypatch.setenv("no_proxy", "")
+        assert probe(connect())["nameWithOwner"] == "octo/web"
+        assert forwarded == [f"{github.url}/graphql"]
+
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert probe(connect())["nameWithOwner"] == "octo/web"
+        assert len(forwarded) == 1
+
+
+@pytest.mark.parametrize("address", ["http://[::", "socks5://127.0.0.1:1", "gopher://127.0.0.1:1"])
+def test_a_proxy_that_cannot_be_used_is_bad_input(
+    connect: MakeClient, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("http_proxy", address)
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(InputError, match="variable HTTP_PROXY: names no proxy"):
+        connect()
+
+
+@contextmanager
+def forwarding_proxy() -> Iterator[tuple[str, list[str]]]:
+    """A proxy as companies have one: it is told the whole address, and asks there."""
+    forwarded: list[str] = []
+
+    class Forward(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            forwarded.append(self.path)
+            body = self.rfile.read(int(self.headers["content-length"]))
+            hop = {"host", "proxy-connection", "connection", "accept-encoding"}
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in hop}
+            answer = httpx.post(self.path, content=body, headers=headers, trust_env=False)
+            self.send_response(answer.status_code)
+            self.send_header("content-type", answer.headers["content-type"])
+            self.send_header("content-length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Forward)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", forwarded
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @pytest.mark.parametrize(
