@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import github, k3s, plans, stream1, triggers
+from bench import github, k3s, local_stack, plans, stream1, triggers
 from bench.rows import Row, say, show
 
 SUITES: dict[str, Callable[[], list[Row]]] = {
     "stream1": stream1.measure,
+    "stack": local_stack.measure,
     "k3s": k3s.measure,
     "triggers": triggers.measure,
     "github": github.measure,

@@ -27,13 +27,14 @@ out = Console()
 
 @dataclass
 class Row:
-    """One comparison: seconds of ours and of the baseline, pair by pair."""
+    """One comparison: what ours and the baseline took, pair by pair, in `unit`."""
 
     name: str
     baseline: str
     target: float | None = None
     ours: list[float] = field(default_factory=list)
     theirs: list[float] = field(default_factory=list)
+    unit: str = "s"
 
     @property
     def ratio(self) -> float | None:
@@ -46,10 +47,10 @@ class Row:
         """The row as printed."""
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}x"
         target = "" if self.target is None else f"<= {self.target:.2f}x"
-        theirs = f"{statistics.median(self.theirs):.1f}" if self.theirs else ""
+        theirs = f"{statistics.median(self.theirs):.1f} {self.unit}" if self.theirs else ""
         return [
             self.name,
-            f"{statistics.median(self.ours):.1f}",
+            f"{statistics.median(self.ours):.1f} {self.unit}",
             self.baseline,
             theirs,
             ratio,
@@ -90,7 +91,7 @@ def measured(row: Row, ours: Callable[[], float], theirs: Callable[[], float], r
 def show(rows: list[Row]) -> None:
     """The table for people and one line of JSON for machines."""
     table = Table()
-    for title in ("what", "seconds", "baseline", "seconds", "ratio", "target"):
+    for title in ("what", "ours", "baseline", "theirs", "ratio", "target"):
         table.add_column(title, justify="left" if title in ("what", "baseline") else "right")
     for row in rows:
         table.add_row(*row.cells())
