@@ -20,6 +20,10 @@ from tests.embedded_aws import control
 from tests.mounts import small_file_system
 from xops.core.errors import ExitCode
 
+# A stack of their own beside the other end-to-end tests': one after the other they are the longest
+# chain of all tests.
+pytestmark = pytest.mark.xdist_group("e2e.faults")
+
 CREW_IMAGE = "XOPS_ENVIRONMENT__SERVICES__CREW__IMAGE"
 STATE = "xops-local-state-123456789012-ap-southeast-2"
 LOCK = "stream1/terraform.tfstate.tflock"
