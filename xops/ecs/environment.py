@@ -248,6 +248,29 @@ class CiRepository(Model):
     ] = True
 
 
+class FlowRuns(Model):
+    """Where Prefect's ECS worker runs flow runs, so that it hears of those that crash.
+
+    The cluster and the log group are the operator's, in this environment's account and region.
+    """
+
+    cluster: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9_-]{1,255}$",
+            description="Name of the existing ECS cluster, as the settings of the ECS work pool"
+            " have it; not this environment's own.",
+        ),
+    ]
+    log_group: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9._/#-]{1,512}$",
+            description="CloudWatch log group, as the settings of the work pool have it.",
+        ),
+    ] = "/xops/runs"
+
+
 class TerraformState(Model):
     """Where Terraform's state lives."""
 
@@ -280,6 +303,10 @@ class Environment(Model):
     backup: Backup = Backup()
     identity_center: IdentityCenter = IdentityCenter()
     github: CiRepository | None = None
+    flow_runs: Annotated[
+        FlowRuns | None,
+        Field(description="Makes the queue of events for Prefect's ECS worker; none makes none."),
+    ] = None
     state: TerraformState = TerraformState()
     evidence: Evidence = FolderEvidence()
     approval: ApprovalPolicy = ApprovalPolicy()
@@ -308,6 +335,18 @@ class Environment(Model):
                     f"{name} needs replicas.min >= 2 and capacity.on_demand_base >= 1"
                     f" in {info.data['name']}"
                 )
+        return value
+
+    @field_validator("flow_runs")
+    @classmethod
+    def _apart_from_the_services(
+        cls, value: FlowRuns | None, info: ValidationInfo
+    ) -> FlowRuns | None:
+        if value and value.cluster == f"xops-{info.data.get('name')}":
+            raise ValueError(
+                f"{value.cluster} is the cluster that this environment serves from; name the one"
+                " of the ECS work pool"
+            )
         return value
 
     @field_validator("log_retention_days")
@@ -349,7 +388,7 @@ class Environment(Model):
         """The input of `terraform/stacks/stream1`, ready to be written as tfvars.json."""
         fields = {
             "target", "region", "budget", "network", "domain", "services", "deletion_protection",
-            "log_retention_days", "backup", "identity_center", "github",
+            "log_retention_days", "backup", "identity_center", "github", "flow_runs",
         }  # fmt: skip
         values = self.model_dump(mode="json", include=fields)
         tags = {**self.tags, "environment": self.name, "managed_by": "xops"}

@@ -58,6 +58,7 @@ locals {
   # Resources of IAM that belong to the stack, and the CI roles among them, which CI must not touch.
   own_role_arn     = "${local.arn_prefix}:iam::${var.account.id}:role/${var.name}-*"
   own_ci_role_arn  = "${local.arn_prefix}:iam::${var.account.id}:role/${var.name}-github-*"
+  own_queue_arn    = "${local.arn_prefix}:sqs:${local.region_path}:${var.name}-flow-runs*"
   own_boundary_arn = "${local.arn_prefix}:iam::${var.account.id}:policy/${var.name}-workload-boundary"
 
   github_apply_statements = concat(
@@ -98,6 +99,31 @@ locals {
         Effect   = "Allow"
         Action   = ["secretsmanager:CreateSecret", "secretsmanager:DeleteSecret", "secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy", "secretsmanager:RestoreSecret", "secretsmanager:TagResource", "secretsmanager:UntagResource", "secretsmanager:UpdateSecret"]
         Resource = "${local.arn_prefix}:secretsmanager:${local.region_path}:secret:${var.name}/*"
+      },
+      {
+        # Not the policy of the worker that reads the queue: who wrote that would give the worker rights.
+        Sid    = "EventsOfFlowRuns"
+        Effect = "Allow"
+        Action = [
+          "events:DeleteRule",
+          "events:DescribeRule",
+          "events:ListTagsForResource",
+          "events:ListTargetsByRule",
+          "events:PutRule",
+          "events:PutTargets",
+          "events:RemoveTargets",
+          "events:TagResource",
+          "events:UntagResource",
+          "sqs:CreateQueue",
+          "sqs:DeleteQueue",
+          "sqs:GetQueueAttributes",
+          "sqs:GetQueueUrl",
+          "sqs:ListQueueTags",
+          "sqs:SetQueueAttributes",
+          "sqs:TagQueue",
+          "sqs:UntagQueue",
+        ]
+        Resource = ["${local.arn_prefix}:events:${local.region_path}:rule/${var.name}-flow-runs", local.own_queue_arn]
       },
       {
         Sid      = "ReadIam"
@@ -190,11 +216,12 @@ resource "aws_iam_role_policy" "github_plan" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(local.github_lock_statements, [{
-      # ReadOnlyAccess reads every object and message of the account; a plan needs none of the stack's data.
+      # ReadOnlyAccess reads every object and message of the account; a plan needs none of the stack's data. Whoever
+      # receives a message keeps it from the worker, which would hear of no crash.
       Sid      = "NotTheData"
       Effect   = "Deny"
-      Action   = ["s3:GetObject*", "secretsmanager:GetSecretValue"]
-      Resource = ["${var.bucket_arns.evidence}/*", "${var.bucket_arns.reports}/*", "${local.arn_prefix}:secretsmanager:${local.region_path}:secret:*"]
+      Action   = ["s3:GetObject*", "secretsmanager:GetSecretValue", "sqs:ReceiveMessage"]
+      Resource = ["${var.bucket_arns.evidence}/*", "${var.bucket_arns.reports}/*", "${local.arn_prefix}:secretsmanager:${local.region_path}:secret:*", local.own_queue_arn]
     }])
   })
 }

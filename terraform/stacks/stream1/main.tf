@@ -101,6 +101,17 @@ module "identity" {
   github          = var.github
 }
 
+# Crash detection for Prefect's ECS worker, where flow runs are tasks of ECS.
+module "flow_runs" {
+  source = "../../modules/flow_runs"
+  count  = var.flow_runs == null ? 0 : 1
+
+  name      = var.name
+  account   = local.account
+  cluster   = var.flow_runs.cluster
+  log_group = var.flow_runs.log_group
+}
+
 module "web" {
   source    = "../../modules/web"
   providers = { aws = aws, aws.us_east_1 = aws.us_east_1 }

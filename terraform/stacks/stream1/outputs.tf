@@ -76,3 +76,8 @@ output "roles" {
     permission_sets = module.identity.permission_set_arns
   }
 }
+
+output "flow_runs" {
+  description = "queue_name: what Prefect's ECS worker reads; worker_policy_arn: attach it to the worker's role. null: no flow_runs in the environment."
+  value       = one(module.flow_runs)
+}

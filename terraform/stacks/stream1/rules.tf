@@ -37,6 +37,11 @@ resource "terraform_data" "rules" {
     }
 
     precondition {
+      condition     = try(var.flow_runs.cluster, "") != var.name
+      error_message = "flow_runs.cluster is ${var.name}, which this stack makes and serves from. Name the cluster of the ECS work pool, which runs flow runs."
+    }
+
+    precondition {
       # Nobody means to build a practice environment in a real account with the credentials that happen to be there.
       condition     = contains(["123456789012", "000000000000"], local.account.id) == local.emulated
       error_message = "target is ${var.target} but account ${local.account.id} answered. ${local.emulated ? "That is no emulator's account: set AWS_ENDPOINT_URL to the emulator, or target to aws." : "That is an emulator's account: unset AWS_ENDPOINT_URL."}"

@@ -175,3 +175,10 @@ variable "github" {
   default  = null
   nullable = true
 }
+
+variable "flow_runs" {
+  description = "Crash detection for Prefect's ECS worker: the existing ECS cluster and log group of flow runs, which are the operator's. null: none."
+  type        = object({ cluster = string, log_group = optional(string, "/xops/runs") })
+  default     = null
+  nullable    = true
+}

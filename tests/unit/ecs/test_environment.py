@@ -186,6 +186,9 @@ def fargate(cpu: int, memory: int) -> dict[str, Any]:
         {"log_retention_days": 3653},
         {"backup.retention_days": 1},
         {"github": None},
+        {"flow_runs": None},
+        {"flow_runs": {"cluster": "xops-runs"}},
+        {"flow_runs": {"cluster": "xops-prod-runs", "log_group": "/aws/ecs/x.y_z-1#2"}},
         {"approval": {"required_for": ["destroy"]}},
         {"approval": GONE},
         {"region": "us-gov-west-1"},
@@ -286,6 +289,19 @@ def test_accepted(findings: Findings, values: dict[str, Any]) -> None:
         ({"backup.retention_days": 0}, "backup.retention_days", "greater than or equal to 1"),
         ({"backup.schedule": "daily"}, "backup.schedule", "should match pattern"),
         ({"github.repository": "platform"}, "github.repository", "should match pattern"),
+        ({"flow_runs": {}}, "flow_runs.cluster", "Field required"),
+        ({"flow_runs": {"cluster": "xops-prod"}}, "flow_runs", "environment serves from"),
+        ({"flow_runs": {"cluster": "*"}}, "flow_runs.cluster", "should match pattern"),
+        (
+            {"flow_runs": {"cluster": "arn:aws:ecs:ap-southeast-2:123456789012:cluster/runs"}},
+            "flow_runs.cluster",
+            "should match pattern",
+        ),
+        (
+            {"flow_runs": {"cluster": "xops-runs", "log_group": "/xops/*"}},
+            "flow_runs.log_group",
+            "should match pattern",
+        ),
         ({"evidence.store": "disk"}, "evidence.store", "'folder' or 'bucket'"),
         (
             {"evidence": {"bucket": "x"}},
@@ -443,6 +459,17 @@ def test_terraform_s_variables_are_json_and_carry_name_and_tags() -> None:
         "managed_by": "xops",
     }
     assert variables["budget"]["amount"] == "180"
+
+
+def test_terraform_hears_of_flow_runs_where_the_file_names_them(
+    write: Callable[..., Path],
+) -> None:
+    file = write("prod", {"flow_runs": {"cluster": "xops-runs"}})
+
+    named = Environment.load("prod", folder=file.parent, environ={}).terraform_variables()
+
+    assert named["flow_runs"] == {"cluster": "xops-runs", "log_group": "/xops/runs"}
+    assert Environment.load("prod", environ={}).terraform_variables()["flow_runs"] is None
 
 
 def test_a_file_cannot_change_the_tags_that_reports_rely_on(write: Callable[..., Path]) -> None:

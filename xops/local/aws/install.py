@@ -11,6 +11,7 @@ from xops.local.aws.services import (
     efs,
     elbv2,
     s3,
+    sqs,
     sso_admin,
 )
 
@@ -28,5 +29,6 @@ def install(step: float = Pace.step) -> None:
     efs.install()
     elbv2.install()
     s3.install()
+    sqs.install()
     sso_admin.install()
     ecs.install(step)

@@ -161,6 +161,21 @@ run "github_plans_from_branches_and_applies_from_one_environment" {
     condition     = !anytrue([for statement in local.github_apply_statements : contains(statement.Action, "secretsmanager:GetSecretValue") && statement.Effect == "Allow"])
     error_message = "CI has no need of a secret's value."
   }
+
+  assert {
+    condition = alltrue([
+      for statement in local.github_apply_statements : statement.Effect == "Deny" || length(setintersection(statement.Action, ["iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:SetDefaultPolicyVersion"])) == 0
+    ])
+    error_message = "CI could rewrite a policy that an administrator attached to somebody else's role, such as the worker's."
+  }
+
+  assert {
+    condition = anytrue([
+      for statement in jsondecode(aws_iam_role_policy.github_plan[0].policy).Statement :
+      statement.Effect == "Deny" && contains(statement.Action, "sqs:ReceiveMessage") && contains(statement.Resource, "arn:aws:sqs:ap-southeast-2:210987654321:xops-prod-flow-runs*")
+    ])
+    error_message = "A plan could take messages away from the worker."
+  }
 }
 
 run "github_may_be_absent" {

@@ -10,6 +10,9 @@ mock_provider "aws" {
   mock_data "aws_availability_zones" {
     defaults = { names = ["ap-southeast-2a", "ap-southeast-2b", "ap-southeast-2c"] }
   }
+  mock_data "aws_ecs_cluster" {
+    defaults = { arn = "arn:aws:ecs:ap-southeast-2:210987654321:cluster/xops-runs", status = "ACTIVE" }
+  }
   mock_data "aws_ssoadmin_instances" {
     defaults = { arns = ["arn:aws:sso:::instance/ssoins-0123456789abcdef"], identity_store_ids = ["d-0123456789"] }
   }
@@ -63,6 +66,34 @@ run "production_as_agreed_is_accepted" {
     condition     = local.fixed.open_webui.environment.OPENAI_API_BASE_URL == "http://crew:8000/v1"
     error_message = "Open WebUI must call the crew by its Service Connect name."
   }
+
+  assert {
+    condition     = length(module.flow_runs) == 0 && output.flow_runs == null
+    error_message = "An environment without flow_runs has no queue."
+  }
+}
+
+run "crash_detection_where_flow_runs_are_named" {
+  command = plan
+
+  variables {
+    flow_runs = { cluster = "xops-runs" }
+  }
+
+  assert {
+    condition     = output.flow_runs.queue_name == "xops-prod-flow-runs"
+    error_message = "The worker must learn its queue's name from the outputs."
+  }
+}
+
+run "flow_runs_beside_the_services_are_refused" {
+  command = plan
+
+  variables {
+    flow_runs = { cluster = "xops-prod" }
+  }
+
+  expect_failures = [terraform_data.rules]
 }
 
 run "production_without_deletion_protection_is_refused" {

@@ -252,6 +252,28 @@ def test_managed_policies(client: Clients, kind: str, plural: str, name: str) ->
         getattr(cloudfront, f"get_{kind}")(Id="absent")
 
 
+def test_attributes_of_a_queue(checked: Clients) -> None:
+    sqs = checked("sqs")
+    aside = sqs.create_queue(QueueName="aside")["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=aside, AttributeNames=["QueueArn"])
+    arn = attributes["Attributes"]["QueueArn"]
+    redrive = f'{{"deadLetterTargetArn":"{arn}","maxReceiveCount":12}}'
+    policy = json.dumps({"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "sqs:*"}]})
+    url = sqs.create_queue(
+        QueueName="events", Attributes={"RedrivePolicy": redrive, "Policy": policy}
+    )["QueueUrl"]
+
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "300"})
+
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert found["RedrivePolicy"] == redrive
+    assert found["Policy"] == policy
+    assert found["VisibilityTimeout"] == "300"
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": ""})
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert "Policy" not in found
+
+
 def test_rules_of_a_security_group_keep_their_descriptions(client: Clients) -> None:
     ec2 = client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.88.0.0/16")["Vpc"]["VpcId"]
