@@ -22,6 +22,10 @@ _OUTRANKING = (
 )  # fmt: skip
 
 
+Profile = Annotated[str, Field(title="A profile", pattern=r"^[\w.@/-]+$")]
+RoleArn = Annotated[str, Field(title="A role", pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$")]
+
+
 class AwsAccess(Block):
     """How AWS is reached: a profile of the worker's own configuration, or a role to assume.
 
@@ -31,22 +35,49 @@ class AwsAccess(Block):
 
     _block_type_name = "xOps AWS access"
     _block_type_slug = "xops-aws-access"
-    _description = "A profile or a role; no keys."
+    _description = (
+        "How xOps reaches AWS: by a profile of the worker's own configuration, or by a role that is"
+        " assumed. It holds no keys. Other blocks refer to it."
+    )
+    _code_example = """
+        ```python
+        from blocks import AwsAccess
+
+        environ = AwsAccess.load("NAME").environ({})
+        ```
+    """
 
     profile: Annotated[
-        str | None,
-        Field(pattern=r"^[\w.@/-]+$", description="A profile of the worker's own configuration."),
+        Profile | None,
+        Field(
+            title="Profile",
+            description="The name of a profile in the worker's own AWS configuration. Give this or"
+            " a role, not both.",
+        ),
     ] = None
     role_arn: Annotated[
-        str | None,
-        Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$", description="A role to assume."),
+        RoleArn | None,
+        Field(
+            title="Role ARN",
+            description="The ARN of a role that is assumed and renewed. Give this or a profile, not"
+            " both.",
+        ),
     ] = None
     credential_source: Annotated[
         Literal["EcsContainer", "Ec2InstanceMetadata"],
-        Field(description="Whose credentials assume the role: the task's, or the instance's."),
+        Field(
+            title="Credential source",
+            description="Whose credentials assume the role: those of the ECS task that the worker"
+            " runs in, or those of its EC2 instance.",
+        ),
     ] = "EcsContainer"
     session_name: Annotated[
-        str, Field(pattern=r"^[\w+=,.@-]{2,64}$", description="Seen in CloudTrail.")
+        str,
+        Field(
+            title="Session name",
+            pattern=r"^[\w+=,.@-]{2,64}$",
+            description="The name under which CloudTrail shows what was done with the role.",
+        ),
     ] = "xops"
 
     @model_validator(mode="after")

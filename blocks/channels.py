@@ -21,16 +21,11 @@ logger = logging.getLogger("xops.notification")
 Reach = Callable[[str], Aws]
 """Access to the region that an ARN names."""
 
-TopicArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:")]
-UrlVariable = Annotated[
-    str, Field(pattern="^[A-Z][A-Z0-9_]*$", description="The variable that holds the URL.")
-]
+TopicArn = Annotated[str, Field(title="A topic", pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:")]
+UrlVariable = Annotated[str, Field(title="A variable", pattern="^[A-Z][A-Z0-9_]*$")]
 UrlSecretArn = Annotated[
     str,
-    Field(
-        pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:",
-        description="The secret that holds the URL.",
-    ),
+    Field(title="A secret", pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:"),
 ]
 
 _SUBJECT_LENGTH = 100  # Source: SNS Publish, API reference.

@@ -13,6 +13,8 @@ from blocks.aws import AwsAccess
 from blocks.documents import find
 from xops.ecs.environment import Environment, EnvironmentName
 
+TargetName = Annotated[Literal["embedded", "localstack", "aws"], Field(title="A target")]
+
 
 class EcsEnvironment(Block):
     """Which file describes an environment, and what this installation adds to it.
@@ -23,15 +25,41 @@ class EcsEnvironment(Block):
 
     _block_type_name = "xOps environment"
     _block_type_slug = "xops-environment"
-    _description = "An environment of Stream 1: its file, and how it is reached from here."
+    _description = (
+        "What this installation adds to the file of an environment of Stream 1: where it runs, and"
+        " how AWS is reached. A document of the environment's name is used by its runs; without one"
+        " the file says all."
+    )
+    _code_example = """
+        ```python
+        from blocks import EcsEnvironment
 
-    environment: EnvironmentName
+        environment = EcsEnvironment.named("prod").load_environment()
+        ```
+    """
+
+    environment: Annotated[
+        EnvironmentName,
+        Field(
+            title="Environment",
+            description="Which environment: one that has a file in deployments/environments. Give"
+            " the document the same name.",
+        ),
+    ]
     target: Annotated[
-        Literal["embedded", "localstack", "aws"] | None,
-        Field(description="Where it runs; as its file says if empty."),
+        TargetName | None,
+        Field(
+            title="Target",
+            description="Where it runs: an emulator, or a target that its file permits. None leaves"
+            " it to the file.",
+        ),
     ] = None
     aws_access: Annotated[
-        AwsAccess | None, Field(description="The worker's own credentials if empty.")
+        AwsAccess | None,
+        Field(
+            title="AWS access",
+            description="How AWS is reached. Without one the worker's own credentials are taken.",
+        ),
     ] = None
 
     @model_validator(mode="before")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 import tenacity
 from prefect.blocks.core import Block
-from pydantic import Field, GetJsonSchemaHandler, TypeAdapter, model_validator
+from pydantic import Field, GetJsonSchemaHandler, TypeAdapter, ValidationError, model_validator
 from pydantic_core import CoreSchema
 
 from blocks.aws import AwsAccess
@@ -18,7 +18,8 @@ from blocks.documents import find
 from blocks.forms import one_of
 from xops.aws.access import Aws
 from xops.aws.target import Target
-from xops.core.errors import PermanentError, TemporaryError
+from xops.core.errors import Finding, InputError, PermanentError, TemporaryError
+from xops.prefect_server.watch import TOPIC_VARIABLE, URL_VARIABLE
 
 _ATTEMPTS = 4
 _LONGEST_WAIT = 60.0
@@ -31,14 +32,52 @@ class Notification(Block):
 
     _block_type_name = "xOps notification"
     _block_type_slug = "xops-notification"
-    _description = "Where notices go: the log, an SNS topic, or a webhook."
+    _description = (
+        "Where notices go: to the worker's log, to an SNS topic, or to a webhook, whose URL is a"
+        " secret and is kept elsewhere. The automations use the document named default."
+    )
+    _code_example = """
+        ```python
+        from blocks import Notification
 
-    kind: Literal["log", "sns", "webhook"] = "log"
-    topic_arn: TopicArn | None = None
-    url_variable: UrlVariable | None = None
-    url_secret_arn: UrlSecretArn | None = None
+        Notification.named("default").notify("A subject", "What happened, and where to look.")
+        ```
+    """
+
+    kind: Annotated[
+        Literal["log", "sns", "webhook"],
+        Field(
+            title="Channel",
+            description="The worker's log; sns, which needs a topic; or webhook, which needs the"
+            " variable or the secret that holds its URL.",
+        ),
+    ] = "log"
+    topic_arn: Annotated[
+        TopicArn | None,
+        Field(title="Topic ARN", description="For sns: the ARN of the topic."),
+    ] = None
+    url_variable: Annotated[
+        UrlVariable | None,
+        Field(
+            title="Variable of the URL",
+            description="For webhook: the name of the worker's environment variable that holds the"
+            " URL.",
+        ),
+    ] = None
+    url_secret_arn: Annotated[
+        UrlSecretArn | None,
+        Field(
+            title="Secret of the URL",
+            description="For webhook: the ARN of the secret in Secrets Manager that holds the URL.",
+        ),
+    ] = None
     aws_access: Annotated[
-        AwsAccess | None, Field(description="The worker's own credentials if empty.")
+        AwsAccess | None,
+        Field(
+            title="AWS access",
+            description="How AWS is reached for a topic or a secret. Without one the worker's own"
+            " credentials are taken.",
+        ),
     ] = None
 
     @model_validator(mode="after")
@@ -67,6 +106,22 @@ class Notification(Block):
                 "Save one in the Prefect UI, or name another; `python -m blocks` makes 'default'.",
             )
         return found
+
+    @classmethod
+    def of_environment(cls, environ: Mapping[str, str]) -> Self:
+        """What the variables of a machine say: for what must not ask the server for a document.
+
+        Raises:
+            InputError: a variable names no topic.
+        """
+        if environ.get(URL_VARIABLE):
+            return cls(kind="webhook", url_variable=URL_VARIABLE)
+        topic = environ.get(TOPIC_VARIABLE)
+        try:
+            return cls(kind="sns", topic_arn=topic) if topic else cls()
+        except ValidationError:
+            finding = Finding(f"variable {TOPIC_VARIABLE}", "", "names no topic of SNS")
+            raise InputError("finding where notices go", [finding]) from None
 
     def notify(
         self,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows import lifecycle_tasks
+from flows.form import Apply, titled
 from flows.k3s_cluster import K3sRequest, open_cluster
 from xops.k3s.cluster_file.cluster import slot
 
@@ -18,14 +19,15 @@ from xops.k3s.cluster_file.cluster import slot
     description="Bring a K3S cluster to what its file says. Plans only unless told.",
 )
 def bootstrap_k3s(
-    request: K3sRequest = K3sRequest(),  # noqa: B008
-    apply: bool = False,
+    request: Annotated[K3sRequest, titled("What is bootstrapped")] = K3sRequest(),  # noqa: B008
+    apply: Apply = False,
 ) -> State[Any]:
     """Bring the hosts of one cluster to what its file says.
 
     Args:
-        request: which cluster.
-        apply: False shows the plan and stops there.
+        request: The cluster whose hosts are brought to what its file says.
+        apply: Off, the run shows the plan and ends; nothing is changed. On, it applies the plan as
+            well, and first waits for an approval where the cluster's file asks for one.
     """
     steps = open_cluster(request)
     name = slot(steps.cluster.name)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from flows.form import Form, titled
 from flows.k3s_cluster import K3sRequest, open_cluster
 from flows.progress import RunWatcher
 from flows.stream1 import EcsRequest, read_facts
@@ -28,22 +29,30 @@ from xops.prefect_server.evidence import how_run_ended
 logger = logging.getLogger("xops.lifecycle")
 
 
-class CloseRequest(BaseModel):
-    """Whose records are looked at."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    subject: str = Field(
-        default="",
-        pattern=r"^((ecs|k3s)/[\w.-]+)?$",
-        description="ecs/ENVIRONMENT or k3s/CLUSTER; everything that has a file if empty.",
-    )
+EVERYTHING = "everything"
 
 
 def subjects() -> Iterator[str]:
     """Every environment and cluster that has a file."""
     yield from (environment.subject(name) for name in environment.names())
     yield from (f"k3s/{name}" for name in cluster.names())
+
+
+def _is_offered(subject: str) -> str:
+    if subject not in (offered := [EVERYTHING, *subjects()]):
+        raise ValueError(f"no records about {subject!r}; there are: {', '.join(offered)}")
+    return subject
+
+
+class CloseRequest(Form):
+    """Whose records are looked at."""
+
+    subject: Annotated[str, AfterValidator(_is_offered)] = Field(
+        default=EVERYTHING,
+        title="Environment or cluster",
+        description="One of those that have a file, or all of them.",
+        json_schema_extra=lambda schema: schema.update(enum=[EVERYTHING, *subjects()]),
+    )
 
 
 @contextmanager
@@ -75,15 +84,17 @@ def close(subject: str) -> int:
     flow_run_name="close-records",
     description="Close the records of runs that were killed, cancelled or never answered.",
 )
-def close_records(request: CloseRequest = CloseRequest()) -> State[Any]:  # noqa: B008
+def close_records(
+    request: Annotated[CloseRequest, titled("What is closed")] = CloseRequest(),  # noqa: B008
+) -> State[Any]:
     """Look at every environment and cluster; one that cannot be reached stops no other.
 
     Args:
-        request: whose records.
+        request: The environments and clusters whose open records are closed.
     """
     closed: dict[str, int] = {}
     unknown: dict[str, str] = {}
-    for subject in [request.subject] if request.subject else subjects():
+    for subject in subjects() if request.subject == EVERYTHING else [request.subject]:
         try:
             closed[subject] = close(subject)
         except XopsError as error:

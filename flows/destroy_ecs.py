@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from flows.form import Apply, titled
 from flows.stream1 import EcsRequest, run_stream1
 
 
@@ -15,11 +16,15 @@ from flows.stream1 import EcsRequest, run_stream1
     flow_run_name="destroy-ecs-{request.environment}",
     description="Remove one environment of Stream 1. Always waits for an approval.",
 )
-def destroy_ecs(request: EcsRequest = EcsRequest(), apply: bool = False) -> State[Any]:  # noqa: B008
+def destroy_ecs(
+    request: Annotated[EcsRequest, titled("What is destroyed")] = EcsRequest(),  # noqa: B008
+    apply: Apply = False,
+) -> State[Any]:
     """Remove one environment of Stream 1; its state's bucket and evidence stay.
 
     Args:
-        request: which environment, and where.
-        apply: False shows what would be destroyed and stops there.
+        request: The environment that is removed, and where it runs.
+        apply: Off, the run shows what would be destroyed and ends; nothing is changed. On, it waits
+            for an approval, always, and then destroys what it has shown.
     """
     return run_stream1(request, apply=apply, destroy=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from flows.form import titled
 from flows.progress import RunWatcher, show_drift
 from flows.stream1 import EcsRequest, read_facts
 from xops.core.lifecycle.drift import detect_drift
@@ -17,13 +18,15 @@ from xops.core.rendering import Plain
 @flow(
     name="detect-ecs-drift",
     flow_run_name="detect-ecs-drift-{request.environment}",
-    description="Plan only; an artifact and the event xops.ecs.drifted if anything differs.",
+    description="Compare one environment of Stream 1 with its file. Changes nothing.",
 )
-def detect_ecs_drift(request: EcsRequest = EcsRequest()) -> State[Any]:  # noqa: B008
+def detect_ecs_drift(
+    request: Annotated[EcsRequest, titled("What is compared")] = EcsRequest(),  # noqa: B008
+) -> State[Any]:
     """Plan, and say what an apply would change now.
 
     Args:
-        request: which environment, and where.
+        request: The environment that is compared with its file, and where it runs.
     """
     stream = read_facts(request, RunWatcher(request.subject))
     with stream.folder:

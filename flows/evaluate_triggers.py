@@ -6,18 +6,19 @@ import logging
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from prefect import flow, get_client, task
 from prefect.cache_policies import NO_CACHE
 from prefect.events.filters import EventFilter, EventIDFilter
 from prefect.tasks import exponential_backoff
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from flows.activation import start_activation
+from flows.form import Form, titled
 from flows.lifecycle_tasks import is_temporary
-from flows.progress import emit_named, show_markdown, show_png, show_table
+from flows.progress import emit_named, show_markdown, show_png
 from xops.core.files.flow_files import flow_file
 from xops.core.rendering import Markdown
 from xops.triggers import proposals
@@ -34,21 +35,26 @@ logger = logging.getLogger("xops.triggers")
 _ARRIVAL_SECONDS = 30.0
 
 
-class TriggersRequest(BaseModel):
+class TriggersRequest(Form):
     """What is judged, and what is done with the verdict."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    as_of: date | None = Field(
-        default=None, description="Weeks over by its start count; today or the file's day."
+    as_of: Annotated[date, Field(title="A day")] | Annotated[None, Field(title="Today")] = Field(
+        default=None,
+        title="Day",
+        description="The day for which the triggers are judged: weeks that are over by its start"
+        " count. Without one it is today, or the day that a facts file is of.",
     )
     facts: str = Field(
         default="",
-        description="A facts file instead of GitHub: below deployments, or another folder that the"
-        " worker's operator has configured.",
+        title="Facts file",
+        description="Empty, GitHub is asked. Else a file below deployments, or below another folder"
+        " that the worker's operator has configured, takes its place.",
     )
     record: bool = Field(
-        default=True, description="Add to the history, send events, and propose what is active."
+        default=True,
+        title="Count it",
+        description="On, the verdicts go into the history, events are sent, and what became active"
+        " is proposed. Off, they are only shown.",
     )
 
 
@@ -119,11 +125,13 @@ def propose(policy: Policy, evaluation: Evaluation) -> list[str]:
     flow_run_name="evaluate-triggers",
     description="Measure each trigger, remember, show, and propose what became active.",
 )
-def evaluate_triggers(request: TriggersRequest = TriggersRequest()) -> dict[str, Any]:  # noqa: B008
+def evaluate_triggers(
+    request: Annotated[TriggersRequest, titled("What is judged")] = TriggersRequest(),  # noqa: B008
+) -> dict[str, Any]:
     """Measure each trigger, say where it stands, and propose what is active.
 
     Args:
-        request: the day, the facts, and whether it counts.
+        request: The day and the facts by which the triggers are judged, and whether it counts.
     """
     policy = Policy.load()
     today = request.as_of or datetime.now(ZoneInfo(policy.timezone)).date()
@@ -142,7 +150,8 @@ def evaluate_triggers(request: TriggersRequest = TriggersRequest()) -> dict[str,
 
 def _show(evaluation: Evaluation, policy: Policy) -> None:
     summary = Markdown.render(text.summary(evaluation))
-    show_table("triggers", text.table(evaluation), summary)
+    rows = text.table(evaluation)
+    show_markdown("triggers", Markdown.table(rows[0], [row.values() for row in rows]), summary)
     show_markdown("triggers-report", text.markdown(evaluation), summary)
     show_png("triggers-chart", chart.png(evaluation, policy), summary)
 

@@ -12,8 +12,9 @@ from typing import Literal
 
 from prefect import suspend_flow_run
 from prefect.input import RunInput
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from flows.form import in_order
 from xops.core.lifecycle.gate import Decision, IdentityKind, Question
 from xops.core.plan.view import markdown, wrapped
 from xops.core.rendering import Markdown
@@ -21,7 +22,7 @@ from xops.core.rendering import Markdown
 WAIT_SECONDS = 24 * 3600
 
 FORM_WIDTH = 50
-"""Characters of a line that the form of Prefect's UI shows; it cuts off what is longer."""
+"""Characters of a line that the form has room for in either UI; one of them cuts off the rest."""
 
 
 class Answer(RunInput):
@@ -30,9 +31,22 @@ class Answer(RunInput):
     The server takes no answer without a name.
     """
 
-    decision: Literal["reject", "approve"] = Field(default="reject")
-    approver: str = Field(pattern=r"\S", description="Your name, for the evidence.")
-    reason: str = Field(default="", description="Why, if there is something to say.")
+    model_config = ConfigDict(json_schema_extra=in_order)
+
+    decision: Literal["reject", "approve"] = Field(
+        default="reject",
+        title="Decision",
+        description="Approve lets the run apply exactly this plan. Reject ends it, and nothing is"
+        " changed.",
+    )
+    approver: str = Field(
+        pattern=r"\S",
+        title="Your name",
+        description="It goes into the evidence as your own word.",
+    )
+    reason: str = Field(
+        default="", title="Reason", description="It goes into the evidence as well."
+    )
 
 
 def ask(question: Question, *, wait_seconds: int = WAIT_SECONDS) -> Sequence[Decision]:
@@ -42,7 +56,7 @@ def ask(question: Question, *, wait_seconds: int = WAIT_SECONDS) -> Sequence[Dec
         The decision; nothing where the run goes on without one: its time was over, or a person has
         rescheduled it.
     """
-    form = Answer.with_initial_data(description=_description(question), decision="reject")
+    form = Answer.with_initial_data(description=_description(question))
     key = f"apply-{question.plan.digest}-{question.id}"
     try:
         answer = suspend_flow_run(wait_for_input=form, key=key, timeout=wait_seconds)

@@ -4,32 +4,50 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated, Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from flows.form import Form
 from flows.lifecycle_tasks import is_temporary
 from flows.progress import RunWatcher
 from xops.core.files.flow_files import flow_file
-from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.cluster_file.cluster import Cluster, names
 from xops.k3s.operations.bootstrap import K3sSteps
 from xops.k3s.release.lock import Lock
 from xops.k3s.ssh.connector import SshConnector
 from xops.prefect_server.evidence import WaitingArtifacts
 
 
-class K3sRequest(BaseModel):
+def _has_a_file(name: str) -> str:
+    if name not in (known := names()):
+        raise ValueError(f"no cluster {name!r}; there are: {', '.join(known) or 'none'}")
+    return name
+
+
+def _offer_names(schema: dict[str, Any]) -> None:
+    schema["enum"] = names()
+
+
+ClusterName = Annotated[
+    str,
+    AfterValidator(_has_a_file),
+    Field(title="Of this repository", json_schema_extra=_offer_names),
+]
+ClusterFile = Annotated[str, Field(title="Another file", pattern=r"^[\w.-]*/[\w./-]*$")]
+
+
+class K3sRequest(Form):
     """Which cluster."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cluster: str = Field(
+    cluster: ClusterName | ClusterFile = Field(
         default="onprem",
-        pattern=r"^[\w./-]+$",
-        description="One of deployments/clusters/*.yaml, without .yaml; or a file below a folder"
-        " that the worker's operator has configured.",
+        title="Cluster",
+        description="Which cluster of Stream 2. Each has a file in deployments/clusters; another"
+        " file must lie below a folder that the worker's operator has configured.",
     )
 
 
@@ -48,8 +66,7 @@ def read_inventory(request: K3sRequest) -> Cluster:
 
 def _named_file(text: str) -> Path | str:
     """A name of a cluster as it is; a path only if it is that of a configured folder."""
-    is_path = "/" in text or text.endswith((".yaml", ".yml"))
-    return flow_file(text, "cluster") if is_path else text
+    return flow_file(text, "cluster") if "/" in text else text
 
 
 def open_cluster(request: K3sRequest) -> K3sSteps:

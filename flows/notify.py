@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from prefect import flow, get_client, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.filters import (
@@ -13,20 +15,29 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Completed
 from prefect.utilities.urls import url_for
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from blocks import Notification
+from flows.form import Form, titled
 
 
-class Notice(BaseModel):
+class Notice(Form):
     """What is told."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    subject: str = Field(min_length=1, description="One line.")
-    body: str = Field(default="", description="What happened, and where to look.")
-    flow_run_id: str = Field(default="", description="The run that it is about, if it is one.")
-    event_id: str = Field(default="", description="The event that asked for it, if one did.")
+    subject: str = Field(
+        min_length=1, title="Subject", description="One line that says what happened."
+    )
+    body: str = Field(default="", title="Text", description="The details, and where to look.")
+    flow_run_id: str = Field(
+        default="",
+        title="Run",
+        description="The id of the run that it is about, if there is one: its address is added.",
+    )
+    event_id: str = Field(
+        default="",
+        title="Event",
+        description="The id of the event that asked for it, if one did: told once for each event.",
+    )
 
     @property
     def text(self) -> str:
@@ -66,12 +77,15 @@ def _delivered_before(notice: Notice) -> bool:
     description="Deliver one notice through a notification block, once for each event.",
     persist_result=False,
 )
-def notify(notice: Notice, channel: str = "default") -> State[None] | None:
+def notify(
+    notice: Annotated[Notice, titled("What is told")],
+    channel: Annotated[str, titled("Channel")] = "default",
+) -> State[None] | None:
     """Deliver one notice through a notification block; one that names an event only once.
 
     Args:
-        notice: subject, body and the event it is about.
-        channel: the name of an xops-notification block.
+        notice: The notice, the run it is about and the event that asked for it.
+        channel: The name of the block of the type xOps notification that delivers it.
     """
     if notice.event_id and _delivered_before(notice):
         return Completed(name="AlreadyDelivered", message="An earlier run has delivered it.")

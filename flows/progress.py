@@ -1,6 +1,7 @@
 """What a run shows while it runs: artifacts for people, events for automations, log lines.
 
-Prefect's UI reads descriptions of artifacts, and the cells of tables, as Markdown.
+Prefect's UI reads descriptions of artifacts as Markdown. Tables and pictures are Markdown as well:
+of a table artifact it cuts off what does not fit a cell.
 """
 
 from __future__ import annotations
@@ -8,15 +9,13 @@ from __future__ import annotations
 import base64
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 from uuid import UUID
 
 from prefect.artifacts import (
-    create_image_artifact,
     create_markdown_artifact,
     create_progress_artifact,
-    create_table_artifact,
     update_progress_artifact,
 )
 from prefect.events import emit_event
@@ -31,6 +30,9 @@ from xops.core.rendering import Markdown, Plain
 # Two loggers: `xops up` repeats the first to the person, and shows the second as progress.
 lifecycle = logging.getLogger("xops.lifecycle")
 progress_log = logging.getLogger("xops.progress")
+
+ARTIFACT_WIDTH = 76
+"""Characters of a line of code that the page of an artifact shows at 1440 pixels."""
 
 _UPDATE_SECONDS = 2.0
 _WHOLE = 100.0
@@ -49,7 +51,7 @@ class RunWatcher:
     def plan_ready(self, plan: Plan) -> None:
         """The plan as an artifact, before anything is changed."""
         lifecycle.info("plan: %s", plan.summary())
-        show_markdown(f"plan-{self._key}", markdown(plan), Markdown.render(plan.summary()))
+        show_markdown(f"plan-{self._key}", markdown(plan, ARTIFACT_WIDTH), _in_short(plan))
         emit(self._subject, "planned", {"digest": plan.digest, "empty": plan.is_empty})
 
     def note(self, message: str) -> None:
@@ -103,9 +105,18 @@ def show_outcome(outcome: Outcome[Any]) -> None:
     show_markdown(
         f"evidence-{subject.replace('/', '-')}",
         Markdown.table(("", ""), rows.items()),
-        Markdown.render(outcome.message()),
+        Markdown.of("{status}: {plan}", status=outcome.status, plan=_in_short(outcome.plan)),
     )
     emit(subject, str(outcome.status), {"digest": outcome.plan.digest})
+
+
+def _in_short(plan: Plan) -> Markdown:
+    """What a plan does, for the card of an artifact, which has room for some forty characters.
+
+    What is lost comes first.
+    """
+    counts = [f"{count} {action}" for action, count in plan.counts().items() if count]
+    return Markdown.render(", ".join(reversed(counts)) or "nothing to change")
 
 
 def _approval_rows(outcome: Outcome[Any]) -> dict[str, str]:
@@ -129,16 +140,10 @@ def show_markdown(key: str, text: Markdown, description: Markdown) -> None:
     create_markdown_artifact(text, key=key, description=description)
 
 
-def show_table(key: str, rows: Iterable[Mapping[str, str]], description: Markdown) -> None:
-    """A table of the run; what its cells say is others' text unless it is Markdown already."""
-    cells = [{name: Markdown.of("{cell}", cell=cell) for name, cell in row.items()} for row in rows]
-    create_table_artifact(cells, key=key, description=description)
-
-
 def show_png(key: str, picture: bytes, description: Markdown) -> None:
-    """A picture of the run."""
-    address = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-    create_image_artifact(address, key=key, description=description)
+    """A picture of the run. Below an image artifact the UI would write its whole address."""
+    data = base64.b64encode(picture).decode()
+    show_markdown(key, Markdown.of("![](data:image/png;base64,{data})", data=data), description)
 
 
 def emit(subject: str, what: str, payload: dict[str, Any]) -> None:

@@ -8,10 +8,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.tasks import exponential_backoff
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from blocks import EcsEnvironment
 from flows import lifecycle_tasks
+from flows.form import Form
 from flows.lifecycle_tasks import is_temporary
 from flows.progress import RunWatcher
 from xops.core.lifecycle.watching import Watcher
@@ -21,15 +22,19 @@ from xops.ecs.stream1 import Stream1
 from xops.prefect_server.evidence import WaitingArtifacts
 
 
-class EcsRequest(BaseModel):
+class EcsRequest(Form):
     """Which environment, and where it runs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    environment: EnvironmentName = "local"
+    environment: EnvironmentName = Field(
+        default="local",
+        title="Environment",
+        description="Which environment of Stream 1. Each has a file in deployments/environments.",
+    )
     target: Literal["as the file says", "embedded", "localstack", "aws"] = Field(
         default="as the file says",
-        description="Where it runs: an emulator, or what its file permits.",
+        title="Target",
+        description="Where it runs. An emulator (embedded, localstack) is always permitted, any"
+        " other target if the environment's file names it.",
     )
 
     @property

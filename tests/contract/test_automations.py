@@ -9,6 +9,7 @@ import yaml
 from prefect.server.utilities.user_templates import render_user_template_sync
 
 from flows.notify import Notice
+from tests.contract.prose import is_prose
 from xops.core.errors import InputError
 from xops.prefect_server import automations
 from xops.prefect_server.automations import AutomationFile, RunNamedDeployment
@@ -50,6 +51,13 @@ def notices() -> Iterator[tuple[str, RunNamedDeployment]]:
 
 def test_each_file_is_read_and_each_name_is_given_once() -> None:
     assert len(by_name()) == len(FILES) >= 4
+
+
+def test_each_says_in_sentences_what_it_does_and_where_its_notice_goes() -> None:
+    told = {name for name, _ in notices()}
+    for name, file in by_name().items():
+        assert is_prose(file.description), name
+        assert ("xops-notification/default" in file.description) is (name in told), name
 
 
 def test_every_notice_goes_to_the_deployment_and_fits_its_model() -> None:

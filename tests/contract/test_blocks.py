@@ -1,6 +1,10 @@
 """The block types: fixed slugs, references only, and what each turns its fields into."""
 
+import ast
+import importlib
 import json
+import pkgutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,9 @@ from jsonschema import Draft202012Validator
 from prefect.blocks.core import Block
 from pydantic import ValidationError
 
+import blocks
 from blocks import AwsAccess, EcsEnvironment, Notification
+from tests.contract.prose import form_findings, is_prose, untitled
 from xops.core.errors import InputError
 
 # A slug is the primary key of what people have saved: it never changes.
@@ -30,7 +36,40 @@ def test_a_type_keeps_its_slug_and_holds_no_secret(kind: type[Block], slug: str)
     assert kind.get_block_type_slug() == slug
     assert schema["secret_fields"] == []
     assert "password" not in json.dumps(schema)
-    assert kind.get_description()
+
+
+def test_no_type_is_left_out() -> None:
+    for module in pkgutil.iter_modules(blocks.__path__):
+        importlib.import_module(f"blocks.{module.name}")
+    ours = {kind for kind in Block.__subclasses__() if kind.__module__.startswith("blocks.")}
+    assert SLUGS.keys() == ours == {getattr(blocks, name) for name in blocks.__all__}
+
+
+every_type = pytest.mark.parametrize("kind", SLUGS, ids=SLUGS.values())
+
+
+@every_type
+def test_the_ui_says_what_a_type_and_its_fields_are(kind: type[Block]) -> None:
+    assert is_prose(kind.get_description())
+    assert list(form_findings(kind.model_json_schema())) == []
+    assert untitled(kind) == []
+
+
+@every_type
+def test_the_example_of_a_type_is_code_that_exists(kind: type[Block]) -> None:
+    said = re.fullmatch(r"```python\n(.+)\n```", (kind.get_code_example() or "").strip(), re.DOTALL)
+    assert said
+    tree = ast.parse(said[1])
+    names = [
+        (each.module, alias.name)
+        for each in ast.walk(tree)
+        if isinstance(each, ast.ImportFrom)
+        for alias in each.names
+    ]
+    assert names == [("blocks", kind.__name__)]
+    called = {each.attr for each in ast.walk(tree) if isinstance(each, ast.Attribute)}
+    assert all(hasattr(kind, name) for name in called), called
+    assert hasattr(importlib.import_module("blocks"), kind.__name__)
 
 
 Make = Callable[[], Block]

@@ -1,6 +1,7 @@
 """prefect.yaml, strictly: Prefect itself drops a misspelt key without a word."""
 
 import copy
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -18,12 +19,19 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import validate
 from pydantic import TypeAdapter, ValidationError
 
+from tests.contract.prose import is_prose
 from xops.core.files import settings
 from xops.ecs import environment
 from xops.prefect_server.automations import lost_keys
 
 POOL = "{{ $XOPS_WORK_POOL }}"
 UNWATCHED = {"notify"}
+STREAMS = {"stream-1", "stream-2"}
+EFFECTS = {"changes", "reads"}
+STEPS = {"ecs", "k3s", "triggers", "records", "notices"}
+LABELS = ("Changes", "Runs", "Expect")
+LABEL = re.compile(r"\*\*(\w+):\*\* ")
+TIME = re.compile(r"\b\d\d:\d\d\b")
 Document = dict[str, Any]
 
 
@@ -56,6 +64,8 @@ SET_WORKING_DIRECTORY = {
 def deployment_findings(deployment: Document) -> Iterator[str]:
     if not (deployment.get("name") and deployment.get("description")):
         yield "needs a name and a description"
+    else:
+        yield from description_findings(deployment)
     flow = deployment.get("entrypoint", "").rpartition(":")[2].replace("_", "-")
     if deployment.get("name") != flow:
         yield f"must be named as its flow, {flow}: a list shows names alone"
@@ -73,6 +83,36 @@ def deployment_findings(deployment: Document) -> Iterator[str]:
     yield from trigger_findings(deployment)
 
 
+def description_findings(deployment: Document) -> Iterator[str]:
+    """What it does, changes, when it runs, what to expect: in sentences, as the UI shows them."""
+    said = deployment["description"].strip().split("\n\n")
+    if not all(is_prose(re.sub(r"[*`]", "", paragraph)) for paragraph in said):
+        yield "its description is not written in sentences"
+    labels = [LABEL.match(paragraph) for paragraph in said]
+    if tuple(found and found[1] for found in labels) != (None, *LABELS):
+        yield f"its description has one paragraph, and then one each that begins with {LABELS}"
+        return
+    _, changes, runs, _ = said
+    yield from when_findings(deployment, runs)
+    reads = re.search(r":\*\* (nothing|no system)\.", changes) is not None
+    if reads is not ("reads" in deployment.get("tags", [])):
+        yield "its description and its tags differ about what it changes"
+
+
+def when_findings(deployment: Document, text: str) -> Iterator[str]:
+    """The times of its schedules are those that are told."""
+    crons = [str(row.get("cron")).split() for row in deployment.get("schedules", [])]
+    times = {f"{hour:0>2}:{minute:0>2}" for minute, hour, *_ in crons}
+    if set(TIME.findall(text)) != times:
+        yield f"its description tells other times than its schedules, {sorted(times)}"
+    zones = {row.get("timezone") for row in deployment.get("schedules", [])}
+    yield from (
+        f"its description does not tell the time zone {z}" for z in zones if str(z) not in text
+    )
+    if not crons and "starts it" not in text:
+        yield "its description does not tell who starts it"
+
+
 @cache
 def loaded(entrypoint: str) -> Flow[..., Any]:
     """The flow; loading one runs its whole module, and each is looked at thirty times."""
@@ -87,6 +127,14 @@ def flow_findings(deployment: Document, flow: Flow[..., Any]) -> Iterator[str]:
         yield f"lacks tags {sorted(wanted - tags)}"
     if flow.name in UNWATCHED and "xops-watched" in tags:
         yield "would report itself"
+    if not tags & STREAMS or len(tags & EFFECTS) != 1 or len(tags & STEPS) != 1:
+        yield f"needs tags: of {sorted(STREAMS)}, one of {sorted(EFFECTS)}, one of {sorted(STEPS)}"
+    elif deployment["tags"][0] not in EFFECTS:
+        yield "its first tag must say whether it changes a system: a narrow list shows no other"
+    if ("changes" in tags) is not ("apply" in parameter_schema(flow).properties):
+        yield "tagged as changing something if and only if its flow is told whether to apply"
+    if unknown := tags - STREAMS - EFFECTS - STEPS - {"xops", "xops-watched"}:
+        yield f"unknown tags {sorted(unknown)}"
     yield from parameter_findings(flow, deployment.get("parameters", {}))
 
 
@@ -181,6 +229,17 @@ TRIGGER = {
 }
 
 
+def retag(document: Document, index: int, old: str, new: str) -> None:
+    tags = document["deployments"][index]["tags"]
+    tags[tags.index(old)] = new
+
+
+def reword(document: Document, index: int, old: str, new: str) -> None:
+    row = document["deployments"][index]
+    assert old in row["description"]
+    row["description"] = row["description"].replace(old, new)
+
+
 def trigger(**changes: Any) -> Mutation:
     return lambda d: d["deployments"][0].update(triggers=[{**TRIGGER, **changes}])
 
@@ -203,6 +262,20 @@ def trigger(**changes: Any) -> Mutation:
         (lambda d: d["deployments"][1].update(d["deployments"][0]), "deployed twice"),
         (lambda d: d["deployments"][0].update(tags=["xops"]), "lacks tags ['xops-watched']"),
         (lambda d: d["deployments"][3]["tags"].append("xops-watched"), "would report itself"),
+        (lambda d: d["deployments"][0]["tags"].remove("stream-1"), "needs tags"),
+        (lambda d: d["deployments"][0]["tags"].remove("ecs"), "needs tags"),
+        (lambda d: d["deployments"][0]["tags"].append("reads"), "needs tags"),
+        (lambda d: d["deployments"][0]["tags"].reverse(), "its first tag must say"),
+        (lambda d: d["deployments"][0]["tags"].append("reeds"), "unknown tags ['reeds']"),
+        (lambda d: retag(d, 0, "changes", "reads"), "if and only if its flow is told"),
+        (lambda d: retag(d, 2, "reads", "changes"), "differ about what it changes"),
+        (lambda d: d["deployments"][0].update(description="Plans"), "not written in sentences"),
+        (lambda d: d["deployments"][0].update(description="It plans an environment."), "one each"),
+        (lambda d: reword(d, 0, "**Changes:**", "**Effect:**"), "one each that begins with"),
+        (lambda d: reword(d, 1, "somebody starts it", "it is time"), "who starts it"),
+        (lambda d: reword(d, 2, "05:10", "05:11"), "tells other times"),
+        (lambda d: reword(d, 2, "Australia/Sydney", "UTC"), "does not tell the time zone"),
+        (lambda d: reword(d, 2, "nothing.", "everything."), "differ about what it changes"),
         (lambda d: d["deployments"][0]["parameters"].update(apply=True), "apply must be false"),
         (lambda d: d["deployments"][0]["parameters"].update(apply="maybe"), "do not fit"),
         (lambda d: d["deployments"][0]["parameters"].update(aply=False), "no such parameter"),

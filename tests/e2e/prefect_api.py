@@ -27,6 +27,11 @@ class PrefectApi:
         )
         return str(run.raise_for_status().json()["id"])
 
+    def deployments(self) -> dict[str, dict[str, Any]]:
+        """What is deployed, by name."""
+        found = self._http.post("/deployments/filter", json={}).raise_for_status().json()
+        return {row["name"]: row for row in found}
+
     def run(self, run_id: str) -> dict[str, Any]:
         """The run as it is now."""
         found: dict[str, Any] = self._http.get(f"/flow_runs/{run_id}").raise_for_status().json()

@@ -1,18 +1,22 @@
-"""A person in the Prefect UI: a plan-only run from the form, then an apply behind the gate."""
+"""A person in the UI that opens: a plan-only run from the form, then an apply behind the gate."""
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from tests.e2e.prefect_api import PrefectApi
-from tests.e2e.stack import OUTPUT, SEVERAL_APPLIES, Embedded
+from tests.e2e.stack import OUTPUT, SEVERAL_APPLIES, Embedded, FirstRun
+from xops.prefect_server.profile import UI_PATH, run_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 QUIET = (
@@ -41,7 +45,7 @@ pytestmark = [
 def browser_page() -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        context = browser.new_context(viewport={"width": 1400, "height": 1200})
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)
@@ -73,17 +77,73 @@ def picture(page: Page, name: str) -> None:
 
 def open_form(page: Page, ui: str) -> None:
     """From the list of deployments to the form of provision-ecs."""
-    page.goto(f"{ui}/deployments")
-    row = page.locator(".p-table__row, tr").filter(has_text="provision-ecs")
-    row.get_by_role("link", name="provision-ecs", exact=True).first.click()
+    page.goto(f"{ui}{UI_PATH}/deployments")
+    page.get_by_role("link", name="provision-ecs", exact=True).first.click()
     page.wait_for_url("**/deployments/deployment/*")
     page.goto(f"{page.url.split('?')[0]}/run")
     page.get_by_role("button", name="Submit").wait_for()
 
 
-def choose(page: Page, shown: str, wanted: str) -> None:
-    page.get_by_role("button", name=shown, exact=True).press("ArrowDown")
+def choose(within: Page | Locator, label: str, wanted: str) -> None:
+    page = within if isinstance(within, Page) else within.page
+    within.get_by_label(label).click()
     page.get_by_role("option", name=wanted, exact=True).click()
+
+
+def open_gate(page: Page, ui: str, run_id: str) -> Locator:
+    """The form of a run that is suspended."""
+    page.goto(run_page(ui, run_id))
+    page.get_by_role("button", name="Open menu").first.click()
+    page.get_by_role("menuitem", name="Resume").click()
+    form = page.get_by_role("dialog")
+    expect(form.get_by_text("Apply this plan?")).to_be_visible()
+    return form
+
+
+CUT_OFF = """(region) => [...region.querySelectorAll("*")].filter((each) => {
+  const style = getComputedStyle(each);
+  const reads = each.getClientRects().length && (each.innerText || "").trim();
+  return reads && !each.closest(".sr-only") && style.overflowX !== "visible"
+    && each.scrollWidth > each.clientWidth + 1;
+}).map((each) => each.innerText.trim().slice(0, 100))"""
+
+
+def cut_off(region: Locator) -> list[str]:
+    """Texts of which a person sees the begin alone, or must scroll sideways for the rest."""
+    found: list[str] = region.evaluate(CUT_OFF)
+    return found
+
+
+def open_artifact(page: Page, ui: str, artifact: Any, text: str) -> Locator:
+    page.goto(f"{ui}{UI_PATH}/artifacts/artifact/{artifact['id']}")
+    expect(page.get_by_text(text).first).to_be_visible()
+    return page.locator("main")
+
+
+def test_the_printed_link_leads_to_the_run_in_the_ui_that_opens(
+    first_run: FirstRun, page: Page
+) -> None:
+    found = re.search(r"^Prefect UI: +(\S+)$", first_run.output, re.MULTILINE)
+    assert found
+    assert urlsplit(page.url).path.startswith(f"{UI_PATH}/")  # what opened by itself
+    page.goto(found[1])
+    expect(page.get_by_text("provision-ecs-local").first).to_be_visible()
+    assert urlsplit(page.url).path == urlsplit(found[1]).path
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_form_says_what_it_asks_and_cuts_nothing_off(
+    stack: Embedded, page: Page, theme: Literal["light", "dark"]
+) -> None:
+    page.emulate_media(color_scheme=theme)
+    for name, row in PrefectApi(stack).deployments().items():
+        page.goto(f"{stack.ui}{UI_PATH}/deployments/deployment/{row['id']}/run")
+        page.get_by_role("button", name="Submit").wait_for()
+        for field in row["parameter_openapi_schema"]["properties"].values():
+            expect(page.get_by_text(field["title"]).first).to_be_visible()
+            expect(page.get_by_text(field["description"].replace("\n", " "))).to_be_visible()
+        assert cut_off(page.locator("main")) == [], name
+        picture(page, f"form-{name}-{theme}")
 
 
 def test_a_page_of_the_ui_asks_its_own_server_only(stack: Embedded, browser_page: Page) -> None:
@@ -163,16 +223,17 @@ def test_a_plan_only_run_from_the_form_changes_nothing(stack: Embedded, page: Pa
     records = len(stack.evidence())
     before = prefect.asked_for("provision-ecs")
     open_form(page, stack.ui)
-    expect(page.get_by_role("switch")).to_have_attribute("aria-checked", "false")
+    expect(page.get_by_label("Apply the plan")).to_have_attribute("aria-checked", "false")
     picture(page, "1-the-form")
     submit(page, page.get_by_role("button", name="Submit"), RUN)
     run = prefect.wait(prefect.new_run("provision-ecs", before), "Completed")
     assert run["parameters"]["apply"] is False
-    assert prefect.artifacts(run["id"])["plan-ecs-local"]["description"].startswith("ecs/local: ")
+    plan = prefect.artifacts(run["id"])["plan-ecs-local"]
+    assert plan["description"] == "nothing to change"
     assert [record["kind"] for record in stack.evidence()[records:]] == ["plan"]
     assert "evidence-ecs-local" not in prefect.artifacts(run["id"])
-    page.goto(f"{stack.ui}/runs/flow-run/{run['id']}")
-    expect(page.get_by_text("Completed").first).to_be_visible()
+    page.goto(run_page(stack.ui, run["id"]))
+    expect(page.get_by_text("Planned").first).to_be_visible()
     expect(page.get_by_text("plan: ecs/").first).to_be_visible()
     picture(page, "2-planned")
 
@@ -183,28 +244,36 @@ def test_an_apply_waits_for_a_person_and_the_evidence_names_them(
     prefect = PrefectApi(stack)
     before = prefect.asked_for("provision-ecs")
     open_form(page, stack.ui)
-    choose(page, "local", "test")
-    page.get_by_role("switch").click()
+    choose(page, "Select Environment", "test")
+    page.get_by_label("Apply the plan").click()
     submit(page, page.get_by_role("button", name="Submit"), RUN)
     run_id = prefect.new_run("provision-ecs", before)
     prefect.wait(run_id, "Suspended")
     assert [record["kind"] for record in stack.evidence("test")] == ["question"]
 
-    page.goto(f"{stack.ui}/runs/flow-run/{run_id}")
-    page.get_by_role("button", name="Resume").first.click()
-    form = page.locator(".p-modal")
-    expect(form.get_by_text("Apply this plan?")).to_be_visible()
-    form.get_by_role("button", name="reject", exact=True).press("ArrowDown")
-    page.get_by_role("option", name="approve", exact=True).click()
-    form.locator("textarea").first.fill("Anna Example")
-    form.locator("textarea").nth(1).fill("reviewed with the team")
+    plan = prefect.artifacts(run_id)["plan-ecs-test"]
+    assert cut_off(open_artifact(page, stack.ui, plan, "Changes")) == []
+    picture(page, "3-the-plan")
+    page.goto(f"{run_page(stack.ui, run_id)}?tab=Artifacts")
+    expect(page.get_by_text(plan["description"]).first).to_be_visible()
+    assert cut_off(page.locator("main")) == []
+    form = open_gate(page, stack.ui, run_id)
+    digest = stack.evidence("test")[-1]["digest"]
+    for half in (digest[:32], digest[32:]):  # in full: a person compares it
+        expect(form.get_by_text(half, exact=True)).to_be_visible()
+    assert cut_off(form) == []
+    choose(form, "Decision", "approve")
+    form.get_by_label("Your name").fill("Anna Example")
+    form.get_by_label("Reason").fill("reviewed with the team")
     picture(page, "3-the-gate")
-    submit(page, form.get_by_role("button", name="Submit"), RESUME)
+    submit(page, form.get_by_role("button", name="Resume"), RESUME)
     prefect.wait(run_id, "Completed")
     page.reload()
-    expect(page.get_by_text("Completed").first).to_be_visible()
-    expect(page.get_by_text("plan: ecs/").first).to_be_visible()
+    expect(page.get_by_text("Applied").first).to_be_visible()
     picture(page, "4-applied")
+    evidence = prefect.artifacts(run_id)["evidence-ecs-test"]
+    assert cut_off(open_artifact(page, stack.ui, evidence, "Anna Example")) == []
+    picture(page, "4-the-evidence")
 
     record = stack.evidence("test")[-1]
     assert record["status"] == "applied"
@@ -221,16 +290,16 @@ def test_a_rejected_destroy_destroys_nothing_and_an_approved_one_everything(
     parameters = {"request": {"environment": "test"}, "apply": True}
     rejected = prefect.start("destroy-ecs/destroy-ecs", parameters)
     prefect.wait(rejected, "Suspended")
-    page.goto(f"{stack.ui}/runs/flow-run/{rejected}")
-    page.get_by_role("button", name="Resume").first.click()
-    form = page.locator(".p-modal")
+    page.emulate_media(color_scheme="dark")
+    form = open_gate(page, stack.ui, rejected)
     expect(form.get_by_text("Destroyed by this plan")).to_be_visible()
+    assert cut_off(form) == []
     picture(page, "5-a-destroy-is-asked-about")
-    form.get_by_role("button", name="Submit").click()
+    form.get_by_role("button", name="Resume").click()
     expect(page.get_by_text("is a required property").first).to_be_visible()
     picture(page, "6-nobody-decides-without-a-name")
-    form.locator("textarea").first.fill("Anna Example")
-    submit(page, form.get_by_role("button", name="Submit"), RESUME)
+    form.get_by_label("Your name").fill("Anna Example")
+    submit(page, form.get_by_role("button", name="Resume"), RESUME)
     ended = prefect.wait(rejected, "Rejected")
     assert "rejected by Anna Example" in ended["state"]["message"]
     assert stack.json("ecs", "drift", "-e", "test")["status"] == "in_sync"

@@ -63,6 +63,7 @@ def test_a_second_run_finds_everything_changes_nothing_and_says_so(stack: Embedd
     assert "found postgresql" in done.stderr
     assert "found prefect" in done.stderr
     assert "found worker" in done.stderr
+    assert "found watch" in done.stderr
     assert service_records(stack) == before
     assert stack.evidence()[-1]["status"] == "unchanged"
 
@@ -77,6 +78,8 @@ def test_the_doctor_finds_everything_running(stack: Embedded) -> None:
         "service postgresql",
         "service prefect",
         "service worker",
+        "service watch",
+        "secrets",
     ):
         assert checks[name]["verdict"] == "ok", checks[name]
 

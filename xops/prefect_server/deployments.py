@@ -41,11 +41,9 @@ from xops.core.files.tree import hash_file
 from xops.core.plan.values import Json
 from xops.core.rendering import Plain
 from xops.prefect_server.plan import State
+from xops.prefect_server.profile import TAG
 
 FILE = settings.ROOT / "prefect.yaml"
-TAG = "xops"
-"""Every deployment of ours carries it, and names its flow below flows/."""
-
 RECORD = "xops_deployed"
 """The variable on the server with what was deployed last."""
 
