@@ -87,6 +87,8 @@ lock: install ## pin every package anew from pyproject.toml
 	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock
 	printf 'setuptools\nwheel\n' | $(BIN)/uv pip compile - --universal --python-version 3.12 \
 	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements-build.lock
+	printf 'cyclonedx-bom\n' | $(BIN)/uv pip compile - --universal --python-version 3.12 \
+	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements-release.lock
 
 clean: ## remove what can be made again: the environment, caches and the embedded stack's data
 	@test ! -x $(BIN)/xops || $(BIN)/xops clean

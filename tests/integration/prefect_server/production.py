@@ -72,6 +72,7 @@ class Production:
             "PREFECT_API_AUTH_STRING": SECRET,
             "PREFECT_SERVER_ENCRYPTION_KEY": self.key,
             "PREFECT_REDIS_MESSAGING_URL": f"{redis}/0",
+            "PREFECT_REDIS_WORKER_CLEANUP_QUEUE_URL": f"{redis}/0",
             "PREFECT_SERVER_DOCKET_URL": f"{redis}/1",
         }
         if "XOPS_NOTICE_URL" in values:

@@ -165,6 +165,12 @@ def test_a_run_goes_on_while_one_of_two_api_processes_is_killed(
     assert "run" in server.log("worker")
 
 
+def test_no_process_asks_a_redis_that_it_was_not_told_of(server: Production) -> None:
+    """Prefect's parts have an address each, and where none is set ask this machine."""
+    for name in ("api-1", "api-2", "services"):
+        assert "6379" not in server.log(name), name
+
+
 def test_a_backup_brings_everything_back(
     server: Production, api: httpx.Client, postgres: Postgres, tmp_path: Path
 ) -> None:
