@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 from xops.cli.console import exit_if_changes, plan_lines, print_json, print_lines, say, tell
 from xops.core.errors import Finding, InputError
 from xops.core.files import settings
-from xops.prefect_server.profile import AUTH_VARIABLE, Profile
+from xops.prefect_server.profile import API_VARIABLE, AUTH_VARIABLE, Profile
 
-API_VARIABLE = "PREFECT_API_URL"
 DEFAULT_POOL = "xops-runs"
 
 _ALSO = (AUTH_VARIABLE, "PREFECT_API_SSL_CERT_FILE")

@@ -20,6 +20,7 @@ from xops.ecs.services import ServiceState
 from xops.local import doctor, down, home
 from xops.local.stack import Stack, running_stack
 from xops.local.stack import stack as local_stack
+from xops.prefect_server.profile import run_page
 
 
 def start(*, once: bool, as_json: bool) -> None:
@@ -31,7 +32,7 @@ def start(*, once: bool, as_json: bool) -> None:
     with bar("provision-ecs local") as show:
         done = up.provision(stack, lambda step: show(step.message, step.percent))
     if as_json:
-        urls = {"ui": f"{stack.ui}/runs/flow-run/{done.run_id}", "aws": stack.aws_endpoint}
+        urls = {"ui": run_page(stack.ui, done.run_id), "aws": stack.aws_endpoint}
         print_json({**done.outcome, **urls})
     else:
         _print_provisioned(stack, done.outcome, done.done(), str(done.run_id))
@@ -69,7 +70,7 @@ def _print_provisioned(
             listed=listed,
         )
     _print_verification(outcome)
-    say("Prefect UI:   {ui}/runs/flow-run/{run}", ui=stack.ui, run=run_id)
+    say("Prefect UI:   {page}", page=run_page(stack.ui, run_id))
     sign_in.say_how(stack)
     say("Embedded AWS: {endpoint} (target: embedded)", endpoint=stack.aws_endpoint)
 

@@ -16,7 +16,8 @@ from xops.ecs import terraform_discovery
 from xops.ecs.environment import Environment, names
 from xops.local.database import choose
 from xops.local.services import Service, port_holder, port_is_free
-from xops.local.stack import stack
+from xops.local.stack import Stack, stack
+from xops.local.watch import destination
 
 NEEDED_BYTES = 2 * 1024**3
 """Free disk for the virtual environment, the provider (0.7 GB unpacked) and the databases."""
@@ -110,17 +111,32 @@ def _database(environ: Mapping[str, str]) -> Check:
 
 def _services(environ: Mapping[str, str]) -> Iterator[Check]:
     try:
-        services = stack(environ).services
+        here = stack(environ)
     except InputError as error:
         yield Check("services", Verdict.PROBLEM, error.found, error.remedy)
         return
-    yield from map(_service, services)
+    yield from map(_service, here.services)
+    if any(service.process() is not None for service in here.services):
+        yield _guarded("secrets", lambda: _secrets(here))
+    yield Check("notices", Verdict.OK, f"go to {destination(environ, here.watch.log)}")
+
+
+def _secrets(here: Stack) -> Check:
+    """Whether what runs was started with the secrets that the files hold. None is made here."""
+    remedy = "Run `xops down`, then `xops up`: it starts everything with what the files hold."
+    if missing := [str(file) for file in here.secret_files if not file.exists()]:
+        found = f"{', '.join(missing)} was removed while servers run that were started with it"
+        return Check("secrets", Verdict.PROBLEM, found, remedy)
+    if old := [service.name for service in here.services if service.has_other_secrets()]:
+        found = f"{', '.join(old)} runs with another secret than the files hold"
+        return Check("secrets", Verdict.PROBLEM, found, remedy)
+    return Check("secrets", Verdict.OK, "what runs has those of the files")
 
 
 def _service(service: Service) -> Check:
     title = f"service {service.name}"
     if service.process() is not None:
-        if service.healthy():
+        if service.is_up():
             return Check(title, Verdict.OK, f"running{service.at}")
         remedy = f"Look at {service.log}, then `xops down` and `xops up`."
         return Check(title, Verdict.PROBLEM, "running, but not healthy", remedy)

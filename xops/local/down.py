@@ -110,7 +110,7 @@ def stop(stack: Stack, patience: float, say: Say) -> list[str]:
     deadline = time.monotonic() + patience
     _wait(work, cancelling, deadline, say)
     cancelling.settle()
-    stopped = [stack.worker.name] if stack.worker.stop() else []
+    stopped = [row.name for row in (stack.watch, stack.worker) if row.stop()]
     left = _wait(work, cancelling, deadline, say)  # what the worker has begun since the last look
     stopped += stop_servers(stack, but=(stack.aws.name,) if left else ())
     if left:
@@ -140,7 +140,7 @@ def stop_servers(stack: Stack, but: Sequence[str] = ()) -> list[str]:
         stack: the servers.
         but: the names of those that stay.
     """
-    every = (stack.worker, stack.server, stack.postgresql, stack.aws)
+    every = (stack.watch, stack.worker, stack.server, stack.postgresql, stack.aws)
     stopped = [service.name for service in every if service.name not in but and service.stop()]
     if (unrecorded := postgresql.running_server(stack.home)) is not None:
         stack.postgresql.end(unrecorded)
@@ -269,9 +269,16 @@ class _Cancelling:
     def _worker_lives(self) -> bool:
         return self._stack.worker.process() is not None
 
+    @property
+    def _server_is_ours(self) -> bool:
+        """Whoever else has its port by now is told no secret."""
+        return self._stack.server.answers_alone()
+
     def _set(self, identity: UUID, name: str) -> bool:
         from prefect.client.schemas.objects import State, StateType
 
+        if not self._server_is_ours:
+            return False
         state: State[Any] = State(type=StateType[name.upper()], name=name, message=_MESSAGE)
         with self._prefect() as prefect, suppress(httpx.HTTPError, LookupError):
             prefect.set_flow_run_state(identity, state, force=name == "Cancelled")
@@ -279,6 +286,8 @@ class _Cancelling:
         return False
 
     def _is_cancelling(self, identity: UUID) -> bool:
+        if not self._server_is_ours:
+            return False
         with self._prefect() as prefect, suppress(httpx.HTTPError, LookupError):
             state = prefect.read_flow_run(identity).state
             return state is not None and state.is_cancelling()

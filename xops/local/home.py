@@ -27,6 +27,7 @@ REMADE = {
     "terraform": "providers and the addresses of states, as `terraform init` writes them",
     "terraform-plugins": "downloads of Terraform",
     "up.lock": "the lock of `xops up`",
+    "watch": "what the watch of the embedded stack has told already",
 }
 """What can be made again, or belongs to the embedded stack alone."""
 

@@ -6,6 +6,7 @@ health address, never by the file alone.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -29,12 +30,14 @@ from xops.core.files.private_file import write_private
 from xops.core.files.reading import read_bytes
 from xops.core.process import Command, ServiceProcess, find_processes, start_service
 from xops.local.home import make_private
+from xops.prefect_server.profile import LISTENER_VARIABLE
 
 START_DEADLINE = 180.0
 """Seconds. A busy machine with two cores took 53 s to bring up the Prefect server."""
 
 
 _SHUTDOWN_SECONDS = 60.0
+_CONNECT_SECONDS = 5.0
 _RECORD_BYTES = 4096
 _TAIL_BYTES = 16384
 _CLOCK_SECONDS = 60.0
@@ -74,6 +77,8 @@ class Service:
         environ: its environment; nothing is inherited.
         secrets: gives what else it is told, when it is started: who only looks makes no secret.
         port: the port it listens on; None for one that only calls out.
+        keeps_port: a port that no other user can take while it runs: its own, or that of a server
+            to which it sends a secret, and which may have died.
         healthy: asks it whether it is up; must not raise.
         port_setting: the variable that moves it to another port.
         fast_shutdown: PostgreSQL's way to be ended: SIGINT to its first process, which ends its
@@ -86,6 +91,7 @@ class Service:
     healthy: Callable[[], bool]
     port: int | None = None
     port_setting: str = ""
+    keeps_port: int | None = None
     fast_shutdown: bool = False
     folder: Path = field(default_factory=lambda: settings.home() / "services")
     secrets: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
@@ -117,9 +123,49 @@ class Service:
         """
         if self.process() is not None or self._adopt():
             return False
-        self._refuse_taken_port()
+        self.refuse_foreign_port()
         self._start()
         return True
+
+    def refuse_foreign_port(self) -> None:
+        """Refuse to start where its port is taken, unless by itself.
+
+        Raises:
+            PermanentError: its port is taken by another program.
+        """
+        if self.port is None or self.process() is not None or port_is_free(self.port):
+            return
+        if not self._find():
+            raise self._port_taken(self.port)
+
+    def is_up(self) -> bool:
+        """Whether it is healthy, and it is this very process that answers for it.
+
+        Another user's program may have been faster to take the port, and may answer as ours does.
+        """
+        return self.healthy() and self.answers_alone()
+
+    def answers_alone(self) -> bool:
+        """Whether its process, and no other one, listens on its port; so without a port."""
+        if self.port is None:
+            return True
+        running, found = self.process(), listeners(self.port, "tcp4")
+        ours = [row.pid for row in ([running] if running is not None else self._find())]
+        return bool(ours) and (found is None or (len(found) == 1 and found[0] in ours))
+
+    def has_other_secrets(self) -> bool:
+        """Whether it runs and was told other secrets than it would be told now."""
+        # What it was not told, a release before started without: that is told by other means.
+        return any(self.told(name, value) != value for name, value in self.secrets().items())
+
+    def told(self, name: str, otherwise: str) -> str:
+        """What its process was told in a variable; `otherwise` where none runs or it was not."""
+        running = self.process()
+        try:
+            environ = {} if running is None else psutil.Process(running.pid).environ()
+        except psutil.Error:  # it ended between the two looks, or may not be looked into
+            return otherwise
+        return environ.get(name, otherwise)
 
     def wait(self) -> None:
         """Wait until it is healthy.
@@ -128,7 +174,7 @@ class Service:
             PermanentError: it is not running, ended, or never got healthy.
         """
         started = time.monotonic()
-        while not self.healthy():
+        while not self.is_up():
             waited = time.monotonic() - started
             if self.process() is None:
                 raise self._failed("it has ended")
@@ -181,19 +227,35 @@ class Service:
 
     def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        command = Command(
-            self.argv,
-            cwd=settings.ROOT,
-            env={**self.environ, **self.secrets()},
-            deadline=0,
-            log=self.log,
-        )
-        running = start_service(command)
+        with self._kept_port() as handles:
+            to_listen = {LISTENER_VARIABLE: str(handles[0])} if handles and self.port else {}
+            command = Command(
+                self.argv,
+                cwd=settings.ROOT,
+                env={**self.environ, **self.secrets(), **to_listen},
+                deadline=0,
+                log=self.log,
+                inherits=handles,
+            )
+            running = start_service(command)
         try:
             self._keep(running)
         except BaseException:
             self.end(running)  # it has the port, and the person has been told that it failed
             raise
+
+    @contextmanager
+    def _kept_port(self) -> Iterator[Sequence[int]]:
+        """The handle of the port that it keeps from others, for its process."""
+        if self.keeps_port is None:
+            yield ()
+            return
+        try:
+            kept = _bound(self.keeps_port, listens=self.port is not None)
+        except OSError:
+            raise self._port_taken(self.keeps_port) from None
+        with kept:
+            yield (kept.fileno(),)
 
     def _keep(self, running: ServiceProcess) -> None:
         write_private(self._record, json.dumps({**asdict(running), "port": self.port}))
@@ -206,12 +268,10 @@ class Service:
             f"Fix what the log names (all of it: {self.log}), then run it again.",
         )
 
-    def _refuse_taken_port(self) -> None:
-        if self.port is None or port_is_free(self.port):
-            return
-        raise PermanentError(
+    def _port_taken(self, port: int) -> PermanentError:
+        return PermanentError(
             f"starting {self.name}",
-            f"port {self.port} is in use by {port_holder(self.port)}",
+            f"port {port} is in use by {port_holder(port)}; nothing was sent to it",
             "End that program (`xops down`, if it is xOps' own), or choose another port:"
             f" {self.port_setting}=<port>.",
         )
@@ -256,6 +316,14 @@ def read_record(folder: Path, name: str) -> Record | None:
         return None
 
 
+def recorded_port(folder: Path, name: str) -> int | None:
+    """The port that a service was given last, also where it has died since."""
+    with suppress(ValueError, TypeError, LookupError):
+        port = parse_json(read_bytes(_record_file(folder, name), _RECORD_BYTES))["port"]
+        return port if type(port) is int and port in range(1, 2**16) else None
+    return None
+
+
 def _recorded_process(row: Mapping[str, Any]) -> ServiceProcess | None:
     pid = int(row["pid"])
     if "boot" in row:
@@ -287,30 +355,70 @@ def port_of(environ: Mapping[str, str], variable: str, default: int) -> int:
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server could listen on this port of the loopback address now."""
+    """Whether a server of ours could listen on this port of the loopback address now.
+
+    It could where a process of ours only keeps it from others.
+    """
+    try:
+        _bound(port, listens=True).close()
+    except OSError:
+        return False
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+        probe.settimeout(_CONNECT_SECONDS)
+        return probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+
+
+def _bound(port: int, *, listens: bool) -> socket.socket:
+    """A socket that has this port of the loopback address, and does not listen on it yet.
+
+    With SO_REUSEPORT it is shared among sockets of one user that all ask for that; who connects
+    gets to the one that listens, and to nobody where none does (socket(7), on Linux).
+
+    Raises:
+        OSError: another program or user has it.
+    """
+    made = socket.socket()
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if listens:  # what only keeps a port must not give way to whoever asks for this
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(("127.0.0.1", port))
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def listeners(port: int, kind: str = "tcp") -> list[int | None] | None:
+    """The processes that listen on this port, None for one of another user's; None if unknown."""
+    try:
+        connections = psutil.net_connections(kind)
+    except psutil.AccessDenied:
+        return None
+    return [
+        row.pid
+        for row in connections
+        if row.status == psutil.CONN_LISTEN and row.laddr and row.laddr.port == port
+    ]
 
 
 def port_holder(port: int) -> str:
     """The program that listens on this port, as far as we may know it."""
-    try:
-        connections = psutil.net_connections("tcp")
-    except psutil.AccessDenied:
+    found = listeners(port)
+    if found is None:
         return "another program (whose name this user may not see)"
-    for connection in connections:
-        address = connection.laddr
-        if connection.status == psutil.CONN_LISTEN and address and address.port == port:
-            if connection.pid is None:
-                break
-            with suppress(psutil.NoSuchProcess):  # it may have ended by now
-                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    for pid in found:
+        if pid is None:
+            return "another user's program (whose name this user may not see)"
+        with suppress(psutil.NoSuchProcess):  # it may have ended by now
+            return _described(psutil.Process(pid))
     return "another program"
+
+
+def _described(process: psutil.Process) -> str:
+    others = process.uids().effective != os.geteuid()
+    owner = f" of user {process.username()}" if others else ""
+    return f"{process.name()} (process {process.pid}{owner})"
 
 
 def answers(url: str, seconds: float = 5.0) -> bool:

@@ -10,14 +10,25 @@ from pathlib import Path
 
 import httpx
 
+from xops.aws.embedded_key import FILE_VARIABLE, load_or_create_embedded_key
+from xops.aws.embedded_key import NAME as KEY_NAME
 from xops.core.files import installation_secret, settings
 from xops.local import postgresql
 from xops.local.database import VARIABLE, Kind, PrefectDatabase, choose
-from xops.local.services import Service, answers, port_of, python, read_record
+from xops.local.services import (
+    Service,
+    answers,
+    port_of,
+    python,
+    read_record,
+    recorded_port,
+)
 from xops.prefect_server.profile import (
+    API_VARIABLE,
     AUTH_VARIABLE,
     ORIGINS_VARIABLE,
     SERVER_AUTH_VARIABLE,
+    UI_PATH,
     Profile,
     without_prefect,
 )
@@ -25,6 +36,9 @@ from xops.prefect_server.profile import (
 POOL = "xops-local"
 SIGN_IN_FILE = "prefect-secret"
 """The file in an installation's home with what lets a person in, mode 0600."""
+
+KEY_VARIABLE = "XOPS_EMBEDDED_AWS_KEY_ID"
+"""Says of a running embedded AWS which key it was started with. Only the key's id: no secret."""
 
 _SECRET_BYTES = 32
 _PORTS = {"aws": ("XOPS_AWS_PORT", 4577), "prefect": ("XOPS_PREFECT_PORT", 4200)}
@@ -34,7 +48,8 @@ _PORTS = {"aws": ("XOPS_AWS_PORT", 4577), "prefect": ("XOPS_PREFECT_PORT", 4200)
 class Stack:
     """The servers by role, in the order in which they come up, and the database of Prefect's.
 
-    `home` is the installation whose servers they are.
+    `home` is the installation whose servers they are, `secret_files` what only its owner reads and
+    who asks them must know.
     """
 
     home: Path
@@ -42,13 +57,15 @@ class Stack:
     postgresql: Service
     server: Service
     worker: Service
+    watch: Service
     database: PrefectDatabase
+    secret_files: tuple[Path, ...]
 
     @property
     def services(self) -> tuple[Service, ...]:
         """Those of this stack, in starting order: its own PostgreSQL only where that is used."""
         ours = (self.postgresql,) if self.database.kind is Kind.EMBEDDED else ()
-        return self.aws, *ours, self.server, self.worker
+        return self.aws, *ours, self.server, self.worker, self.watch
 
     @property
     def secret(self) -> str:
@@ -82,12 +99,16 @@ class Stack:
 
 
 def port(name: str, environ: Mapping[str, str]) -> int:
-    """The port of a server: where it already runs, else as the variable says, else the default."""
+    """The port of a server: where it already runs, else as the variable says, else the default.
+
+    Without the variable, where it was when it died: there a worker that has outlived it asks.
+    """
     variable, default = _PORTS[name]
-    record = read_record(settings.home() / "services", name)
+    folder = settings.home() / "services"
+    record = read_record(folder, name)
     if record is not None and record.port is not None:
         return record.port
-    return port_of(environ, variable, default)
+    return port_of(environ, variable, recorded_port(folder, name) or default)
 
 
 def load_or_create_secret(home: Path) -> str:
@@ -117,26 +138,30 @@ def stack(environ: Mapping[str, str] | None = None) -> Stack:
     def server_secret() -> dict[str, str]:
         return {**client_secret(), SERVER_AUTH_VARIABLE: load_or_create_secret(home)}
 
+    ports = {_PORTS["aws"][0]: str(aws_port), _PORTS["prefect"][0]: str(prefect_port)}
+    server = Service(
+        name="prefect",
+        argv=python("xops.prefect_server"),
+        environ={**_for_server(runs, database), **_listening(ui, prefect_port)},
+        secrets=server_secret,
+        healthy=lambda: answers(f"{ui}/api/ready"),
+        port=prefect_port,
+        port_setting=_PORTS["prefect"][0],
+        keeps_port=prefect_port,
+    )
     return Stack(
         home=home,
         aws=Service(
             name="aws",
             argv=python("xops.local.aws", "--port", str(aws_port)),
             environ=environ,
+            secrets=lambda: {KEY_VARIABLE: load_or_create_embedded_key(environ).access_key_id},
             healthy=lambda: answers(f"{endpoint}/xops/health"),
             port=aws_port,
             port_setting=_PORTS["aws"][0],
         ),
         postgresql=_postgresql(home),
-        server=Service(
-            name="prefect",
-            argv=python("xops.prefect_server"),
-            environ={**_for_server(runs, database), **_listening(ui, prefect_port)},
-            secrets=server_secret,
-            healthy=lambda: answers(f"{ui}/api/ready"),
-            port=prefect_port,
-            port_setting=_PORTS["prefect"][0],
-        ),
+        server=server,
         worker=Service(
             name="worker",
             argv=python(
@@ -144,9 +169,22 @@ def stack(environ: Mapping[str, str] | None = None) -> Stack:
             ),
             environ={**runs, "XOPS_AWS_ENDPOINT": endpoint},
             secrets=client_secret,
-            healthy=lambda: _worker_is_online(f"{ui}/api", load_or_create_secret(home)),
+            healthy=lambda: server.answers_alone() and _worker_is_online(f"{ui}/api", home),
+            port_setting=_PORTS["prefect"][0],
+            keeps_port=prefect_port,
+        ),
+        watch=Service(
+            name="watch",
+            argv=python("xops.local.watch"),
+            # Which database there is decides what is looked at.
+            environ={**runs, **ports, **_named(environ, VARIABLE)},
+            secrets=client_secret,
+            healthy=lambda: read_record(home / "services", "watch") is not None,
+            port_setting=_PORTS["prefect"][0],
+            keeps_port=prefect_port,
         ),
         database=database,
+        secret_files=(home / SIGN_IN_FILE, Path(environ.get(FILE_VARIABLE) or home / KEY_NAME)),
     )
 
 
@@ -168,6 +206,10 @@ def _postgresql(home: Path) -> Service:
         healthy=is_ready,
         fast_shutdown=True,
     )
+
+
+def _named(environ: Mapping[str, str], *names: str) -> dict[str, str]:
+    return {name: environ[name] for name in names if name in environ}
 
 
 def _for_runs(environ: Mapping[str, str]) -> dict[str, str]:
@@ -205,7 +247,8 @@ def prefect_environment(api: str, home: Path) -> dict[str, str]:
     return {
         "XOPS_HOME": str(home),
         "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_API_URL": api,
+        API_VARIABLE: api,
+        "PREFECT_UI_URL": f"{api.removesuffix('/api')}{UI_PATH}",  # links in notices and logs
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "xops",
@@ -219,8 +262,10 @@ def prefect_environment(api: str, home: Path) -> dict[str, str]:
     }
 
 
-def _worker_is_online(api: str, secret: str) -> bool:
-    user, _, password = secret.partition(":")
+def _worker_is_online(api: str, home: Path) -> bool:
+    if not (home / SIGN_IN_FILE).exists():  # who only looks makes no secret
+        return False
+    user, _, password = load_or_create_secret(home).partition(":")
     address = f"{api}/work_pools/{POOL}/workers/filter"
     try:
         answer = httpx.post(address, json={}, timeout=5, auth=(user, password))

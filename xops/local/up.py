@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from xops.core.errors import PermanentError
+from xops.core.errors import CredentialsError, PermanentError
 from xops.ecs.environment import Environment
 from xops.local import database
 from xops.local.services import Service, answers, starting_alone
 from xops.local.stack import Stack
 from xops.prefect_server import runs
 from xops.prefect_server import setup as prefect_setup
+from xops.prefect_server.profile import API_VARIABLE
 
 PROVISION = "provision-ecs/provision-ecs"
 
@@ -53,8 +54,9 @@ def bring_up(stack: Stack, say: Say) -> list[str]:
     with starting_alone(stack.home, say):
         started = start_servers(stack, say)
         prefect_setup.set_up(stack.profile, on_step=say)
-        started += [stack.worker.name] if stack.worker.launch() else []
+        started += [row.name for row in (stack.worker, stack.watch) if row.launch()]
         _wait(stack.worker, started, say)
+        _wait(stack.watch, started, say)
     return started
 
 
@@ -67,8 +69,11 @@ def start_servers(stack: Stack, say: Say) -> list[str]:
     say(f"database: {stack.database.found}")
     if stack.database.remedy:
         say(stack.database.remedy)
+    *first, server, _worker, _watch = stack.services
+    for service in stack.services:
+        service.refuse_foreign_port()
+    refuse_what_is_of_another_start(stack)
     _set_sqlite_aside(stack, say)
-    *first, server, _worker = stack.services
     started = [service.name for service in first if service.launch()]
     if stack.postgresql in first:
         stack.postgresql.wait()  # the Prefect server ends at once without its database
@@ -77,6 +82,30 @@ def start_servers(stack: Stack, say: Say) -> list[str]:
         _wait(service, started, say)
     refuse_open_servers(stack)
     return started
+
+
+def refuse_what_is_of_another_start(stack: Stack) -> None:
+    """Refuse to go on with what would not find the server, or would not be let in by it.
+
+    Raises:
+        PermanentError: something asks at another address. Nothing was started.
+        CredentialsError: something has a secret that is the installation's no longer. The same.
+    """
+    asking = (stack.worker, stack.watch)
+    if lost := [row.name for row in asking if row.told(API_VARIABLE, stack.api) != stack.api]:
+        raise PermanentError(
+            "starting the embedded stack",
+            f"{', '.join(lost)} runs and asks another address than {stack.api}, where the Prefect"
+            " server is to be",
+            "Run `xops down`, then `xops up`: it starts everything at one address.",
+        )
+    if old := [service.name for service in stack.services if service.has_other_secrets()]:
+        raise CredentialsError(
+            "starting the embedded stack",
+            f"{', '.join(old)} runs with another secret than the files in {stack.home} hold now:"
+            " they were replaced or removed since",
+            "Run `xops down`, then `xops up`: it starts everything with what the files hold.",
+        )
 
 
 def refuse_open_servers(stack: Stack) -> None:

@@ -5,7 +5,9 @@ Where it listens and all else is set by Prefect's own variables (PREFECT_SERVER_
 """
 
 import os
+import socket
 import sys
+from contextlib import suppress
 
 import uvicorn
 from prefect.settings import get_current_settings
@@ -13,6 +15,7 @@ from prefect.settings import get_current_settings
 from xops.core.errors import ExitCode, PermanentError
 from xops.core.rendering import Plain
 from xops.prefect_server.app import create_app
+from xops.prefect_server.profile import LISTENER_VARIABLE
 
 
 def main() -> int:
@@ -23,7 +26,7 @@ def main() -> int:
     except PermanentError as error:
         sys.stderr.write(f"{Plain.lines(str(error))}\n")
         return error.exit_code
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=api.host,
         port=api.port,
@@ -32,7 +35,20 @@ def main() -> int:
         ws_ping_timeout=api.websocket_ping_timeout,
         log_level=get_current_settings().server.logging_level.lower(),
     )
-    return ExitCode.DONE
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):  # uvicorn has ended all it had to when it raises this
+        server.run(sockets=_given_sockets())
+    return ExitCode.DONE if server.started else ExitCode.FAILED
+
+
+def _given_sockets() -> list[socket.socket] | None:
+    """The socket that whoever started us has taken the port with, so that nobody was faster."""
+    given = os.environ.pop(LISTENER_VARIABLE, None)
+    if given is None:
+        return None
+    listener = socket.socket(fileno=int(given))
+    listener.set_inheritable(False)
+    return [listener]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+API_VARIABLE = "PREFECT_API_URL"
+"""Prefect's own: where its clients find the server's API."""
+
 AUTH_VARIABLE = "PREFECT_API_AUTH_STRING"
 """Prefect's own: what its clients send. A run's process gets it as the worker has it."""
 
@@ -14,6 +17,15 @@ SERVER_AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
 ORIGINS_VARIABLE = "XOPS_PREFECT_ORIGINS"
 """The addresses at which people and runs reach a server, with a comma between: scheme, host and
 port as a browser writes them, for example `https://prefect.example.com`."""
+
+LISTENER_VARIABLE = "XOPS_PREFECT_LISTENER"
+"""The number of a socket that the server's process was given to listen on, instead of a port."""
+
+UI_PATH = "/v2"
+"""Where the UI lies that a server opens. Any other path of a page leads to Prefect's former one."""
+
+TAG = "xops"
+"""Every deployment of ours carries it, and names its flow below flows/."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,16 @@ class Profile:
     def secret(self) -> str | None:
         """`user:password` of the server, where it asks for one."""
         return self.environ.get(AUTH_VARIABLE)
+
+
+def run_page(server: str, run: object) -> str:
+    """The page of a run in the UI.
+
+    Args:
+        server: the server's address, without a path.
+        run: the run's id.
+    """
+    return f"{server}{UI_PATH}/runs/flow-run/{run}"
 
 
 def without_prefect(environ: Mapping[str, str]) -> dict[str, str]:

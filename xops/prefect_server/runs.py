@@ -26,10 +26,10 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from xops.core.errors import PermanentError, TemporaryError
+from xops.core.errors import CredentialsError, PermanentError, TemporaryError
 from xops.core.files import settings
 from xops.core.rendering import read_markdown
-from xops.prefect_server.profile import Profile
+from xops.prefect_server.profile import AUTH_VARIABLE, Profile, run_page
 
 _POLL_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 10.0
@@ -66,9 +66,47 @@ def client(profile: Profile) -> Iterator[SyncPrefectClient]:
         yield connected
 
 
+def refused(profile: Profile, attempted: str) -> CredentialsError:
+    """That a server did not let us in, and where its secret is."""
+    return CredentialsError(
+        attempted,
+        f"{profile.api} does not let us in (401): the secret is missing, old or another server's",
+        f"Put the server's `user:password` into {AUTH_VARIABLE}. The embedded stack's is in"
+        " prefect-secret below XOPS_HOME; if that file was changed, `xops down`, then `xops up`"
+        " starts its servers with what it holds now.",
+    )
+
+
+def is_refusal(error: httpx.HTTPError) -> bool:
+    """Whether a server did not let us in."""
+    status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
+    return status == httpx.codes.UNAUTHORIZED
+
+
+@contextmanager
+def _answering(profile: Profile, attempted: str) -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPError as error:
+        if is_refusal(error):
+            raise refused(profile, attempted) from None
+        if isinstance(error, httpx.HTTPStatusError) and not error.response.is_server_error:
+            raise
+        raise TemporaryError(
+            attempted,
+            f"the Prefect server at {profile.api} or its database has stopped answering ({error})",
+            "Look at `xops doctor`; `xops up` starts what has ended and provisions again.",
+        ) from error
+
+
 def start(profile: Profile, deployment: str, parameters: dict[str, Any]) -> UUID:
-    """Start a deployed flow; the run's id."""
-    with client(profile) as prefect:
+    """Start a deployed flow; the run's id.
+
+    Raises:
+        CredentialsError: the server does not let us in.
+        TemporaryError: the server or its database has stopped answering.
+    """
+    with _answering(profile, f"starting {deployment}"), client(profile) as prefect:
         found = prefect.read_deployment_by_name(deployment)
         run = prefect.create_flow_run_from_deployment(found.id, parameters=parameters)
         return run.id
@@ -79,19 +117,11 @@ def follow(profile: Profile, run_id: UUID, on_step: Callable[[Step], None]) -> A
 
     Raises:
         PermanentError: it failed, crashed, was cancelled, or waits for a person.
+        CredentialsError: the server does not let us in any longer.
         TemporaryError: the server or its database has stopped answering; the run may well go on.
     """
-    try:
-        with client(profile) as prefect:
-            return _result(_wait(prefect, run_id, on_step))
-    except httpx.HTTPError as error:
-        if isinstance(error, httpx.HTTPStatusError) and not error.response.is_server_error:
-            raise
-        raise TemporaryError(
-            f"following run {run_id}",
-            f"the Prefect server at {profile.api} or its database has stopped answering ({error})",
-            "Look at `xops doctor`; `xops up` starts what has ended and provisions again.",
-        ) from error
+    with _answering(profile, f"following run {run_id}"), client(profile) as prefect:
+        return _result(_wait(prefect, run_id, on_step))
 
 
 def _wait(prefect: SyncPrefectClient, run_id: UUID, on_step: Callable[[Step], None]) -> FlowRun:
@@ -171,6 +201,6 @@ def _result(run: FlowRun) -> Any:
         raise PermanentError(
             f"run {run.name}",
             f"it ended as {state.name}: {state.message}" if state else "it has no state",
-            f"Open the run in the UI for its log: /runs/flow-run/{run.id}",
+            f"Open the run in the UI for its log: {run_page('', run.id)}",
         )
     return state.result()

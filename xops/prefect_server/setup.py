@@ -13,7 +13,7 @@ import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import ObjectNotFound
 
-from xops.core.errors import CredentialsError, PermanentError
+from xops.core.errors import PermanentError
 from xops.core.files import settings
 from xops.core.plan.model import Plan
 from xops.core.process import Command, Finished, run
@@ -22,11 +22,10 @@ from xops.k3s.cluster_file import cluster
 from xops.prefect_server import automations, deployments
 from xops.prefect_server.plan import State, plan_server
 from xops.prefect_server.pools import Pool
-from xops.prefect_server.profile import AUTH_VARIABLE, Profile, without_prefect
-from xops.prefect_server.runs import client
+from xops.prefect_server.profile import Profile, without_prefect
+from xops.prefect_server.runs import client, is_refusal, refused
 
 _DEADLINE = 300.0
-_NOT_LET_IN = 401
 _NOTICES = "xops-notification/default"
 
 
@@ -135,12 +134,8 @@ def _server(profile: Profile) -> Iterator[SyncPrefectClient]:
             yield prefect
     except httpx.HTTPError as error:
         attempted = f"setting up the Prefect server at {profile.api}"
-        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == _NOT_LET_IN:
-            raise CredentialsError(
-                attempted,
-                "it does not let us in: there is no secret, or another one",
-                f"Put the server's `user:password` into {AUTH_VARIABLE}.",
-            ) from None
+        if is_refusal(error):
+            raise refused(profile, attempted) from None
         raise PermanentError(
             attempted,
             str(error) or type(error).__name__,

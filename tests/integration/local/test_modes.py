@@ -47,7 +47,8 @@ def test_nothing_in_the_home_is_open_to_others(tmp_path: Path) -> None:
         with home(installation.home, **installation.ports, XOPS_TERRAFORM="/no/terraform"):
             up = xops("up", "--once")
         assert "/no/terraform" in up.stderr
-        assert installation.running() == {"aws", "postgresql", "prefect", "worker"}, up.stderr
+        every = {"aws", "postgresql", "prefect", "worker", "watch"}
+        assert installation.running() == every, up.stderr
         run = installation.run()
         look_until_found(lambda: installation.state_of(run).state_name == "Completed", PATIENCE)
         assert open_to_others(installation.home) == []

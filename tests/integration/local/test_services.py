@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,10 +19,10 @@ import pytest
 from tests.embedded_aws import free_port
 from tests.mounts import small_file_system
 from tests.processes import running
-from tests.waiting import Eventually
+from tests.waiting import Eventually, look_until_found
 from xops.core.errors import PermanentError
 from xops.core.process import ServiceProcess
-from xops.local.services import Service, answers, port_is_free, read_record
+from xops.local.services import Service, answers, port_holder, port_is_free, read_record
 
 # Its arguments hold `prefect`, as those of our servers hold a name of theirs.
 SERVER = """
@@ -195,3 +196,57 @@ def test_of_a_long_log_the_end_is_told(service: Service) -> None:
         ends.wait()
     assert "the reason" in str(caught.value)
     assert len(str(caught.value)) < 20_000
+
+
+SLEEPING = "import time; time.sleep(60)"
+
+
+def test_what_answers_in_its_place_is_not_it(service: Service) -> None:
+    """Another user's program may be faster to take the port, and may answer as ours does."""
+    with running([*service.argv], env=dict(service.environ), stderr=subprocess.DEVNULL):
+        late = replace(service, argv=[sys.executable, "-c", SLEEPING], port=None)
+        assert late.launch()
+        ours = replace(late, port=service.port)
+        look_until_found(ours.healthy)
+        assert not ours.is_up()
+        late.stop()
+
+
+def test_of_two_that_listen_on_its_port_neither_is_trusted(service: Service) -> None:
+    shared = SERVER.replace("http.server.test", SHARING)
+    sharing = replace(service, argv=[service.argv[0], "-c", shared, *service.argv[3:]])
+    start(sharing)
+    with running([*sharing.argv], env={}, stderr=subprocess.DEVNULL) as other:
+        look_until_found(lambda: psutil.Process(other.pid).net_connections())
+        assert sharing.healthy()
+        assert not sharing.is_up()
+
+
+SHARING = "http.server.HTTPServer.allow_reuse_port = True; http.server.test"
+
+
+def test_a_port_that_is_only_kept_from_others_is_free_for_its_server(service: Service) -> None:
+    keeping = [sys.executable, "-c", SLEEPING]
+    keeper = replace(service, name="keeper", argv=keeping, port=None, keeps_port=service.port)
+    try:
+        assert keeper.launch()
+        assert port_is_free(port_of(service))
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="Address already in use"):
+                other.bind(("127.0.0.1", port_of(service)))
+    finally:
+        keeper.stop()
+
+
+OF_ANOTHER_USER = "import os, socket; os.setuid(65534); s = socket.create_server(('127.0.0.1', 0))"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_s_program_is_named_with_the_user() -> None:
+    told = f"{OF_ANOTHER_USER}; print(s.getsockname()[1], flush=True); input()"
+    argv, pipe = [sys.executable, "-c", told], subprocess.PIPE
+    with running(argv, stdin=pipe, stdout=pipe) as other:
+        assert other.stdout is not None
+        holder = port_holder(int(other.stdout.readline()))
+        assert f"(process {other.pid} of user nobody)" in holder

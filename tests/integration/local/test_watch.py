@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,11 +13,13 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import FlowRun, State, Worker
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Late, Pending, Running, Suspended
 
 from tests.embedded_aws import free_port
 from tests.prefect_servers import home
+from tests.processes import running
+from tests.waiting import Eventually
 from xops.core.errors import ExitCode
 from xops.core.files.settings import ROOT
 from xops.local.stack import POOL, Stack
@@ -72,12 +75,11 @@ def test_a_run_that_nobody_would_hear_of_is_told_after_a_while(
 def test_a_pool_that_nobody_serves_is_told_unless_a_person_has_paused_it(
     prefect_stack: Stack, prefect: SyncPrefectClient
 ) -> None:
-    pool = prefect.read_work_pool(POOL)
+    pool = watch.Pool.model_validate(prefect.read_work_pool(POOL).model_dump())
     now = datetime.now(UTC)
 
-    def worker(status: str) -> Worker:
-        beat = {"last_heartbeat_time": now, "status": status}
-        return Worker.model_validate({"name": "one", "work_pool_id": pool.id, **beat})
+    def worker(status: str) -> watch.Worker:
+        return watch.Worker(status=status, last_heartbeat_time=now)
 
     [never] = watch.of_pool(pool, [])
     assert (never.key, "none ever was" in never.body) == (f"worker {POOL}", True)
@@ -132,8 +134,43 @@ def test_a_server_that_has_gone_is_told_once_without_it(
     assert "the Prefect server does not answer" in heard[0]
 
 
+def test_a_topic_that_is_none_is_said_before_anything_is_looked_at(tmp_path: Path) -> None:
+    environ = {"XOPS_HOME": str(tmp_path), "XOPS_NOTICE_TOPIC_ARN": "arn:nonsense"}
+    server = {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
+    done = subprocess.run(
+        [XOPS, "watch", "--once"],
+        env={**environ, **server}, capture_output=True, text=True, timeout=110, check=False,
+    )  # fmt: skip
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert "variable XOPS_NOTICE_TOPIC_ARN: names no topic of SNS" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("variable", [None, "XOPS_NOTICE_URL", "XOPS_NOTICE_TOPIC_ARN"])
+def test_the_stack_s_watch_tells_its_log_or_where_a_variable_says(
+    tmp_path: Path,
+    receiver: tuple[str, list[str]],
+    eventually: Eventually,
+    variable: str | None,
+) -> None:
+    """Here nothing runs at all; a variable that names nothing keeps nobody from hearing of it."""
+    url, heard = receiver
+    given = {variable: url} if variable else {}
+    log = tmp_path / "log"
+    environ = {"PATH": os.environ["PATH"], "XOPS_HOME": str(tmp_path), **given}
+    argv = [sys.executable, "-m", "xops.local.watch", "--seconds", "0.2"]
+    with log.open("w") as output, running(argv, cwd=ROOT, env=environ, stderr=output):
+        told = "aws of the embedded stack is not well"
+        to_log = variable != "XOPS_NOTICE_URL"
+        eventually(lambda: told in (log.read_text() if to_log else " ".join(heard)), 60)
+        assert (told in log.read_text()) is to_log
+        assert ("notices go to this log" in log.read_text()) is (
+            variable == "XOPS_NOTICE_TOPIC_ARN"
+        )
+
+
 def test_a_secret_that_is_refused_is_trouble_too(prefect_stack: Stack) -> None:
     other = Profile(prefect_stack.api, POOL, {"PREFECT_API_AUTH_STRING": "xops:guessed"})
     [told] = watch.look(other, datetime.now(UTC))
     assert told.key == "server"
-    assert "401" in told.body
+    assert "does not let us in (401)" in told.body

@@ -69,6 +69,9 @@ def check_caller(environ: Mapping[str, Any]) -> None:
         raise RefusedError("AccessDenied", f"this is 127.0.0.1, and not {host or 'nameless'}")
 
 
+_RESTART = "if the file with the key was changed since it started: `xops down`, then `xops up`"
+
+
 def check_signature(environ: MutableMapping[str, Any], key: EmbeddedKey, now: datetime) -> None:
     """Refuse a request that `key` has not signed as it is.
 
@@ -82,7 +85,7 @@ def check_signature(environ: MutableMapping[str, Any], key: EmbeddedKey, now: da
     """
     claim = _claim(environ.get("HTTP_AUTHORIZATION", ""))
     if not hmac.compare_digest(claim.access_key_id, key.access_key_id):
-        message = "the key is not that of this installation's embedded AWS"
+        message = f"the key is not that of this installation's embedded AWS; {_RESTART}"
         raise RefusedError("InvalidClientTokenId", message)
     sent = environ.get("HTTP_X_AMZ_DATE", "")
     _check_date(sent, claim, now)
@@ -90,7 +93,8 @@ def check_signature(environ: MutableMapping[str, Any], key: EmbeddedKey, now: da
         raise RefusedError("SignatureDoesNotMatch", "the signature does not cover the host")
     request = _as_signed(environ, claim, _body(environ))
     if not hmac.compare_digest(_signature(request, claim, key, sent), claim.signature):
-        raise RefusedError("SignatureDoesNotMatch", "the signature is not that of this request")
+        message = f"the signature is not that of this request by the installation's key; {_RESTART}"
+        raise RefusedError("SignatureDoesNotMatch", message)
 
 
 def _claim(authorization: str) -> _Claim:
