@@ -150,9 +150,9 @@ class Gate:
             ApprovalRequired: nobody can be asked, or not enough people have approved.
             NotRecordedError: what is asked or answered cannot be put on record.
         """
+        self.used = None
         if not self.policy.rules.grounds(plan):
             return self._by_policy(plan)
-        self.used = None
         reasons: tuple[str, ...] = ()
         for record in reversed(self.log.find_open(RecordKind.APPROVAL)):
             why = tuple(self._why_not(record, plan, explains))

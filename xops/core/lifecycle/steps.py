@@ -261,7 +261,8 @@ class _Attempt[PlanT: Planned, VerificationT: Verification]:
         approval = self._pass(gate, planned)
         outcome = replace(outcome, approval=approval)
         if not approval.approved:
-            return replace(outcome, status=OutcomeStatus.REJECTED, evidence=self._last_address())
+            rejected = self._log.address(gate.used) if gate.used else None
+            return replace(outcome, status=OutcomeStatus.REJECTED, evidence=rejected)
         return self._bring_about(outcome, planned, gate, seen)
 
     def _read_log(self, *, required: bool) -> Record | None:
@@ -440,10 +441,6 @@ class _Attempt[PlanT: Planned, VerificationT: Verification]:
             return self._log.find_open(*kinds)
         except XopsError:
             return []  # the record that is to close them will say what is wrong
-
-    def _last_address(self) -> str | None:
-        last = self._log.last()
-        return self._log.address(last) if last else None
 
     def _body(self, plan: Plan) -> dict[str, Any]:
         return {

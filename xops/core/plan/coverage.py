@@ -94,7 +94,7 @@ def _why_uncovered(
 ) -> str | None:
     """Why a change is not covered; None if it is."""
     known = approved.get(change.target, [])
-    replaced = approved.get(change.target.partition(_DEPOSED)[0], [])
+    replaced = approved.get(change.target.rpartition(_DEPOSED)[0] or change.target, [])
     if any(_covers(row, change, explains) for row in (*known, *replaced)):
         return None
     if not known:

@@ -304,7 +304,7 @@ class _Comparison:
             config.config(self.cluster, self.host, self.seen, self.formation), sort_keys=True
         )
         formed = topology.once_formed(self.cluster, self.formation)
-        seen = replace(self.seen, etcd_member=True, contents={paths.CONFIG: now})
+        seen = replace(self.seen, contents={paths.CONFIG: now})
         then = managed(config.config(self.cluster, self.host, seen, formed), sort_keys=True)
         if now != then:
             reason = "once the others have joined"

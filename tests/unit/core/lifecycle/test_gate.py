@@ -1,8 +1,12 @@
 """The approval matrix: who, once, expired, other plan, remainder, half-made, asked again."""
 
+import os
+import pwd
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from xops.core.evidence.waiting import WaitingFolder
 from xops.core.files.provenance import Provenance
 from xops.core.lifecycle.approval_policy import ApprovalPolicy
 from xops.core.lifecycle.gate import (
+    CLOCK_TOLERANCE,
     Approval,
     Decision,
     Gate,
@@ -23,6 +28,8 @@ from xops.core.lifecycle.gate import (
     Question,
     account,
 )
+from xops.core.money import Money
+from xops.core.plan.cost import CostEffect, CostRange
 from xops.core.plan.model import Action, Change, Plan
 from xops.core.plan.values import Json, unknown
 
@@ -103,8 +110,30 @@ def test_an_approval_says_who_how_verified_for_what_by_which_commit_and_until_wh
     assert (approval.subject, approval.digest) == ("ecs/prod", WHOLE.digest)
     assert approval.commit == FILE.commit
     assert (approval.given_at, approval.valid_until) == (NOON, NOON + timedelta(hours=24))
+    question, answer = world.records()
+    assert (question.kind, answer.kind) == ("question", "approval")
+    assert (question.body["grounds"], question.body["reasons"]) == (["create", "update"], [])
+    assert answer.body["approval"]["digest"] == WHOLE.digest
+    assert [decision["by"] for decision in answer.body["decisions"]] == ["Anna"]
+    for record in (question, answer):
+        assert record.body["run"] == RUN
+        assert record.body["policy"]["file"] == FILE.file
+        assert Plan.model_validate(record.body["plan"]) == WHOLE
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["stored", "waiting"])
+def test_the_cost_of_a_plan_is_on_record_with_it(
+    world: World, is_there: bool, tmp_path: Path
+) -> None:
+    world.waiting, world.store.is_there = tmp_path, is_there
+    amount = Money(amount=Decimal("46.50"))
+    month = CostRange(low=amount, expected=amount, high=amount)
+    priced = plan(ONE, cost=CostEffect(before=month, after=month, budget=amount))
+    world.answers = [[ANNA]]
+    world.passes(priced, may_wait=not is_there)
+
     assert [record.kind for record in world.records()] == ["question", "approval"]
-    assert world.records()[1].body["approval"]["digest"] == WHOLE.digest
+    assert all(Plan.model_validate(record.body["plan"]) == priced for record in world.records())
 
 
 def test_the_account_is_that_of_the_process_whatever_its_variables_say(
@@ -114,19 +143,19 @@ def test_the_account_is_that_of_the_process_whatever_its_variables_say(
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.setenv(name, "boss")
     assert account() == before
-    assert before.count("@") == 1
+    assert before == f"{pwd.getpwuid(os.geteuid()).pw_name}@{socket.gethostname()}"
 
 
 # The policy
 
 
 def test_what_the_policy_lets_pass_is_named_truthfully(world: World) -> None:
-    world.rules = ApprovalPolicy(required_for=("destroy",))
+    world.rules = ApprovalPolicy(required_for=("destroy", "over_budget"))
     approval = world.passes(WHOLE)
 
     assert approval.identity is IdentityKind.POLICY
     assert approval.by == "policy of deployments/environments/prod.yaml"
-    assert "approval.required_for [destroy]" in approval.how
+    assert "approval.required_for [destroy, over_budget]" in approval.how
     assert "at commit cccccccccccc" in approval.how
     assert "names nothing of this plan (create, update)" in approval.how
     assert world.asked == []
@@ -191,6 +220,19 @@ def test_a_replacement_of_what_failed_half_made_asks_and_says_why(world: World) 
     assert world.asked[1].reasons == ("one: was made by half, and is to be replaced (tainted)",)
 
 
+def test_what_others_have_on_record_meanwhile_does_not_narrow_it(world: World) -> None:
+    """A plan that was only looked at, and an apply that the policy let pass."""
+    world.answers = [[ANNA]]
+    approval = world.passes(WHOLE)
+    world.use(WHOLE, approval)
+    world.log().append(RecordKind.PLAN, WHOLE.digest, {"plan": WHOLE.model_dump(mode="json")})
+    other = approval.model_copy(update={"id": "another"})
+    world.use(plan(THREE), other)
+
+    assert world.passes(WHOLE) == approval
+    assert len(world.asked) == 1
+
+
 def test_a_plan_that_is_done_needs_another_approval_the_next_time(world: World) -> None:
     world.answers = [[ANNA], [ANNA]]
     world.use(WHOLE, world.passes(WHOLE))
@@ -235,6 +277,31 @@ def test_an_approval_expires(world: World) -> None:
     assert "is over since 2026-03-12 12:00 UTC" in world.asked[1].reasons[0]
 
 
+@pytest.mark.parametrize("moved", [timedelta(hours=24), -CLOCK_TOLERANCE])
+def test_it_may_be_used_up_to_the_last_moment(world: World, moved: timedelta) -> None:
+    world.answers = [[ANNA]]
+    world.passes(WHOLE)
+    world.now = NOON + moved
+
+    assert world.passes(WHOLE).by == "Anna"
+
+
+@pytest.mark.parametrize(("more", "last"), [(5, "5: "), (6, "and 1 more"), (9, "and 4 more")])
+def test_the_first_of_many_reasons_are_said_and_how_many_there_are(
+    world: World, more: int, last: str
+) -> None:
+    world.answers = [[ANNA], [ANNA]]
+    world.passes(WHOLE)
+    new = [Change(action=Action.CREATE, target=f"{number}") for number in range(1, more + 1)]
+    world.passes(plan(*new))
+
+    reasons = world.asked[1].reasons
+    assert len(reasons) == min(more, 6)
+    assert reasons[0] == "1: was not part of the approved plan"
+    assert reasons[-1].startswith(last)
+    assert world.records(RecordKind.QUESTION)[1].body["reasons"] == list(reasons)
+
+
 def test_a_clock_that_was_set_back_does_not_lengthen_it(world: World) -> None:
     world.answers = [[ANNA], [ANNA]]
     world.passes(WHOLE)
@@ -266,6 +333,24 @@ def test_a_run_that_is_resumed_finds_its_own_question(world: World) -> None:
     assert [record.kind for record in world.records()] == ["question", "approval"]
 
 
+def test_no_run_takes_the_question_of_another_run_or_plan_for_its_own(world: World) -> None:
+    for now, run in ((WHOLE, RUN), (WHOLE, {**RUN, "pid": 2}), (plan(ONE), RUN)):
+        with pytest.raises(ApprovalRequired):
+            world.passes(now, run=run)
+
+    assert len({question.id for question in world.asked}) == 3
+    assert [question.id for question in world.asked] == [row.id for row in world.records()]
+
+
+def test_one_who_rejects_it_outweighs_those_who_approve(world: World) -> None:
+    no = Decision("Ben", "form", IdentityKind.SELF_DECLARED, False, "not today")
+    world.answers = [[ANNA, no]]
+    approval = world.passes(WHOLE)
+
+    assert (approval.approved, approval.by, approval.reason) == (False, "Ben", "not today")
+    assert world.log().find_open() == []
+
+
 def test_another_attempt_after_a_rejection_is_another_question(world: World) -> None:
     world.answers = [[Decision("Anna", "form", IdentityKind.SELF_DECLARED, False)], [ANNA]]
     world.passes(WHOLE)
@@ -274,10 +359,23 @@ def test_another_attempt_after_a_rejection_is_another_question(world: World) -> 
 
 
 def test_a_question_that_has_lapsed_is_put_again_under_another_number(world: World) -> None:
-    world.answers = [[], [ANNA]]
+    world.answers = [[ANNA], [], [ANNA]]
+    world.passes(plan(ONE))
     assert world.passes(WHOLE).by == "Anna"
-    assert world.asked[0].id != world.asked[1].id
+    first, second = world.asked[1:]
+    assert (first.plan, first.reasons) == (second.plan, second.reasons)
+    assert (first.plan, len(first.reasons)) == (WHOLE, 2)
+    ids = [record.id for record in world.records(RecordKind.QUESTION)]
+    assert [first.id, second.id] == ids[1:]
     assert world.log().find_open(RecordKind.QUESTION) == []
+
+
+def test_a_question_that_nobody_answers_twice_approves_nothing(world: World) -> None:
+    world.answers = [[], []]
+    with pytest.raises(ApprovalRequired) as error:
+        world.passes(WHOLE)
+    assert error.value.found == "0 of 1 people have approved it"
+    assert error.value.remedy == "Have it approved by the others, then run it again."
 
 
 # How many, and whose
@@ -313,8 +411,11 @@ def test_people_are_counted_once_if_verified_and_not_the_author(
     world.rules = rules(**values)
     world.answers = [answers]
     if found is None:
-        with pytest.raises(ApprovalRequired, match="people have approved it whose login"):
+        with pytest.raises(ApprovalRequired) as error:
             world.passes(WHOLE, author="anna")
+        needed, said = values.get("approvals", 1), "people have approved it whose login is verified"
+        others = " and who are not its author" if "not_the_author" in values else ""
+        assert error.value.found.endswith(f" of {needed} {said}{others}")
     else:
         assert world.passes(WHOLE, author="anna").by == found
 
@@ -324,8 +425,12 @@ def test_people_are_counted_once_if_verified_and_not_the_author(
 
 def test_without_a_record_of_the_question_nobody_is_asked(world: World) -> None:
     world.store.fails = [denied()]
-    with pytest.raises(NotRecordedError, match="AccessDenied"):
+    with pytest.raises(NotRecordedError, match="AccessDenied") as error:
         world.passes(WHOLE)
+    assert error.value.attempted == (
+        f"recording the question of ecs/prod ({WHOLE.label}); nothing was changed"
+    )
+    assert error.value.remedy == denied().remedy
     assert world.asked == []
 
 
@@ -337,6 +442,7 @@ def test_where_the_plan_makes_the_store_records_wait_and_count(
     world.answers = [[ANNA]]
     approval = world.passes(WHOLE, may_wait=True)
     assert world.passes(WHOLE, may_wait=True) == approval
+    assert world.log().find_open(RecordKind.QUESTION) == []
     assert world.store.objects == {}
 
 
@@ -350,3 +456,27 @@ def test_an_approval_is_used_by_one_run_only(world: World) -> None:
     assert gates[0].may_still(seen)(world.log().last())
     world.use(WHOLE, approval)
     assert not gates[1].may_still(seen)(world.log().last())
+
+
+def test_an_approval_that_another_has_replaced_meanwhile_is_not_used(world: World) -> None:
+    world.answers = [[ANNA], [ANNA]]
+    world.passes(WHOLE)
+    seen = world.log().last()
+    gate = world.gate()
+    gate.pass_plan(WHOLE, nothing_explains)
+    assert gate.may_still(seen)(world.log().last())
+    world.passes(plan(Change(action=Action.CREATE, target="other")))
+    assert not gate.may_still(seen)(world.log().last())
+
+
+def test_what_the_policy_lets_pass_is_not_bound_to_an_earlier_approval(world: World) -> None:
+    """A later stage that waits for nobody goes on whatever became of the first one's approval."""
+    world.rules = ApprovalPolicy(required_for=("update", "destroy"))
+    world.answers = [[ANNA]]
+    gate = world.gate()
+    gate.pass_plan(plan(THREE), nothing_explains)
+    assert gate.used is not None
+
+    gate.pass_plan(plan(ONE), nothing_explains)
+
+    assert gate.used is None

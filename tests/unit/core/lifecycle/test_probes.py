@@ -72,6 +72,22 @@ def test_each_is_looked_at_until_the_block_ends() -> None:
     assert looked == ended
 
 
+def test_each_is_looked_at_at_once_then_once_an_interval_by_a_thread_of_its_own() -> None:
+    looked = dict.fromkeys("ab", 0)
+
+    def probe(name: str) -> Probe:
+        def look() -> None:
+            looked[name] += 1
+
+        return Probe(name, look)
+
+    with watch_availability([probe("a"), probe("b")], interval=600):
+        threads = [each for each in threading.enumerate() if each.name.startswith("probe ")]
+        assert look_until_found(lambda: min(looked.values()))
+    assert {each.name: each.daemon for each in threads} == {"probe a": True, "probe b": True}
+    assert looked == {"a": 1, "b": 1}
+
+
 def test_one_that_hangs_stops_no_other() -> None:
     let_go, others = threading.Event(), []
 

@@ -1,13 +1,17 @@
 """The order of the steps: what follows what, who is asked, what is on record and tried again."""
 
 import json
+import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from psutil import Process
 
 from tests.stores import MemoryStore, denied
 from xops.core.errors import (
@@ -23,12 +27,16 @@ from xops.core.evidence.waiting import WaitingFolder
 from xops.core.files.provenance import Provenance
 from xops.core.lifecycle import steps as lifecycle
 from xops.core.lifecycle.approval_policy import ApprovalPolicy
-from xops.core.lifecycle.gate import Decision, IdentityKind, PolicyInForce, Question
-from xops.core.lifecycle.probes import Probe
+from xops.core.lifecycle.drift import DriftStatus, detect_drift
+from xops.core.lifecycle.gate import Approval, Decision, IdentityKind, PolicyInForce, Question
+from xops.core.lifecycle.probes import Availability, Probe
+from xops.core.lifecycle.runs import close_ended, how_command_ended
 from xops.core.lifecycle.steps import ATTEMPTS, OutcomeStatus, UnsettledError, run_lifecycle
 from xops.core.lifecycle.watching import Progress
+from xops.core.money import Money
+from xops.core.plan.cost import CostEffect, CostRange
 from xops.core.plan.model import Action, Change, Plan
-from xops.core.plan.values import Json
+from xops.core.plan.values import Json, unknown
 
 CHANGE = Change(action=Action.CREATE, target="a host: a file", after={"mode": "0600"})
 OTHER = Change(action=Action.CREATE, target="another host: a file", after={"mode": "0600"})
@@ -51,7 +59,19 @@ class Made:
     plan: Plan
 
     def explains(self, references: tuple[str, ...], value: Json) -> bool:
-        return False
+        return (references, value) == (("a host",), "made")
+
+
+@dataclass
+class UnreadableStore(MemoryStore):
+    """A store that can stop to give what it holds."""
+
+    closed: bool = False
+
+    def keys(self, prefix: str) -> list[str]:
+        if self.closed:
+            raise denied()
+        return super().keys(prefix)
 
 
 @dataclass
@@ -64,9 +84,11 @@ class Recorder:
     attempts: ClassVar[int] = ATTEMPTS
     settles: bool = False
     changes: tuple[Change, ...] = (CHANGE,)
+    cost: CostEffect | None = None
     rules: ApprovalPolicy = ApprovalPolicy()  # noqa: RUF009 - frozen
     approves: bool = True
     makes_store: bool = False
+    provisioned: bool = True
     waiting: Path | None = None
     fails: dict[str, list[BaseException]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -97,10 +119,15 @@ class Recorder:
 
     def plan(self) -> Made:
         self._called("plan")
-        return Made(Plan(subject="k3s/unit", target="hosts", changes=self.changes))
+        return Made(Plan(subject="k3s/unit", target="hosts", changes=self.changes, cost=self.cost))
 
     def makes_evidence_store(self, planned: Made) -> bool:
+        assert planned.plan.changes == self.changes
         return self.makes_store
+
+    def is_provisioned(self, planned: Made) -> bool:
+        assert planned.plan.changes == self.changes
+        return self.provisioned
 
     def apply(self, planned: Made, stage: str) -> dict[str, Any]:
         self._called(f"apply {planned.plan.label} {stage}".rstrip())
@@ -122,6 +149,7 @@ class Recorder:
         return Looked()
 
     def plan_ready(self, plan: Plan) -> None:
+        assert plan.changes == self.changes
         self._called("shown")
 
     def progress(self, progress: Progress) -> None: ...
@@ -164,6 +192,7 @@ def test_unless_told_to_apply_it_is_a_plan_that_is_on_record_as_shown() -> None:
 
     assert steps.calls == ["plan", "shown"]
     assert (outcome.status, outcome.approval) == (OutcomeStatus.PLANNED, None)
+    assert (outcome.subject, outcome.target) == ("k3s/unit", "hosts")
     assert list(outcome.duration_seconds) == ["plan"]
     (record,) = steps.records()
     assert (record.kind, record.digest) == ("plan", outcome.plan.digest)
@@ -175,6 +204,31 @@ def test_who_may_not_write_records_may_plan_all_the_same() -> None:
     outcome = steps.carried_out(apply=False)
     assert (outcome.status, outcome.evidence) == (OutcomeStatus.PLANNED, None)
     assert "the plan is not on record" in steps.notes[0]
+
+
+def priced() -> CostEffect:
+    amount = Money(amount=Decimal("46.50"))
+    month = CostRange(low=amount, expected=amount, high=amount)
+    return CostEffect(before=month, after=month)
+
+
+def test_a_plan_with_its_cost_is_on_record_as_it_is() -> None:
+    steps = Recorder(cost=priced())
+    outcome = steps.carried_out(apply=False)
+
+    assert Plan.model_validate(steps.records()[0].body["plan"]) == outcome.plan
+
+
+def test_a_plan_waits_for_the_store_that_its_apply_would_make(tmp_path: Path) -> None:
+    store = MemoryStore(is_there=False)
+    steps = Recorder(cost=priced(), makes_store=True, waiting=tmp_path, store=store)
+    outcome = steps.carried_out(apply=False)
+
+    assert outcome.evidence is not None
+    kept = json.loads(Path(outcome.evidence).read_text())
+    assert (kept["kind"], kept["digest"]) == ("plan", outcome.plan.digest)
+    assert (kept["who"], kept["run"]) == ("me@here", RUN)
+    assert Plan.model_validate(kept["plan"]) == outcome.plan
 
 
 def test_a_plan_is_shown_before_anybody_is_asked_and_approved_before_it_is_applied() -> None:
@@ -202,6 +256,31 @@ def test_the_intent_is_on_record_before_anything_is_changed() -> None:
     assert seen == [["question", "approval", "intent"]]
 
 
+@pytest.mark.parametrize("makes_store", [False, True], ids=["stored", "waiting"])
+def test_what_is_about_to_be_done_is_open_until_the_next_is(
+    makes_store: bool, tmp_path: Path
+) -> None:
+    store = MemoryStore(is_there=not makes_store)
+    steps = Recorder(
+        changes=(FIRST, SECOND), makes_store=makes_store, waiting=tmp_path, store=store
+    )
+    seen: list[list[str]] = []
+
+    def look() -> None:
+        seen.append([row.body["stage"] for row in steps.log.find_open(RecordKind.INTENT)])
+        store.is_there = True
+
+    steps.on_apply = look
+    steps.carried_out()
+    assert seen == [["servers"], ["agents"]]
+
+
+def test_every_record_says_which_run_it_is_of() -> None:
+    steps = Recorder()
+    steps.carried_out()
+    assert [record.body["run"] for record in steps.records()] == [RUN] * 4
+
+
 def test_what_the_policy_lets_pass_asks_nobody() -> None:
     steps = Recorder(rules=ApprovalPolicy(required_for=("destroy",)))
     outcome = steps.carried_out()
@@ -220,6 +299,27 @@ def test_what_a_person_rejects_is_not_applied_and_is_on_record() -> None:
     assert outcome.status is OutcomeStatus.REJECTED
     assert outcome.evidence == "memory://k3s/unit/00000002.json"
     assert outcome.message().startswith("rejected by a person: k3s/unit: 1 to create")
+
+
+def test_what_is_rejected_before_there_is_a_store_waits_for_it(tmp_path: Path) -> None:
+    store = MemoryStore(is_there=False)
+    steps = Recorder(approves=False, makes_store=True, waiting=tmp_path, store=store)
+
+    outcome = steps.carried_out()
+
+    assert outcome.status is OutcomeStatus.REJECTED
+    assert outcome.evidence == "waits for the store"
+    assert steps.kinds() == ["question", "approval"]
+    assert steps.records()[1].body["approval"]["approved"] is False
+    assert store.objects == {}
+
+
+def test_who_cannot_ask_anybody_is_told_so_as_it_is() -> None:
+    nobody = ApprovalRequired("applying", "nobody can be asked", "Approve it.")
+    steps = Recorder(fails={"asked": [nobody]})
+    with pytest.raises(ApprovalRequired) as error:
+        steps.carried_out()
+    assert error.value is nobody
 
 
 def test_with_nothing_to_change_it_is_verified_all_the_same() -> None:
@@ -250,6 +350,52 @@ def test_the_record_is_bound_to_the_digest_and_says_all() -> None:
     assert json.loads(json.dumps(outcome.to_json())) == outcome.to_json()
 
 
+def test_an_outcome_says_what_became_of_it_and_by_whose_decision() -> None:
+    plan = Plan(subject="k3s/unit", target="hosts", changes=(CHANGE,))
+    approval = Approval(by="a person", how="by hand", digest=plan.digest)
+    why = approval.model_copy(update={"reason": "not today"})
+    does = plan.summary()
+
+    def message(status: OutcomeStatus, by: Approval | None) -> str:
+        outcome: lifecycle.Outcome[Looked] = lifecycle.Outcome(status, "s", "t", plan, by)
+        return outcome.message()
+
+    assert message(OutcomeStatus.PLANNED, None) == f"planned, nothing was changed: {does}"
+    assert message(OutcomeStatus.UNCHANGED, None) == f"unchanged: {does}"
+    assert message(OutcomeStatus.APPLIED, None) == f"applied: {does}, approved"
+    assert message(OutcomeStatus.APPLIED, approval) == f"applied: {does}, approved by a person"
+    assert message(OutcomeStatus.REJECTED, approval) == f"rejected by a person: {does}"
+    assert message(OutcomeStatus.REJECTED, why) == f"rejected by a person: {does}: not today"
+
+
+def test_an_outcome_in_json_has_all_of_it() -> None:
+    plan = Plan(subject="k3s/unit", target="hosts", changes=(CHANGE,))
+    outcome = lifecycle.Outcome(
+        OutcomeStatus.APPLIED,
+        "k3s/unit",
+        "hosts",
+        plan,
+        outputs={"api": "x"},
+        verification=Looked(),
+        availability=[Availability("API")],
+        evidence="memory://1",
+        duration_seconds={"plan": 1.2345},
+    )
+
+    assert outcome.to_json() == {
+        "status": "applied",
+        "subject": "k3s/unit",
+        "target": "hosts",
+        "plan": plan.model_dump(mode="json"),
+        "approval": None,
+        "outputs": {"api": "x"},
+        "verification": {"healthy": True},
+        "availability": [Availability("API").to_json()],
+        "evidence": "memory://1",
+        "duration_seconds": {"plan": 1.23},
+    }
+
+
 # Stages
 
 
@@ -269,10 +415,60 @@ def test_stages_are_applied_one_after_the_other_each_from_live_facts() -> None:
     assert steps.log.find_open() == []
 
 
+def test_what_the_steps_of_all_stages_took_is_added_up() -> None:
+    steps, spent = Recorder(changes=(FIRST, SECOND)), list[float]()
+
+    def work() -> None:
+        began = time.monotonic()
+        while (taken := time.monotonic() - began) < 0.001:
+            pass
+        spent.append(taken)
+
+    steps.on_apply = work
+    began = time.monotonic()
+    took = steps.carried_out().duration_seconds
+
+    assert took["apply"] >= sum(spent)
+    assert min(took.values()) >= 0
+    assert sum(took.values()) <= time.monotonic() - began
+
+
 def test_by_policy_each_stage_is_approved_by_itself() -> None:
     steps = Recorder(changes=(FIRST, SECOND), rules=ApprovalPolicy(each_stage=True))
     steps.carried_out()
     assert [question.plan.changes for question in steps.asked] == [(FIRST,), (SECOND,)]
+
+
+@pytest.mark.parametrize("reason", ["", "not today"])
+def test_a_later_stage_that_is_rejected_ends_it_and_says_what_stays(reason: str) -> None:
+    steps = Recorder(changes=(FIRST, SECOND), rules=ApprovalPolicy(each_stage=True))
+    ask = steps.approve
+
+    def approve(question: Question) -> Sequence[Decision]:
+        (decision,) = ask(question)
+        is_first = len(steps.asked) == 1
+        return [replace(decision, approved=is_first, reason="" if is_first else reason)]
+
+    with pytest.raises(PermanentError) as error:
+        run_lifecycle(steps, approve, steps, apply=True, run=RUN)
+
+    assert error.value.attempted == "applying what is left of k3s/unit"
+    assert error.value.found == f"rejected by a person: {reason or 'no reason was given'}"
+    assert error.value.remedy == "What was done stays done; `plan` shows what is left."
+    assert steps.changes == (SECOND,)
+
+
+def test_a_value_that_a_stage_has_made_was_approved_with_the_plan() -> None:
+    made = SECOND.model_copy(update={"after": {"token": unknown(["a host"])}})
+    steps = Recorder(changes=(FIRST, made))
+
+    def make() -> None:
+        later = made.model_copy(update={"after": {"token": "made"}})
+        steps.changes = tuple(later if row is made else row for row in steps.changes)
+
+    steps.on_apply = make
+    assert steps.carried_out().status is OutcomeStatus.APPLIED
+    assert len(steps.asked) == 1
 
 
 def test_where_another_plan_shows_that_nothing_is_left_it_is_made() -> None:
@@ -296,6 +492,24 @@ def test_a_stage_that_is_not_done_after_its_apply_is_an_error() -> None:
     with pytest.raises(UnsettledError, match="this still differs: a host: a file"):
         steps.carried_out()
     assert steps.records(RecordKind.APPLY)[0].body["status"] == "failed"
+
+
+@pytest.mark.parametrize(("stage", "where"), [("", ""), ("servers", " (servers)")])
+def test_what_is_not_done_after_its_apply_is_named(stage: str, where: str) -> None:
+    rows = [row.model_copy(update={"stage": stage}) for row in (CHANGE, OTHER)]
+    steps = Recorder(settles=True, changes=(*rows, CHANGE.model_copy(update={"stage": "later"})))
+    keeps, called = steps.changes, steps._called
+
+    def put_back(step: str) -> None:
+        called(step)
+        steps.changes = keeps
+
+    steps._called = put_back  # type: ignore[method-assign]
+    with pytest.raises(UnsettledError) as error:
+        steps.carried_out()
+    assert error.value.attempted == f"looking at k3s/unit{where} after the apply"
+    assert error.value.found == "this still differs: a host: a file, another host: a file"
+    assert error.value.remedy == "Find out what else changes it, then run it again."
 
 
 # Failures
@@ -352,7 +566,39 @@ def test_no_intent_no_apply() -> None:
     with pytest.raises(NotRecordedError, match="nothing was changed") as caught:
         steps.carried_out()
     assert caught.value.exit_code == ExitCode.NOT_RECORDED
+    assert caught.value.attempted.startswith("recording the intent of k3s/unit (")
     assert "apply" not in steps.order
+
+
+def test_records_that_cannot_be_read_keep_an_apply_from_beginning_and_no_plan() -> None:
+    steps = Recorder(store=UnreadableStore(closed=True))
+    with pytest.raises(NotRecordedError) as caught:
+        steps.carried_out()
+    assert caught.value.attempted == "reading the evidence of k3s/unit; nothing was changed"
+    assert (caught.value.found, caught.value.remedy) == (denied().found, denied().remedy)
+    assert steps.order == []
+
+    assert steps.carried_out(apply=False).status is OutcomeStatus.PLANNED
+    assert steps.notes[0] == str(denied())
+    assert steps.notes[1] == f"records of earlier runs stay open: {denied()}"
+
+
+def test_records_that_cannot_be_read_between_two_stages_end_an_apply() -> None:
+    store = UnreadableStore()
+    steps = Recorder(changes=(FIRST, SECOND), store=store)
+    steps.on_apply = lambda: setattr(store, "closed", True)
+    with pytest.raises(NotRecordedError):
+        steps.carried_out()
+    assert steps.order == ["plan", "shown", "asked", "apply"]
+
+
+def test_once_the_store_should_be_there_no_record_waits_for_it_any_more(tmp_path: Path) -> None:
+    store = MemoryStore(is_there=False)
+    steps = Recorder(changes=(FIRST, SECOND), makes_store=True, waiting=tmp_path, store=store)
+    with pytest.raises(NotRecordedError, match="there is no such bucket"):
+        steps.carried_out()
+    assert steps.order.count("apply") == 1
+    assert "records wait for the evidence store still: " in "".join(steps.notes)
 
 
 def test_a_store_that_fails_after_the_apply_hides_nothing_and_repeats_nothing(
@@ -367,8 +613,10 @@ def test_a_store_that_fails_after_the_apply_hides_nothing_and_repeats_nothing(
     assert outcome.evidence is not None
     assert Path(outcome.evidence).is_file()
     assert "waits in" in steps.notes[0]
+    assert steps.log.find_open() == []
 
     steps.carried_out()
+    assert "brought into the evidence: memory://k3s/unit/00000004.json" in steps.notes
     assert steps.kinds() == ["question", "approval", "intent", "apply", "apply"]
     assert [record.body["status"] for record in steps.records(RecordKind.APPLY)] == [
         "applied",
@@ -389,6 +637,18 @@ def test_the_failure_of_the_apply_stays_the_error_where_its_record_fails_too() -
     steps = Recorder(store=store, fails={"apply": [broken()]})
     with pytest.raises(PermanentError, match="the disk is full"):
         steps.carried_out()
+
+
+def test_where_no_record_can_wait_either_the_outcome_stays_and_both_are_said(
+    tmp_path: Path,
+) -> None:
+    store = MemoryStore(fails=[None, None, None, denied()])
+    steps = Recorder(store=store, waiting=tmp_path / "waiting")
+    steps.on_apply = lambda: (tmp_path / "waiting").write_text("a file")  # type: ignore[assignment]
+    outcome = steps.carried_out()
+
+    assert (outcome.status, outcome.evidence) == (OutcomeStatus.APPLIED, None)
+    assert steps.notes[0].startswith(f"the outcome is not on record: {denied()}\n  ")
 
 
 def test_on_a_first_apply_the_records_wait_for_the_store_that_its_first_stage_makes(
@@ -481,7 +741,52 @@ def test_what_a_dead_run_has_left_open_is_closed_by_the_next() -> None:
     )
     closed = steps.records(RecordKind.CLOSED)[0].body
     assert (closed["end"], closed["found"]) == ("it was cancelled", "nobody answered")
+    assert steps.notes == ["question of an earlier run: nobody answered"]
     assert steps.log.find_open() == []
+
+
+def test_only_what_runs_have_left_open_that_ended_is_closed() -> None:
+    steps = Recorder()
+    alive, dead = {"by": "prefect", "id": "1"}, {"by": "prefect", "id": "2"}
+    opened = [
+        steps.log.append(kind, "a" * 64, body, opens=True)
+        for kind, body in (
+            (RecordKind.QUESTION, {"run": alive}),
+            (RecordKind.QUESTION, {"run": dead}),
+            (RecordKind.INTENT, {"run": dead}),
+            (RecordKind.INTENT, {}),
+            (RecordKind.APPROVAL, {"run": dead}),
+        )
+    ]
+    ended = {json.dumps(dead): "killed", json.dumps({}): "unknown"}
+
+    closed = close_ended(steps.log, lambda run: ended.get(json.dumps(dict(run))), "now: x")
+
+    told = [(row.body["closed"], row.body["end"], row.body["found"]) for row in closed]
+    assert told == [
+        (opened[1].id, "killed", "nobody answered"),
+        (opened[2].id, "killed", "outcome unknown, now: x"),
+        (opened[3].id, "unknown", "outcome unknown, now: x"),
+    ]
+    assert [row.body["kind_closed"] for row in closed] == ["question", "intent", "intent"]
+    assert [record.id for record in steps.log.find_open()] == [opened[0].id, opened[4].id]
+
+
+def test_a_command_of_the_release_before_whose_process_is_gone_has_ended() -> None:
+    run = {"by": "command", "host": socket.gethostname(), "started": Process().create_time()}
+
+    assert how_command_ended({**run, "pid": Process().pid}) is None
+    assert how_command_ended({**run, "pid": 2**31 - 1}) == "its process is gone"  # over every limit
+
+
+def test_how_the_subject_is_found_stands_for_the_outcome_that_nobody_saw() -> None:
+    steps = Recorder(approves=False)
+    steps.log.append(RecordKind.INTENT, "a" * 64, {"run": {}}, opens=True)
+    outcome = run_lifecycle(
+        steps, steps.approve, steps, apply=False, run=RUN, how_ended=lambda run: "it was killed"
+    )
+    found = steps.records(RecordKind.CLOSED)[0].body["found"]
+    assert found == f"outcome unknown, now: {outcome.plan.summary()}"
 
 
 # Trying again
@@ -547,8 +852,83 @@ def test_no_second_question_hides_why_it_is_asked() -> None:
             raise nobody
         return ask(question)
 
-    with pytest.raises(ApprovalRequired, match="asked for again after: applying: the host is busy"):
+    with pytest.raises(ApprovalRequired) as error:
         run_lifecycle(steps, approve, steps, apply=True, run=RUN, sleep=steps.slept.append)
+    assert error.value.attempted == nobody.attempted
+    assert error.value.found == (
+        "nobody has approved it. It is asked for again after: applying: the host is busy"
+    )
+    assert error.value.remedy == nobody.remedy
+
+
+# Drift
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "message"),
+    [
+        ((), DriftStatus.IN_SYNC, "in sync: nothing differs"),
+        ((CHANGE,), DriftStatus.DRIFTED, "drifted: {summary}"),
+    ],
+)
+def test_what_differs_is_shown_and_on_record(
+    changes: tuple[Change, ...], status: DriftStatus, message: str
+) -> None:
+    steps = Recorder(changes=changes)
+    drift = detect_drift(steps, steps)
+    plan = Plan(subject="k3s/unit", target="hosts", changes=changes)
+
+    (record,) = steps.records()
+    assert (record.kind, record.digest) == (RecordKind.DRIFT, plan.digest)
+    assert (record.body["who"], record.body["status"]) == ("me@here", status)
+    assert Plan.model_validate(record.body["plan"]) == plan
+    assert steps.calls == ["plan", "shown"]
+    assert drift.message() == message.format(summary=plan.summary())
+    assert drift.to_json() == {
+        "status": status.value,
+        "subject": "k3s/unit",
+        "target": "hosts",
+        "plan": plan.model_dump(mode="json"),
+        "evidence": "memory://k3s/unit/00000001.json",
+    }
+
+
+def test_what_was_never_applied_is_compared_with_nothing() -> None:
+    steps = Recorder(provisioned=False)
+    drift = detect_drift(steps, steps)
+
+    assert (drift.status, drift.evidence) == (DriftStatus.NOT_PROVISIONED, None)
+    assert (drift.subject, drift.target, drift.plan.changes) == ("k3s/unit", "hosts", (CHANGE,))
+    assert drift.message() == "not provisioned: there is nothing to compare"
+    assert (steps.calls, steps.records()) == (["plan"], [])
+
+
+def test_the_cost_of_what_differs_is_on_record_and_in_json() -> None:
+    steps = Recorder(cost=priced())
+    drift = detect_drift(steps, steps)
+
+    assert Plan.model_validate(steps.records()[0].body["plan"]) == drift.plan
+    assert json.loads(json.dumps(drift.to_json())) == drift.to_json()
+
+
+# Progress
+
+
+@pytest.mark.parametrize(
+    ("progress", "text", "percent"),
+    [
+        (Progress("apply"), "apply", None),
+        (Progress("a host", done=0, total=3), "0/3 a host", 0.0),
+        (Progress("a host", done=3, total=12, seconds=0.0), "3/12 a host (0.0 s)", 25.0),
+        (Progress("a host", done=4, total=3, seconds=1.25), "4/3 a host (1.2 s)", 100.0),
+    ],
+    ids=str,
+)
+def test_progress_says_how_many_of_how_many_and_how_long(
+    progress: Progress, text: str, percent: float | None
+) -> None:
+    assert str(progress) == text
+    assert progress.percent == percent
 
 
 # Probes
@@ -573,8 +953,6 @@ def test_what_was_seen_during_the_apply_is_in_the_record() -> None:
 
 
 def _wait_for(look: Callable[[], bool]) -> None:
-    import time
-
     give_up = time.monotonic() + 5
     while not look():
         assert time.monotonic() < give_up

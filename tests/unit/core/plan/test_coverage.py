@@ -11,7 +11,7 @@ from tests.plans import CHANGES, KEY, PLANS, VALUES
 from tests.soak import examples
 from xops.core.plan.coverage import find_uncovered
 from xops.core.plan.model import Action, Change, Plan
-from xops.core.plan.values import Json, is_hidden, is_same, is_unknown, unknown
+from xops.core.plan.values import Json, hidden, is_hidden, is_same, is_unknown, unknown
 
 CREATE = Change(action=Action.CREATE, target="a", after={"cpu": 1, "id": unknown(["net.id"])})
 UPDATE = Change(
@@ -107,6 +107,8 @@ def test_an_attribute_that_turned_out_to_be_null_was_unknown() -> None:
 
     assert why(left(changed(UPDATE, after=after))) == []
     assert why(left(changed(CREATE, after={"cpu": 1}))) == []
+    moves = changed(UPDATE, before={"arn": "old"}, after={"arn": unknown()})
+    assert why(left(changed(moves, after={})), left(moves)) == []
 
 
 def test_an_unknown_value_is_what_its_references_have_by_now() -> None:
@@ -117,6 +119,43 @@ def test_an_unknown_value_is_what_its_references_have_by_now() -> None:
     assert why(with_id("net-2")) == ["a: has other values than those approved"]
     assert why(with_id(unknown(["other.id"]))) == ["a: has other values than those approved"]
     assert find_uncovered(PLAN, with_id("net-1"), nothing)
+
+
+@pytest.mark.parametrize(
+    ("approved", "now", "other"),
+    [
+        (unknown(["net.id"]), "net-1", "net-2"),
+        ([unknown(["net.id"]), 1], ["net-1", 1], ["net-2", 1]),
+        ([unknown(["net.id"]), 1], ["net-1", 1], ["net-1", 2]),
+        ({"net": unknown(["net.id"])}, {"net": "net-1"}, {"net": "net-2"}),
+    ],
+    ids=str,
+)
+def test_so_it_is_wherever_it_stands(approved: Json, now: Json, other: Json) -> None:
+    update = changed(UPDATE, after={**UPDATE.after, "net": approved})
+    replace = changed(REPLACE, after={"net": approved})
+    create = changed(replace, action=Action.CREATE, before=None)
+    output = changed(OUTPUT, after=approved)
+    plan = left(update, replace, follows=(output,))
+
+    def rest(value: Json) -> list[Plan]:
+        return [
+            left(changed(update, after={**update.after, "net": value}), follows=()),
+            left(changed(create, after={"net": value}), follows=()),
+            left(follows=(changed(output, after=value),)),
+        ]
+
+    assert [why(each, plan) for each in rest(now)] == [[], [], []]
+    assert all(why(each, plan) for each in rest(other))
+
+
+def test_a_change_may_follow_from_others_by_now() -> None:
+    known = changed(CREATE, after={"cpu": 1, "id": "net-1"})
+
+    assert why(left(follows=(known,))) == []
+    assert why(left(follows=(changed(known, after={"cpu": 1, "id": "net-2"}),))) == [
+        "a: follows from something else than what was approved"
+    ]
 
 
 def test_a_replacement_whose_old_object_is_gone_is_still_the_approved_one() -> None:
@@ -182,11 +221,46 @@ def test_another_subject_place_or_input_is_said(field: dict[str, Any], said: str
     assert why(left(CREATE, **field)) == [said]
 
 
-def test_a_key_that_was_lost_is_said() -> None:
-    (said,) = why(left(UPDATE, key="another"))
+@pytest.mark.parametrize("key", ["another", None])
+def test_a_key_that_was_lost_is_said(key: str | None) -> None:
+    here, there = PLAN, left(UPDATE, key=key)
+    cannot = "hidden values cannot be compared (the key was lost, or this is another installation)"
 
-    assert said.startswith(f"fingerprint key: is another and was {KEY.id}: hidden values cannot")
-    assert "lost" in said
+    assert why(there, here) == [
+        f"fingerprint key: is {key or 'none'} and was {KEY.id}: {cannot}",
+    ]
+    assert why(here, there) == [
+        f"fingerprint key: is {KEY.id} and was {key or 'none'}: {cannot}",
+    ]
+
+
+def test_what_is_to_be_done_and_what_was_approved_are_named() -> None:
+    for row, action in ((CREATE, Action.UPDATE), (UPDATE, Action.REPLACE), (DELETE, Action.UPDATE)):
+        (said,) = why(left(changed(row, action=action, before=1, after=2)))
+        assert said == f"{row.target}: is to {action} and was approved to {row.action}"
+
+
+@pytest.mark.parametrize("marker", [hidden("f"), unknown()], ids=["hidden", "unknown"])
+@pytest.mark.parametrize("other", [{}, None, "text"], ids=str)
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_side_that_is_hidden_or_unknown_has_no_attributes_that_may_be_left_out(
+    marker: Json, other: Json, side: str
+) -> None:
+    row = changed(UPDATE, before={"cpu": 1}, after={"cpu": 2})
+    whole = changed(row, **{side: marker})
+    may_be_null = (marker, other, side) == (unknown(), None, "after")
+
+    said = why(left(changed(row, **{side: other})), left(whole))
+
+    assert (said == []) is may_be_null
+    assert why(left(whole), left(row))
+    assert why(left(changed(row, **{side: other})), left(row))
+
+
+def test_what_is_there_before_is_none_of_what_an_apply_tells() -> None:
+    row = changed(UPDATE, before={"net": unknown(["net.id"])}, after={"net": "net-2"})
+
+    assert why(left(changed(row, before={"net": "net-1"})), left(row))
 
 
 # One leaf that is otherwise

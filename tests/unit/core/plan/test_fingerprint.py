@@ -76,8 +76,9 @@ def test_a_named_file_holds_the_key(tmp_path: Path) -> None:
 
 def test_a_named_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     """Another key would ask for every approval anew, without a word of why."""
-    with pytest.raises(PermanentError, match="no such file"):
+    with pytest.raises(PermanentError, match="no such file") as error:
         load_or_create_key(tmp_path, {FILE_VARIABLE: str(tmp_path / "lost")})
+    assert f"file {tmp_path / 'lost'}" in error.value.attempted
 
 
 def test_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
@@ -93,6 +94,33 @@ def test_a_key_that_is_too_short_is_refused_and_not_shown(secret: str, tmp_path:
     with pytest.raises(PermanentError, match="32 are the least") as error:
         load_or_create_key(tmp_path, {VARIABLE: secret})
     assert secret.strip() not in str(error.value)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_the_end_of_the_line_alone_is_no_part_of_a_key(end: str, tmp_path: Path) -> None:
+    for secret in (f"{GIVEN}X", f"{GIVEN} "):
+        assert load_or_create_key(tmp_path, {VARIABLE: f"{secret}{end}"}).secret == secret
+
+
+@pytest.mark.parametrize(
+    ("secret", "found"),
+    [("", "it is unset or empty"), ("short", "it has 5 characters, 32 are the least")],
+)
+def test_where_the_key_that_is_none_was_read_and_how_to_make_one_is_said(
+    secret: str, found: str, tmp_path: Path
+) -> None:
+    (tmp_path / NAME).write_text(secret or "-")
+    (tmp_path / NAME).chmod(0o600)
+    environs = [{VARIABLE: secret}]
+    if secret:
+        environs += [{FILE_VARIABLE: str(tmp_path / NAME)}, {}]
+    for environ in environs:
+        with pytest.raises(PermanentError) as error:
+            load_or_create_key(tmp_path, environ)
+        place = f"variable {VARIABLE}" if VARIABLE in environ else f"file {tmp_path / NAME}"
+        assert error.value.attempted == f"reading the fingerprint key from the {place}"
+        assert error.value.found == found
+        assert error.value.remedy == "Make one with `openssl rand -hex 32` and put it there."
 
 
 @pytest.mark.parametrize("empty", ["", "\n"])

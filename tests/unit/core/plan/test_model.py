@@ -181,6 +181,8 @@ def test_a_copy_that_was_changed_has_a_digest_of_its_own(deep: bool) -> None:
 
     assert copied.digest == Plan.model_validate_json(copied.model_dump_json()).digest
     assert copied.digest != PLAN.digest
+    assert (copied.changes[0].after is PLAN.changes[0].after) is not deep
+    assert PLAN.model_copy().changes[0].after is PLAN.changes[0].after
 
 
 def test_each_stage_is_a_plan_that_is_approved_by_itself() -> None:

@@ -44,6 +44,12 @@ def test_no_data_is_a_marker(value: Any) -> None:
     assert not any(look(put) for look in (is_hidden, is_unknown))
 
 
+def test_data_stands_in_a_plan_as_it_is_but_for_keys_that_could_make_a_marker() -> None:
+    data = {"a": [{"$b": (1, None)}, "$text"], 5: True}
+
+    assert as_data(data) == {"a": [{"$$b": [1, None]}, "$text"], "5": True}
+
+
 @examples(30)
 @given(TEXT, TEXT)
 def test_two_keys_of_data_stay_two(one: str, other: str) -> None:

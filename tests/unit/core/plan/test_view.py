@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from itertools import pairwise, zip_longest
@@ -115,6 +117,7 @@ PAIRS = [
     ("a: yes\n", "a: true\n"), ("a: 1\na: 2\n", "a: 2\n"), ("\x1b", "\\x1b"), ("\n\x1b", "\n\\x1b"),
     ("a\n", "a"), ("a\nb", "a\nb "), ("a\r\nb", "a\nb"), ("a\tb", "a\\tb"), ("a\n\tb", "a\n\\tb"),
     ("\u202ea", "\\u202ea"), ("\na\u202e", "\na\\u202e"), ("\u200b", ""), ("a\u2028b", "a\nb"),
+    ("\n\x1b\\x1b", "\n\\x1b\x1b"), ({"a.b": 1}, {"a b": 1}),
     (hidden("f" * 64), hidden("f" * 63 + "e")), (hidden("f"), '{"$hidden":"f"}'),
     (hidden("f"), "(hidden, f)"), (unknown(), "(known after apply)"), (unknown(), unknown(["a"])),
     ('{"a":{"$hidden":"f"}}', {"a": hidden("f")}), ({"$$hidden": "f"}, hidden("f")),
@@ -138,6 +141,7 @@ def test_these_never_look_alike(one: Json, other: Json) -> None:
 
 def test_a_target_cannot_pass_for_another_line() -> None:
     odd = ["a\n- b", "a ", '"a"', "\x1b[2K", "a\u202e", ""]
+    odd += ["a\n", "a\\n", '"a\\n"', '"a "']
 
     seen = [tuple(lines(created(1, target=name))) for name in [*odd, "a", *map(repr, odd)]]
 
@@ -190,6 +194,108 @@ def test_yaml_is_told_key_by_key() -> None:
     assert sha256(other) in whole
 
 
+def test_what_is_there_on_one_side_only_is_told_from_null() -> None:
+    assert list(details(updated({"a": None}, {"b": None}))) == [
+        "  a: null -> (none)",
+        "  b: (none) -> null",
+    ]
+    assert list(details(updated([1], [1, None]))) == ["  [1]: (none) -> null"]
+    assert list(details(updated([1, None], [1]))) == ["  [1]: null -> (none)"]
+
+
+@pytest.mark.parametrize("action", Action)
+def test_a_change_with_two_sides_shows_both(action: Action) -> None:
+    change = Change(action=action, target="a", before=[1, 2], after=[1, 3])
+
+    assert list(details(change)) == ["  [1]: 2 -> 3"]
+
+
+def test_a_list_is_told_by_its_rows() -> None:
+    assert list(details(created([1]))) == ["  [0]: 1"]
+    assert list(details(Change(action=Action.DELETE, target="a", before=[1]))) == ["  [0]: 1"]
+
+
+def test_values_with_parts_are_shown_one_after_the_other() -> None:
+    assert list(details(updated({"x": [1]}, {"x": "text"}))) == [
+        "  x: was",
+        "    [0]: 1",
+        '  x: becomes "text"',
+    ]
+    assert list(details(updated({"x": 1}, {"x": {"k": [2]}}))) == [
+        "  x: was 1",
+        "  x: becomes",
+        "    k[0]: 2",
+    ]
+    assert list(details(updated(None, "a\nb"))) == [
+        "  was null",
+        "  becomes",
+        "    text:",
+        "      | a",
+        "      | b",
+    ]
+    assert list(details(updated({"x": {"k": 1}}, None))) == [
+        "  was",
+        "    x.k: 1",
+        "  becomes null",
+    ]
+
+
+def test_one_line_that_becomes_several_is_a_diff() -> None:
+    assert list(details(updated("a", "a\nb"))) == [
+        "  text:",
+        "    @@ -1,1 +1,2 @@",
+        "     | a",
+        "    +| b",
+    ]
+    assert list(details(updated("a\nb", "a"))) == [
+        "  text:",
+        "    @@ -1,2 +1,1 @@",
+        "     | a",
+        "    -| b",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"a":1}', ["a: 1"]),
+        ("[1]", ["[0]: 1"]),
+        ("{a: 1}\n", ["a: 1"]),
+        ("a: 1\nb: [2]", ["a: 1", "b[0]: 2"]),
+    ],
+)
+def test_text_with_structure_is_told_by_its_keys_and_as_a_whole(text: str, told: list[str]) -> None:
+    assert list(details(created(text))) == [
+        *[f"  {line}" for line in told],
+        f"  text, {len(text)} characters, sha256 {sha256(text)}",
+    ]
+    assert list(details(created({"x": text})))[-1] == (
+        f"  x: text, {len(text)} characters, sha256 {sha256(text)}"
+    )
+
+
+def test_a_key_of_a_text_makes_no_marker() -> None:
+    text = '{"a":{"$hidden":"f"}}'
+
+    assert next(details(created(text))) == '  a."$$hidden": "f"'
+
+
+def test_a_text_is_taken_apart_down_to_a_depth() -> None:
+    for levels, told in ((40, f"{'.'.join('a' * 40)}: 1"), (41, None)):
+        text = deep(levels, '{"a":', "}").replace('"a":}', '"a":1}')
+        assert next(details(created(text))) == f"  {told or json.dumps(text)}"
+
+
+def test_a_text_that_is_a_list_of_yaml_is_told_line_by_line() -> None:
+    assert list(details(created("- a: 1\n- b"))) == ["  text:", "    | - a: 1", "    | - b"]
+
+
+@pytest.mark.parametrize("text", ["a: 1", "[abc]", "{}", "[", "{a: 1"])
+def test_one_line_without_structure_is_told_as_it_is(text: str) -> None:
+    assert list(details(created(text))) == [f'  "{text}"']
+    assert list(details(updated(text, "b: 2"))) == [f'  "{text}" -> "b: 2"']
+
+
 def test_text_is_told_as_a_unified_diff() -> None:
     one = "\n".join(f"line {number}" for number in range(50)) + "\n"
     other = one.replace("line 30\n", "other \nmore\n")
@@ -207,6 +313,72 @@ def test_text_is_told_as_a_unified_diff() -> None:
     ]
 
 
+def patched(before: str, shown_lines: Iterable[str]) -> str:
+    """What a unified diff makes of a text, as `patch` does: each line must be where it says."""
+    old, new, taken = before.split("\n"), list[str](), 0
+    left = Counter[str]()
+    for line in shown_lines:
+        if line.startswith("@@"):
+            assert not any(left.values())
+            start, left["-"], new_start, left["+"] = map(int, re.findall(r"\d+", line))
+            new += old[taken : start - 1]
+            taken = start - 1
+            assert new_start == len(new) + 1
+            continue
+        sign, text = line[0], line[1:].removeprefix("| ")
+        if sign in " -":
+            assert old[taken] == text
+            taken += 1
+        if sign in " +":
+            new.append(text)
+        left.subtract(sign.replace(" ", "-+"))
+    assert not any(left.values())
+    return "\n".join([*new, *old[taken:]])
+
+
+ROWS = [
+    "a b c d e f", "f e d c b a", "a b", "b a", "a b c x e f", "a b x d e f",
+    "x b c d e f", "a b c d e x", "b c d e f", "a b c d e", "a a a a", "a a b a a",
+    "a x b y c z d e f", "a b c d e f g h i j k l", "x b c d e f g h i j k y",
+    "a b a b a b a b", "c b b b b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ["", "\n"], ids=["open", "closed"])
+@pytest.mark.parametrize("before", ROWS)
+def test_a_diff_makes_one_text_of_the_other(before: str, end: str) -> None:
+    one = before.replace(" ", "\n") + end
+    for after in set(ROWS) - {before}:
+        other = after.replace(" ", "\n") + end
+        label, *shown_lines = details(updated({"x": one}, {"x": other}))
+
+        assert label == "  x:"
+        assert patched(one, (line.removeprefix("    ") for line in shown_lines)) == other
+
+
+def test_texts_with_little_in_common_are_told_line_by_line_from_where_they_differ() -> None:
+    one, other = (
+        "\n".join([*["same"] * 9, *[f"{name} {number}" for number in range(lines_of)]])
+        for name, lines_of in (("a", 100), ("b", 9_900))
+    )
+
+    label, head, *shown_lines = details(updated({"x": one}, {"x": other}))
+
+    assert (label, head) == ("  x:", "    @@ -8,102 +8,9902 @@")
+    assert shown_lines[:102] == ["    -| same"] * 2 + [f"    -| a {n}" for n in range(100)]
+    assert shown_lines[102:-1] == ["    +| same"] * 2 + [f"    +| b {n}" for n in range(294)]
+
+
+def test_what_nobody_sees_in_a_line_is_shown_by_its_code() -> None:
+    assert list(details(created("\nboX \n\\x1b\\\x1b \n\\"))) == [
+        "  text:",
+        "    | ",
+        r"    \ boX\x20",
+        r"    \ \\x1b\\\x1b\x20",
+        "    | \\",
+    ]
+
+
 def test_new_text_is_told_line_by_line() -> None:
     assert list(details(created({"content": "#!/bin/sh\nrm -r /\n"}))) == [
         "  content:",
@@ -217,11 +389,11 @@ def test_new_text_is_told_line_by_line() -> None:
 
 
 def test_what_is_hidden_or_unknown_is_said() -> None:
-    after = {"password": hidden("f" * 64), "arn": unknown(["aws_lb.x.arn"]), "id": unknown()}
+    after = {"password": hidden("f" * 64), "arn": unknown(["lb.arn", "lb.id"]), "id": unknown()}
 
     assert lines(created(after))[1:] == [
         f"  password: (hidden, {'f' * 64})",
-        "  arn: (known after apply, from aws_lb.x.arn)",
+        "  arn: (known after apply, from lb.arn, lb.id)",
         "  id: (known after apply)",
     ]
 
@@ -234,6 +406,14 @@ def test_a_long_value_is_cut_with_its_length_and_the_hash_of_all_of_it() -> None
     assert line.startswith('  x: "xxx')
     assert line.endswith(f"... (5002 characters, sha256 {sha256(json.dumps(text))})")
     assert len(line) < 2200
+    assert list(details(created("x" * 1998))) == [f'  "{"x" * 1998}"']
+    assert "(2001 characters, " in next(details(created("x" * 1999)))
+
+
+def test_a_long_text_that_no_encoding_takes_is_cut_all_the_same() -> None:
+    (line,) = details(created("\ud800" * 3000))
+
+    assert "(3002 characters, sha256 " in line
 
 
 def test_a_long_change_is_cut_with_its_number_of_lines_and_the_hash_of_all_of_it() -> None:
@@ -246,6 +426,16 @@ def test_a_long_change_is_cut_with_its_number_of_lines_and_the_hash_of_all_of_it
         "  ... 4600 more lines, which `--json` and the record show;"
         f" all of it has sha256 {sha256(json.dumps([None, rows]))}"
     )
+    assert list(details(created(rows[:400]))) == [
+        f'  [{number}]: "{row}"' for number, row in enumerate(rows[:400])
+    ]
+
+
+def test_the_hash_of_all_of_a_long_change_is_the_same_in_every_order_of_keys() -> None:
+    keys = {f"k{number}": number for number in range(500)}
+    one, other = (list(details(created(each)))[-1] for each in (keys, dict(reversed(keys.items()))))
+
+    assert one == other
 
 
 @examples(30)
@@ -335,6 +525,10 @@ def test_the_monthly_cost_is_shown_with_what_has_no_price() -> None:
         " budget 180.00 USD: over",
         "  no price: nat",
     ]
+    assert lines(created(1), cost=CostEffect(before=month(45), after=month(200)))[2:] == [
+        "Monthly cost:",
+        "  45.00 USD (40.00 USD to 380.00 USD) -> 200.00 USD (40.00 USD to 380.00 USD)",
+    ]
 
 
 def test_what_an_apply_uses_is_shown_and_files_as_one() -> None:
@@ -345,6 +539,7 @@ def test_what_an_apply_uses_is_shown_and_files_as_one() -> None:
     assert found[2].startswith("  terraform/: 2 files, together sha256 ")
     other = lines(created(1), inputs={"region": "x", **files, "terraform/a.tf": "2"})[2:]
     assert found[2] != other[2]
+    assert found == lines(created(1), inputs={**dict(reversed(files.items())), "region": "x"})[2:]
 
 
 def test_an_empty_plan_says_so() -> None:
@@ -361,6 +556,19 @@ def test_the_artifact_has_the_whole_digest_and_all_lines() -> None:
     assert f"`{of.digest[:32]}` `{of.digest[32:]}`" in text
     assert '````diff\n+ a\n  x: "a```b"\n````' in text
     assert "### Warnings" in text
+
+
+def test_the_artifact_begins_with_what_would_be_done_where() -> None:
+    of, empty = plan(created(1), updated(1, 2)), plan()
+
+    def digest(each: Plan) -> str:
+        return f"Digest `{each.digest[:32]}` `{each.digest[32:]}`"
+
+    assert str(markdown(of)) == (
+        "**ecs/prod** on `aws`: 1 to create · 1 to update · 0 to replace · 0 to delete\n\n"
+        f"{digest(of)}\n\n### Changes\n\n```diff\n~ a\n  1 -> 2\n+ a\n  1\n```"
+    )
+    assert str(markdown(empty)) == f"**ecs/prod** on `aws`: nothing to change.\n\n{digest(empty)}"
 
 
 # Nothing stops it

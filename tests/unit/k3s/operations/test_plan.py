@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.k3s_hosts import (
     CLUSTER_ID,
@@ -35,6 +36,7 @@ from xops.k3s.operations.plan import (
     HostPlan,
     K3sPlan,
     Membership,
+    ServiceStep,
     Stage,
     images_path,
     plan_cluster,
@@ -122,6 +124,43 @@ def test_all_that_bare_hosts_get() -> None:
     assert [each.joins for each in made.hosts] == [True] * 4
     assert (made.plan.subject, made.plan.target) == ("k3s/unit", "hosts")
     assert made.plan.stages == (Stage.SERVERS, Stage.AGENTS, Stage.FILES)
+    assert made.plan.key == KEY.id
+
+
+def test_once_the_others_have_joined_the_first_server_knows_one_of_them() -> None:
+    made = planned(all_bare(OF))
+    (written,) = [row for row in made.plan.changes if row.reason == "once the others have joined"]
+    before, after = (yaml.safe_load(side["content"]) for side in (written.before, written.after))
+
+    assert written.target == f"server-1: {paths.CONFIG}"
+    assert before.pop("cluster-init") is True
+    assert after.pop("server") == "https://10.0.0.12:6443"
+    assert before == after
+    for side in (written.before, written.after):
+        keys = list(yaml.safe_load(side["content"]))
+        assert keys == sorted(keys)
+
+
+def test_what_a_bare_disk_says_of_an_earlier_cluster_is_not_written_again() -> None:
+    """Another installation has left a config.yaml there, but no data."""
+    old = "server: https://10.0.0.13:6443\n"
+    left = replace(with_file(bare(OF.host("server-1")), paths.CONFIG, old), contents={
+        paths.CONFIG: old
+    })  # fmt: skip
+    rows = planned({**all_bare(OF), "server-1": left}).plan.changes
+
+    assert rows[-1] == planned(all_bare(OF)).plan.changes[-1]
+
+
+@pytest.mark.parametrize(
+    ("init", "unit"),
+    [("systemd", "/etc/systemd/system/k3s.service"), ("openrc", "/etc/init.d/k3s")],
+)
+def test_what_an_apply_needs_to_know_of_a_host(init: str, unit: str) -> None:
+    seen = replace(bare(OF.host("server-1")), init=init, addresses=frozenset({"10.0.0.99"}))
+    mine = part({**all_bare(OF), "server-1": seen}, "server-1")
+
+    assert (mine.unit, mine.addresses) == (unit, frozenset({"10.0.0.99"}))
 
 
 def test_a_person_reads_all_that_an_apply_writes_and_removes() -> None:
@@ -185,6 +224,51 @@ def test_no_password_stands_in_a_plan(secrets: SecretFiles, path: str) -> None:
     assert "canary" not in planned(again, wanted=wanted).plan.model_dump_json()
 
 
+# In which stage
+
+
+def stopped(name: str) -> HostFacts:
+    """The host, whose service has failed."""
+    service = WHOLE[name].service
+    assert service is not None
+    return replace(WHOLE[name], service=replace(service, active="failed"))
+
+
+def stage_of(made: K3sPlan, name: str) -> Stage:
+    """The stage of the host, which is that of all its changes."""
+    mine = made.of(OF.host(name))
+    assert {row.stage for row in mine.changes} == {mine.stage}
+    return mine.stage
+
+
+def test_a_host_has_its_turn_in_one_stage() -> None:
+    unready = with_node(WHOLE, "server-2", ready=False)
+    agent_too = with_node(unready, "agent-1", ready=False)
+    waiting = planned(agent_too)
+    assert [stage_of(waiting, name) for name in ("server-2", "agent-1")] == [Stage.NODES] * 2
+
+    file = with_file(agent_too["server-1"], paths.SYSCTL, "old")
+    busy = planned({**agent_too, "server-1": file, "server-3": stopped("server-3")})
+    assert [stage_of(busy, host.name) for host in OF.hosts] == [
+        Stage.FILES, Stage.SERVERS, Stage.SERVERS, Stage.NODES,
+    ]  # fmt: skip
+    agent_busy = planned({**unready, "agent-1": stopped("agent-1")})
+    assert [stage_of(agent_busy, name) for name in ("server-2", "agent-1")] == [
+        Stage.NODES, Stage.AGENTS,
+    ]  # fmt: skip
+
+
+def test_images_come_before_all_else_whatever_else_is_done() -> None:
+    of = cluster(1, hardening={"profile": "none"}, air_gap={"bundle": Path("b.tar")})
+    made = planned(all_bare(of), of, desired(images=artifacts(Kind.IMAGES)))
+    first, *others = made.plan.changes
+
+    assert (first.stage, first.reason) == (Stage.IMAGES, "staged before K3S")
+    assert first.target.startswith("server-1: /var/lib/rancher/k3s/agent/images/xops-")
+    assert {row.stage for row in others} == {Stage.SERVERS}
+    assert made.hosts[0].stage is Stage.SERVERS
+
+
 # What differs
 
 
@@ -208,7 +292,12 @@ def test_a_configuration_that_was_changed_by_hand_is_put_back(
     assert callable(change)
     seen = {**WHOLE, host: change(WHOLE[host])}
     mine = part(seen, host)
+    row = one(planned(seen), host, paths.CONFIG)
+    known = seen[host].contents.get(paths.CONFIG)
+    sha256 = seen[host].files[paths.CONFIG].sha256
 
+    assert row.before == ({"sha256": sha256} if known is None else {"content": known})
+    assert (row.after, row.reason) == ({"content": mine.files[0].content}, "differs")
     assert [file.path for file in mine.files] == [paths.CONFIG]
     assert (mine.restarts, mine.starts, mine.joins) == (restarts, False, False)
     assert [each.host.name for each in planned(seen).hosts if not each.is_empty] == [host]
@@ -228,9 +317,13 @@ def test_another_binary_is_replaced_and_read(wrong: FileFacts) -> None:
         ("update", "k3s", "restarts: reads the new binary"),
         ("create", "node", "is waited for"),
     ]
-    (binary, *_) = made.plan.changes
-    assert binary.before["version"] == "v1.36.0+k3s1"
+    (binary, service, _) = made.plan.changes
+    assert binary.before == {"version": "v1.36.0+k3s1", "sha256": wrong.sha256}
     assert binary.after["version"] == "v1.36.4+k3s1"
+    assert service.before == {"state": "active"}
+    assert service.after == {"state": "active, started anew"}
+    unsaid = planned({**seen, "server-3": replace(seen["server-3"], version=None)})
+    assert unsaid.plan.changes[0].before["version"] == "unknown"
 
 
 def test_a_mode_or_an_owner_is_put_right() -> None:
@@ -270,10 +363,12 @@ def test_what_was_written_and_not_read_is_still_a_restart() -> None:
     ],
 )
 def test_what_is_no_longer_wanted_is_removed(path: str, restarts: bool) -> None:
-    mine = part({**WHOLE, "server-1": with_file(WHOLE["server-1"], path, "old")}, "server-1")
+    made = planned({**WHOLE, "server-1": with_file(WHOLE["server-1"], path, "old")})
+    mine = made.of(OF.host("server-1"))
 
     assert mine.removed == (path,)
     assert mine.restarts is restarts
+    assert lines(made, "server-1")[0] == ("delete", path, "no longer wanted")
 
 
 def test_a_removal_is_a_destroy_and_waits_for_a_person() -> None:
@@ -293,9 +388,49 @@ def test_a_service_that_does_not_run_is_started(active: str, starts: bool) -> No
     service = WHOLE["server-2"].service
     assert service is not None
     down = replace(WHOLE["server-2"], service=replace(service, active=active))
-    mine = part({**WHOLE, "server-2": down}, "server-2")
+    made = planned({**WHOLE, "server-2": down})
+    mine = made.of(OF.host("server-2"))
 
     assert (mine.starts, mine.restarts, mine.joins) == (starts, False, False)
+    assert lines(made, "server-2")[:1] == ([("create", "k3s", "starts: does not run")] * starts)
+
+
+@pytest.mark.parametrize(
+    ("active", "step"),
+    [
+        ("activating", ServiceStep.RELAUNCH),
+        ("failed", ServiceStep.START),
+        ("inactive", ServiceStep.START),
+    ],
+)
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        (paths.BINARY, "another"), (paths.CONFIG, "another"), (paths.TOKEN, "another\n"),
+        (paths.UNREAD, ""), (None, ""),
+    ],
+)  # fmt: skip
+def test_a_service_that_is_starting_with_what_it_read_before_starts_over(
+    active: str, step: ServiceStep, path: str | None, content: str
+) -> None:
+    service = WHOLE["server-2"].service
+    assert service is not None
+    seen = replace(WHOLE["server-2"], service=replace(service, active=active))
+    if path is None:
+        step = ServiceStep.START  # `start` leaves one that is starting at that
+    else:
+        seen = with_file(seen, path, content)
+
+    assert part({**WHOLE, "server-2": seen}, "server-2").service is step
+
+
+def test_the_init_system_knows_three_of_the_steps_of_a_service() -> None:
+    assert {step: step.verb for step in ServiceStep} == {
+        ServiceStep.KEEP: "keep",
+        ServiceStep.START: "start",
+        ServiceStep.RESTART: "restart",
+        ServiceStep.RELAUNCH: "restart",
+    }
 
 
 def test_a_service_that_is_gone_is_started() -> None:
@@ -325,6 +460,8 @@ def test_a_node_that_is_not_as_it_should_be_is_waited_for(
     assert (mine.starts, mine.restarts) == (False, False)
     expected = [("create", "node", "is waited for")] if waits else []
     assert lines(made, name) == expected
+    voter = {"voter": True} if name.startswith("server") else {}
+    assert [row.after for row in mine.changes] == [{"ready": True, **voter}] * waits
 
 
 # Tokens
@@ -429,6 +566,7 @@ def test_an_earlier_life_of_a_host_is_forgotten_first(name: str) -> None:
         "node",
         "its disk was lost: the cluster must forget its earlier member before it joins anew",
     )
+    assert mine.changes[0].before == {"name": name}
     assert [each.host.name for each in made.hosts if each.rejoins] == [name]
 
 
@@ -517,9 +655,22 @@ def test_a_secret_file_shows_what_is_no_secret_and_binds_all_of_it() -> None:
     assert other.after["content"]["auth"] == KEY.hide("canary-2") != KEY.hide("canary")
 
 
-def test_the_new_content_of_a_secret_file_is_shown_and_not_the_old_one() -> None:
+def test_a_secret_in_a_list_is_hidden_and_its_neighbours_are_not() -> None:
+    secrets = SecretFiles(registries=SecretContent("auth: [[canary, a], b]\n", ("canary",)))
+    made = planned(all_bare(OF), wanted=desired(secrets=secrets))
+
+    assert one(made, "server-1", paths.REGISTRIES).after["content"] == {
+        "auth": [[KEY.hide("canary"), "a"], "b"]
+    }
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_the_new_content_of_a_secret_file_is_shown_and_not_the_old_one(is_told: bool) -> None:
     content = SecretContent("auth: canary\n", ("canary",))
     seen = {name: with_file(each, paths.REGISTRIES, "auth: old\n") for name, each in WHOLE.items()}
+    if is_told:
+        told = {**seen["server-1"].contents, paths.REGISTRIES: "auth: old\n"}
+        seen["server-1"] = replace(seen["server-1"], contents=told)
     made = planned(seen, wanted=desired(secrets=SecretFiles(registries=content)))
     changed = one(made, "server-1", paths.REGISTRIES)
 
@@ -639,6 +790,10 @@ def test_a_member_of_no_host_is_a_destroy_of_its_own() -> None:
     (line,) = made.plan.changes
     assert (line.action, line.target) == (Action.DELETE, "gone: etcd member gone-0000")
     assert "no server of the file has its data" in line.reason
+    unnamed = planned(
+        with_members(WHOLE, *map(member, OF.servers), replace(stranger, name="", id="77"))
+    )
+    assert [row.target for row in unnamed.plan.changes] == ["etcd: etcd member 77"]
 
 
 def test_data_of_a_member_that_was_removed_is_a_destroy() -> None:
@@ -648,6 +803,9 @@ def test_data_of_a_member_that_was_removed_is_a_destroy() -> None:
     mine = made.of(OF.host("server-3"))
 
     assert mine.discards
+    assert one(made, "server-3", "etcd's data").before == {
+        "path": "/var/lib/rancher/k3s/server/db/etcd"
+    }
     assert ("delete", "etcd's data") in [(verb, what) for verb, what, _ in lines(made, "server-3")]
     assert [row for row in made.plan.changes if row.destroys and "data" in row.target]
     assert not planned(WHOLE).of(OF.host("server-3")).discards
