@@ -72,11 +72,14 @@ def test_a_killed_worker_leaves_terraform_to_finish_and_the_next_run_converges(
     assert "Nothing to change" in done.stdout
 
 
+SERVERS = ("aws", "postgresql", "prefect", "worker", "watch")
+
+
 def of_the_stack(stack: Embedded) -> list[psutil.Process]:
     """Every process of the stack, with the runs and their Terraform."""
     records = [json.loads(file.read_text()) for file in (stack.home / "services").glob("*.json")]
     servers = [psutil.Process(record["pid"]) for record in records]
-    assert len(servers) == 4
+    assert len(servers) == len(SERVERS)
     return [each for server in servers for each in (server, *server.children(recursive=True))]
 
 
