@@ -56,6 +56,10 @@ app.add_typer(
     name="triggers",
 )
 app.add_typer(
+    late_group("xops.cli.costs", "What the platform costs on AWS, against its budgets."),
+    name="costs",
+)
+app.add_typer(
     late_group("xops.cli.decision", "ADR-005 recomputed from its data: scores and sensitivity."),
     name="decision",
 )

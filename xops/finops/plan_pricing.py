@@ -1,0 +1,400 @@
+"""What a Terraform plan costs a month: low, expected and high for each resource. Pure.
+
+Priced are the resources of our own stacks. One of a type that costs nothing by itself is free;
+one of a type that nobody has looked at is unpriced, and named: it is no saving and no zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from xops.core.money import HOURS_A_MONTH, Money
+from xops.core.plan.cost import CostEffect, CostRange
+from xops.finops.assumptions import Assumptions, Range
+from xops.finops.bill import Bill, Usage
+from xops.finops.planned_state import PlannedState, Resource
+from xops.finops.prices.book import PriceBook
+from xops.finops.schedules import HOURS_A_WEEK, Action, Bounds, weekly_hours
+
+_MONTH = Decimal(HOURS_A_MONTH)
+_ONE = Decimal(1)
+
+FREE = frozenset(
+    {
+        "aws_acm_certificate", "aws_acm_certificate_validation", "aws_appautoscaling_policy",
+        "aws_appautoscaling_scheduled_action", "aws_appautoscaling_target", "aws_backup_plan",
+        "aws_backup_selection", "aws_budgets_budget", "aws_cloudwatch_event_rule",
+        "aws_cloudwatch_event_target", "aws_cloudwatch_log_delivery_destination",
+        "aws_cloudwatch_log_delivery_source", "aws_cloudwatch_log_delivery",
+        "aws_default_security_group", "aws_ecs_cluster_capacity_providers",
+        "aws_ecs_task_definition", "aws_efs_access_point", "aws_efs_file_system_policy",
+        "aws_efs_mount_target", "aws_iam_instance_profile", "aws_iam_openid_connect_provider",
+        "aws_iam_policy", "aws_iam_role", "aws_iam_role_policy", "aws_iam_role_policy_attachment",
+        "aws_identitystore_group", "aws_internet_gateway", "aws_key_pair", "aws_kms_alias",
+        "aws_launch_template", "aws_lb_listener", "aws_lb_target_group",
+        "aws_lb_target_group_attachment", "aws_network_interface", "aws_placement_group",
+        "aws_route", "aws_route53_record", "aws_route_table", "aws_route_table_association",
+        "aws_s3_bucket_lifecycle_configuration", "aws_s3_bucket_ownership_controls",
+        "aws_s3_bucket_policy", "aws_s3_bucket_public_access_block",
+        "aws_s3_bucket_server_side_encryption_configuration", "aws_s3_bucket_versioning",
+        "aws_security_group", "aws_service_discovery_http_namespace", "aws_sqs_queue_policy",
+        "aws_ssoadmin_account_assignment", "aws_ssoadmin_managed_policy_attachment",
+        "aws_ssoadmin_permission_set", "aws_ssoadmin_permission_set_inline_policy", "aws_subnet",
+        "aws_vpc", "aws_vpc_security_group_egress_rule", "aws_vpc_security_group_ingress_rule",
+        "terraform_data", "random_id", "random_password",
+    }
+)  # fmt: skip
+"""Types that AWS asks nothing for by themselves."""
+
+
+@dataclass(frozen=True)
+class RangedUsage:
+    """One item of one resource, in three quantities."""
+
+    item: str
+    low: Decimal
+    expected: Decimal
+    high: Decimal
+
+    @classmethod
+    def always(cls, item: str, quantity: Decimal = _ONE) -> RangedUsage:
+        """The same whatever happens."""
+        return cls(item, quantity, quantity, quantity)
+
+    @classmethod
+    def assumed(cls, item: str, quantity: Range, times: Decimal = _ONE) -> RangedUsage:
+        """As is assumed."""
+        return cls(item, quantity.low * times, quantity.expected * times, quantity.high * times)
+
+
+@dataclass(frozen=True)
+class PricedPlan:
+    """A plan's bills before and after, each in three quantities."""
+
+    before: tuple[Bill, Bill, Bill]
+    after: tuple[Bill, Bill, Bill]
+    unpriced: tuple[str, ...]
+
+    def effect(self, budget: Money | None) -> CostEffect:
+        """As the plan shows it and the policy judges it."""
+        return CostEffect(
+            before=_range(self.before),
+            after=_range(self.after),
+            unpriced=self.unpriced,
+            budget=budget,
+        )
+
+
+def price_plan(
+    state: PlannedState, book: PriceBook, assumptions: Assumptions, region: str
+) -> PricedPlan:
+    """What a plan costs before and after it is applied."""
+    before = _Priced(state.before, assumptions)
+    after = _Priced(state.after, assumptions)
+    bills_before, bills_after = before.bills(book, region), after.bills(book, region)
+    unpriced = {*before.not_looked_at, *after.not_looked_at}
+    for bill in (*bills_before, *bills_after):
+        unpriced |= {f"{usage.what_for}: {usage.item} has no price" for usage in bill.unpriced}
+    return PricedPlan(bills_before, bills_after, tuple(sorted(unpriced)))
+
+
+def _range(bills: tuple[Bill, Bill, Bill]) -> CostRange:
+    low, expected, high = bills
+    return CostRange(low=low.total, expected=expected.total, high=high.total)
+
+
+class _Priced:
+    """The usages of all resources of one state."""
+
+    def __init__(self, resources: Sequence[Resource], assumptions: Assumptions) -> None:
+        self._resources = resources
+        self._assume = assumptions
+        self.not_looked_at: list[str] = []
+        self._usages: list[tuple[Resource, RangedUsage]] = []
+        for resource in resources:
+            self._look_at(resource)
+
+    def bills(self, book: PriceBook, region: str) -> tuple[Bill, Bill, Bill]:
+        """Low, expected and high."""
+
+        def bill(of: Callable[[RangedUsage], Decimal]) -> Bill:
+            usages = (Usage(one.item, of(one), where.address) for where, one in self._usages)
+            return Bill.of(usages, book, region)
+
+        return (
+            bill(lambda one: one.low),
+            bill(lambda one: one.expected),
+            bill(lambda one: one.high),
+        )
+
+    def _look_at(self, resource: Resource) -> None:
+        if resource.type in FREE:
+            return
+        rule = _RULES.get(resource.type)
+        if rule is None:
+            self.not_looked_at.append(f"{resource.address}: no price is known of a {resource.type}")
+            return
+        for found in rule(self, resource):
+            if isinstance(found, str):
+                self.not_looked_at.append(f"{resource.address}: {found}")
+            else:
+                self._usages.append((resource, found))
+
+    def of_type(self, kind: str, module: str | None = None) -> list[Resource]:
+        """All resources of a type, or those of one module."""
+        return [
+            one
+            for one in self._resources
+            if one.type == kind and (module is None or one.module == module)
+        ]
+
+    # Fargate
+
+    def ecs_service(self, service: Resource) -> Iterator[RangedUsage | str]:
+        """Tasks by architecture, purchase and hours, and their addresses if they have any."""
+        task = self._task_of(service)
+        if task is None:
+            yield "its task definition is not known"
+            return
+        bounds = self._bounds_of(service)
+        if isinstance(bounds, str):
+            yield bounds
+            return
+        architecture = str(task.get("runtime_platform", 0, "cpu_architecture", default="X86_64"))
+        vcpu = Decimal(str(task.get("cpu", default=0))) / 1024
+        gib = Decimal(str(task.get("memory", default=0))) / 1024
+        on_demand, spot = _task_hours(service, bounds)
+        for prefix, hours in (("fargate ", on_demand), ("fargate spot ", spot)):
+            for part, size in (("vCPU", vcpu), ("memory", gib)):
+                item = f"{prefix}{architecture.lower()} {part}"
+                if any(hours):
+                    yield RangedUsage(item, *(size * one for one in hours))
+        if service.get("network_configuration", 0, "assign_public_ip"):
+            both = (sum(pair, Decimal(0)) for pair in zip(on_demand, spot, strict=True))
+            yield RangedUsage("public ipv4 address", *both)
+
+    def _task_of(self, service: Resource) -> Resource | None:
+        """By its ARN where that is known, else the only one that its module has."""
+        arn = service.get("task_definition")
+        tasks = self.of_type("aws_ecs_task_definition", service.module)
+        by_arn = [one for one in tasks if arn and one.get("arn") == arn]
+        found = by_arn or tasks
+        return found[0] if len(found) == 1 else None
+
+    def _bounds_of(self, service: Resource) -> dict[Bounds, Decimal] | str:
+        """Hours of a week by the tasks that scaling allows in them."""
+        actions = [
+            Action(
+                str(one.get("schedule")),
+                _bounds(one.get("scalable_target_action", 0, default={})),
+            )
+            for one in self._scaling(service, "aws_appautoscaling_scheduled_action")
+        ]
+        if actions:
+            hours = weekly_hours(actions)
+            return hours or "its schedule is not one that can be counted"
+        for target in self._scaling(service, "aws_appautoscaling_target"):
+            return {_bounds(target.values): Decimal(HOURS_A_WEEK)}
+        count = service.get("desired_count")
+        if count is None:
+            return "how many tasks it has is not known"
+        return {Bounds(int(count), int(count)): Decimal(HOURS_A_WEEK)}
+
+    def _scaling(self, service: Resource, kind: str) -> list[Resource]:
+        name = service.get("name", default="")
+        of_module = self.of_type(kind, service.module)
+        named = [
+            one
+            for one in self.of_type(kind)
+            if str(one.get("resource_id", default="")).endswith(f"/{name}")
+            and one.module == service.module
+        ]
+        return named or [one for one in of_module if one.get("resource_id") is None]
+
+    # Network
+
+    def load_balancer(self, resource: Resource) -> Iterator[RangedUsage | str]:
+        """Hours, capacity units, and the addresses of one that faces the internet."""
+        kind = resource.get("load_balancer_type", default="application")
+        if kind not in ("application", "network"):
+            yield f"no price is known of a load balancer of type {kind}"
+            return
+        name = "alb" if kind == "application" else "nlb"
+        yield RangedUsage.always(name, _MONTH)
+        yield RangedUsage.assumed(f"{name} lcu", self._assume.load_balancer_units, _MONTH)
+        if not resource.get("internal", default=False):
+            zones = len(resource.get("subnets", default=())) or self._public_subnets()
+            yield RangedUsage.always("public ipv4 address", _MONTH * zones)
+
+    def _public_subnets(self) -> int:
+        routed = {
+            str(one.address).rpartition("[")[2]
+            for one in self.of_type("aws_route_table_association")
+            if ".public" in one.address
+        }
+        return len(routed) or 2
+
+    def nat_gateway(self, _: Resource) -> Iterator[RangedUsage | str]:
+        """Hours and what goes through."""
+        yield RangedUsage.always("nat gateway", _MONTH)
+        yield RangedUsage.assumed("nat gateway data", self._assume.nat_gb)
+
+    def address(self, _: Resource) -> Iterator[RangedUsage | str]:
+        """An elastic address costs the same in use and idle."""
+        yield RangedUsage.always("public ipv4 address", _MONTH)
+
+    def endpoint(self, resource: Resource) -> Iterator[RangedUsage | str]:
+        """Interface endpoints cost by zone; gateways nothing."""
+        if resource.get("vpc_endpoint_type", default="Gateway") == "Gateway":
+            return
+        zones = len(resource.get("subnet_ids", default=())) or self._public_subnets()
+        yield RangedUsage.always("vpc endpoint", _MONTH * zones)
+        yield RangedUsage.assumed("vpc endpoint data", self._assume.endpoint_gb)
+
+    # Machines
+
+    def instance(self, resource: Resource) -> Iterator[RangedUsage | str]:
+        """A virtual machine with its first disk, and its public address."""
+        kind = resource.get("instance_type")
+        if kind is None:
+            yield "its instance type is not known"
+            return
+        yield RangedUsage.always(f"ec2 {kind}", _MONTH)
+        yield from self._disk(resource.get("root_block_device", 0, default={}))
+        if resource.get("associate_public_ip_address"):
+            yield RangedUsage.always("public ipv4 address", _MONTH)
+
+    def volume(self, resource: Resource) -> Iterator[RangedUsage | str]:
+        """A disk of its own."""
+        yield from self._disk(resource.values)
+
+    def _disk(self, values: Any) -> Iterator[RangedUsage | str]:
+        size = values.get("volume_size", values.get("size")) if hasattr(values, "get") else None
+        if size is None:
+            yield "the size of its disk is not known"
+            return
+        kind = values.get("volume_type") or values.get("type") or "gp2"
+        yield RangedUsage.always(f"ebs {kind}", Decimal(str(size)))
+
+    # What is paid by the piece, or as it is used
+
+    def file_system(self, _: Resource) -> Iterator[RangedUsage | str]:
+        """Storage."""
+        yield RangedUsage.assumed("efs standard", self._assume.file_system_gb)
+
+    def backup_vault(self, _: Resource) -> Iterator[RangedUsage | str]:
+        """Storage of backups."""
+        yield RangedUsage.assumed("backup efs", self._assume.backup_gb)
+
+    def log_group(self, _: Resource) -> Iterator[RangedUsage | str]:
+        """What is taken in, and its first month of storage."""
+        yield RangedUsage.assumed("logs ingest", self._assume.log_group_gb)
+        yield RangedUsage.assumed("logs storage", self._assume.log_group_gb)
+
+    def bucket(self, _: Resource) -> Iterator[RangedUsage | str]:
+        """Storage."""
+        yield RangedUsage.assumed("s3 standard", self._assume.bucket_gb)
+
+    def key(self, _: Resource) -> Iterator[RangedUsage | str]:
+        """The key and its requests."""
+        yield RangedUsage.always("kms key")
+        yield RangedUsage.assumed("kms requests", self._assume.key_10k_requests)
+
+    def secret(self, _: Resource) -> Iterator[RangedUsage | str]:
+        """The secret and its calls."""
+        yield RangedUsage.always("secret")
+        yield RangedUsage.assumed("secret calls", self._assume.secret_10k_calls)
+
+    def zone(self, _: Resource) -> Iterator[RangedUsage | str]:
+        """The zone and its queries."""
+        yield RangedUsage.always("route53 zone")
+        yield RangedUsage.assumed("route53 queries", self._assume.zone_million_queries)
+
+    def firewall(self, resource: Resource) -> Iterator[RangedUsage | str]:
+        """The list, each of its rules, and what it looks at."""
+        yield RangedUsage.always("waf acl")
+        yield RangedUsage.always("waf rule", Decimal(len(resource.get("rule", default=()))))
+        yield RangedUsage.assumed("waf requests", self._assume.firewall_million_requests)
+
+    def web(self, _: Resource) -> Iterator[RangedUsage | str]:
+        """What goes to people, and what they ask."""
+        yield RangedUsage.assumed("cloudfront transfer", self._assume.web_gb)
+        yield RangedUsage.assumed("cloudfront https requests", self._assume.web_10k_requests)
+
+    def alarm(self, _: Resource) -> Iterator[RangedUsage | str]:
+        """An alarm."""
+        yield RangedUsage.always("cloudwatch alarm")
+
+    def cluster(self, resource: Resource) -> Iterator[RangedUsage | str]:
+        """Nothing but for Container Insights, which counts by metrics that no plan says."""
+        settings = resource.get("setting", default=[])
+        if any(
+            one.get("name") == "containerInsights" and one.get("value") != "disabled"
+            for one in settings
+        ):
+            yield "metrics of Container Insights are counted by use, which nobody has assumed"
+
+
+_Rule = Callable[[_Priced, Resource], Iterator[RangedUsage | str]]
+
+_RULES: dict[str, _Rule] = {
+    "aws_backup_vault": _Priced.backup_vault,
+    "aws_cloudfront_distribution": _Priced.web,
+    "aws_cloudwatch_log_group": _Priced.log_group,
+    "aws_cloudwatch_metric_alarm": _Priced.alarm,
+    "aws_ebs_volume": _Priced.volume,
+    "aws_ecs_cluster": _Priced.cluster,
+    "aws_ecs_service": _Priced.ecs_service,
+    "aws_efs_file_system": _Priced.file_system,
+    "aws_eip": _Priced.address,
+    "aws_instance": _Priced.instance,
+    "aws_kms_key": _Priced.key,
+    "aws_lb": _Priced.load_balancer,
+    "aws_nat_gateway": _Priced.nat_gateway,
+    "aws_route53_zone": _Priced.zone,
+    "aws_s3_bucket": _Priced.bucket,
+    "aws_secretsmanager_secret": _Priced.secret,
+    "aws_vpc_endpoint": _Priced.endpoint,
+    "aws_wafv2_web_acl": _Priced.firewall,
+}
+
+
+def _bounds(values: Any) -> Bounds:
+    return Bounds(int(values.get("min_capacity") or 0), int(values.get("max_capacity") or 0))
+
+
+def _task_hours(
+    service: Resource, weekly: dict[Bounds, Decimal]
+) -> tuple[list[Decimal], list[Decimal]]:
+    """On demand and on Spot: a month's task hours, low, expected and high.
+
+    Low and expected are the fewest tasks that scaling keeps, high the most.
+    """
+    on_demand, spot = [Decimal(0)] * 3, [Decimal(0)] * 3
+    for bounds, hours in weekly.items():
+        month = hours * HOURS_A_MONTH / HOURS_A_WEEK
+        for place, count in enumerate((bounds.fewest, bounds.fewest, bounds.most)):
+            bought, bid = _purchase(service, count)
+            on_demand[place] += bought * month
+            spot[place] += bid * month
+    return on_demand, spot
+
+
+def _purchase(service: Resource, count: int) -> tuple[Decimal, Decimal]:
+    """How many of so many tasks ECS buys on demand and how many on Spot: bases, then weights."""
+    rows = service.get("capacity_provider_strategy", default=[])
+    if not rows:
+        return Decimal(count), Decimal(0)
+    on_demand = min(count, _sum(rows, "FARGATE", "base"))
+    spot = min(count - on_demand, _sum(rows, "FARGATE_SPOT", "base"))
+    weights = [_sum(rows, name, "weight") for name in ("FARGATE", "FARGATE_SPOT")]
+    share = Decimal(weights[1]) / sum(weights) if any(weights) else Decimal(0)
+    rest = count - on_demand - spot
+    return on_demand + rest * (1 - share), spot + rest * share
+
+
+def _sum(rows: Any, provider: str, key: str) -> int:
+    return sum(int(one.get(key) or 0) for one in rows if one.get("capacity_provider") == provider)

@@ -1,0 +1,1 @@
+"""Prices as data: one row each, with where and when it was seen."""

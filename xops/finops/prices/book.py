@@ -1,0 +1,183 @@
+"""The price book: what AWS asks for a unit, as far as somebody has seen it.
+
+A price that nobody has seen does not exist: what is asked for and not here is unpriced, never 0.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import IntEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError
+
+from xops.core.errors import Finding, InputError
+from xops.core.files.reading import UnusableTextError, read_text
+from xops.core.files.validation import Model
+from xops.core.money import Amount, Money
+
+FILE = Path(__file__).with_name("prices.csv")
+GLOBAL = "global"
+"""The region of what costs the same everywhere."""
+
+_EDGES = {"ap-southeast-2": "australia-new-zealand"}
+"""Where CloudFront serves a region's people from, as its price page groups them."""
+
+OLD_AFTER = timedelta(days=90)
+"""A row that was seen longer ago is old; so is one that says no day."""
+
+_REGION_CODES = {"ap-southeast-2": "APS2", "us-east-1": "USE1"}
+"""What usage types begin with. Source: AWS billing codes; us-east-1 is often left bare."""
+
+
+class Confidence(IntEnum):
+    """How well a price is known, the weakest first."""
+
+    ESTIMATE = 0
+    MEMORY = 1
+    SEEN = 2
+    SEEN_TWICE = 3
+    PRICE_LIST = 4
+    """Read from the Price List API."""
+
+    def __str__(self) -> str:
+        return self.name.lower().replace("_", " ")
+
+
+_BY_NAME = {str(one): one for one in Confidence}
+
+
+def _confidence(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value not in _BY_NAME:
+        raise ValueError(f"is none of {', '.join(_BY_NAME)}")
+    return _BY_NAME[value]
+
+
+class Price(Model):
+    """One row.
+
+    Attributes:
+        item: what xOps calls it.
+        usage_type: AWS's name for it without the region's code; empty where it is not known.
+        unit: that `usd` is asked for.
+        seen_on: the newest day on which a source gave it; None where no source says one.
+    """
+
+    item: Annotated[str, Field(pattern=r"^[a-z0-9].*$")]
+    service: Annotated[str, Field(min_length=1)]
+    region: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*(-\d)?$")]
+    usage_type: str = ""
+    unit: Annotated[str, Field(min_length=1)]
+    usd: Annotated[Amount, Field(ge=0)]
+    seen_on: Annotated[date | None, BeforeValidator(lambda value: value or None)] = None
+    confidence: Annotated[Confidence, BeforeValidator(_confidence), PlainSerializer(str)]
+    source: Annotated[str, Field(min_length=1)]
+
+    @property
+    def money(self) -> Money:
+        """What one unit costs."""
+        return Money(amount=self.usd)
+
+    def is_old(self, today: date) -> bool:
+        """Whether it is to be looked up anew."""
+        return self.seen_on is None or today - self.seen_on > OLD_AFTER
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str] | None:
+        """What usage types it is the price of, whole: `Fargate-GB-Hours` is no `ARM-GB-Hours`."""
+        if not self.usage_type:
+            return None
+        code = _REGION_CODES.get(self.region)
+        bare = "?" if self.region in ("us-east-1", GLOBAL) else ""
+        prefix = f"(?:{code or '[A-Z0-9]+'}-){bare}"
+        return re.compile(f"{prefix}{re.escape(self.usage_type)}")
+
+    def is_of(self, usage_type: str) -> bool:
+        """Whether a row of a bill with that usage type is at this price."""
+        return self.pattern is not None and self.pattern.fullmatch(usage_type) is not None
+
+
+@dataclass(frozen=True)
+class PriceBook:
+    """Prices by item and region."""
+
+    rows: tuple[Price, ...]
+
+    @classmethod
+    def load(cls, file: Path = FILE) -> PriceBook:
+        """Read a book.
+
+        Raises:
+            InputError: everything that is wrong with it, with its lines.
+        """
+        attempted = f"reading the prices of {file.name}"
+        try:
+            text = read_text(file)
+        except UnusableTextError as error:
+            raise InputError(
+                attempted, [Finding(file.name, "", error.problem, error.line)]
+            ) from None
+        findings: list[Finding] = []
+        rows = list(_read_rows(text, file.name, findings))
+        findings += _find_twins(rows, file.name)
+        if findings:
+            raise InputError(attempted, findings)
+        return cls(tuple(row for _, row in rows))
+
+    @cached_property
+    def _by_item(self) -> dict[tuple[str, str], Price]:
+        return {(row.item, row.region): row for row in self.rows}
+
+    def find(self, item: str, region: str) -> Price | None:
+        """The price there, or the one that holds everywhere; None: nobody has seen one."""
+        places = (region, _EDGES.get(region), GLOBAL)
+        return next(
+            filter(None, (self._by_item.get((item, place or "")) for place in places)), None
+        )
+
+    def old(self, today: date) -> list[Price]:
+        """The rows that are to be looked up anew, the oldest first."""
+        found = [row for row in self.rows if row.is_old(today)]
+        return sorted(found, key=lambda row: (row.seen_on or date.min, row.item, row.region))
+
+
+def _read_rows(text: str, name: str, findings: list[Finding]) -> Iterable[tuple[int, Price]]:
+    reader = csv.DictReader(io.StringIO(text), strict=True)
+    try:
+        for row in reader:
+            line = reader.line_num
+            try:
+                yield line, Price.model_validate(_cells(row))
+            except ValidationError as error:
+                findings += [
+                    Finding(name, ".".join(map(str, one["loc"])), one["msg"], line)
+                    for one in error.errors(include_url=False)
+                ]
+    except csv.Error as error:
+        findings.append(Finding(name, "", str(error), reader.line_num))
+
+
+def _cells(row: dict[Any, Any]) -> dict[str, Any]:
+    """The row as read: a cell too many or too few is told by its absence or its strange name."""
+    return {str(key): value for key, value in row.items() if value is not None}
+
+
+def _find_twins(rows: Iterable[tuple[int, Price]], name: str) -> list[Finding]:
+    seen: dict[tuple[str, str], int] = {}
+    twins = []
+    for line, row in rows:
+        key = (row.item, row.region)
+        if key in seen:
+            message = f"{row.item} of {row.region} has a price already, on line {seen[key]}"
+            twins.append(Finding(name, "item", message, line))
+        seen.setdefault(key, line)
+    return twins
