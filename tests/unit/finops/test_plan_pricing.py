@@ -104,8 +104,8 @@ def test_a_schedule_is_counted_by_its_hours() -> None:
 
 
 def test_addresses_are_paid_by_the_hours_that_tasks_run() -> None:
-    public = {"network_configuration": [{"assign_public_ip": True}]}
-    assert expected(priced(*stack(ON_DEMAND, **public))) == "145.62"
+    tasks = stack(ON_DEMAND, network_configuration=[{"assign_public_ip": True}])
+    assert expected(priced(*tasks)) == "145.62"
 
 
 def test_a_removal_is_a_saving_and_an_unpriced_one_is_none() -> None:

@@ -22,7 +22,7 @@ def test_business_hours_on_five_days() -> None:
 )
 def test_days_are_written_in_several_ways(days: str, hours: int) -> None:
     actions = [Action(f"cron(0 8 ? * {days} *)", DAY), Action(f"cron(0 20 ? * {days} *)", NIGHT)]
-    assert weekly_hours(actions) == {DAY: hours, NIGHT: HOURS_A_WEEK - hours}
+    assert weekly_hours(actions) == {DAY: Decimal(hours), NIGHT: Decimal(HOURS_A_WEEK - hours)}
 
 
 @given(

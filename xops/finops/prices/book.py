@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -34,7 +33,10 @@ OLD_AFTER = timedelta(days=90)
 """A row that was seen longer ago is old; so is one that says no day."""
 
 _REGION_CODES = {"ap-southeast-2": "APS2", "us-east-1": "USE1"}
-"""What usage types begin with. Source: AWS billing codes; us-east-1 is often left bare."""
+"""What usage types begin with. Source: AWS billing codes."""
+
+_OFTEN_BARE = ("us-east-1", GLOBAL)
+"""Where usage types are also written without the code."""
 
 
 class Confidence(IntEnum):
@@ -91,19 +93,17 @@ class Price(Model):
         """Whether it is to be looked up anew."""
         return self.seen_on is None or today - self.seen_on > OLD_AFTER
 
-    @cached_property
-    def pattern(self) -> re.Pattern[str] | None:
-        """What usage types it is the price of, whole: `Fargate-GB-Hours` is no `ARM-GB-Hours`."""
-        if not self.usage_type:
-            return None
-        code = _REGION_CODES.get(self.region)
-        bare = "?" if self.region in ("us-east-1", GLOBAL) else ""
-        prefix = f"(?:{code or '[A-Z0-9]+'}-){bare}"
-        return re.compile(f"{prefix}{re.escape(self.usage_type)}")
-
     def is_of(self, usage_type: str) -> bool:
-        """Whether a row of a bill with that usage type is at this price."""
-        return self.pattern is not None and self.pattern.fullmatch(usage_type) is not None
+        """Whether a row of a bill with that usage type is at this price.
+
+        The whole name counts: `Fargate-GB-Hours` is a part of `Fargate-ARM-GB-Hours`.
+        """
+        if not self.usage_type:
+            return False
+        if usage_type == self.usage_type:
+            return self.region in _OFTEN_BARE
+        code, _, name = usage_type.partition("-")
+        return name == self.usage_type and _REGION_CODES.get(self.region, code) == code
 
 
 @dataclass(frozen=True)
