@@ -60,13 +60,13 @@ class PlannedState:
         Raises:
             InputError: it is no such document.
         """
-        attempted = f"reading the plan {file.name}"
+        attempted = f"reading the plan {file}"
         try:
             return cls.of(parse_json(read_text(file, MOST_BYTES)))
         except UnusableTextError as error:
-            found = Finding(file.name, "", error.problem, error.line)
+            found = Finding(str(file), "", error.problem, error.line)
         except ValueError as error:
-            found = Finding(file.name, "", str(error))
+            found = Finding(str(file), "", str(error))
         raise InputError(attempted, [found], "Write it with `terraform show -json PLAN`.")
 
     @classmethod

@@ -24,6 +24,7 @@ REQUIRED = {
     "SUBJECT": "ecs/local",
     "TRIGGER": "iac_prs",
     "FILE": CASES,
+    "PLAN": str(Path(__file__).with_name("plan.json")),
 }
 # A command that would ask GitHub, or the history, where it is not given facts.
 WITH_FACTS = {("triggers", "evaluate"), ("triggers", "replay"), ("triggers", "explain")}

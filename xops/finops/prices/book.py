@@ -119,16 +119,16 @@ class PriceBook:
         Raises:
             InputError: everything that is wrong with it, with its lines.
         """
-        attempted = f"reading the prices of {file.name}"
+        attempted = f"reading the prices of {file}"
         try:
             text = read_text(file)
         except UnusableTextError as error:
             raise InputError(
-                attempted, [Finding(file.name, "", error.problem, error.line)]
+                attempted, [Finding(str(file), "", error.problem, error.line)]
             ) from None
         findings: list[Finding] = []
-        rows = list(_read_rows(text, file.name, findings))
-        findings += _find_twins(rows, file.name)
+        rows = list(_read_rows(text, str(file), findings))
+        findings += _find_twins(rows, str(file))
         if findings:
             raise InputError(attempted, findings)
         return cls(tuple(row for _, row in rows))
