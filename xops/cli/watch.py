@@ -30,17 +30,16 @@ def watch(api: str | None, *, once: bool, as_json: bool) -> None:
     profile = server_of(api, "", os.environ)
     # Nothing on the server is asked where notices go, since that may be what has gone.
     deliver = Notification.of_environment(os.environ).notify
+    told = settings.home() / "watch" / "told.json"
     before: set[str] = set()
     while True:
         now = datetime.now(UTC)
         found = rules.look(profile, now)
-        # A server that is being restarted is none that has gone: that is seen at the next look.
-        lasting = [row for row in found if once or row.key in before]
-        rules.tell_new(lasting, now, deliver, settings.home() / "watch" / "told.json")
-        before = {row.key for row in found}
         if once:
+            rules.tell_new(found, now, deliver, told)
             _print(found, as_json)
             raise typer.Exit(ExitCode.FINDINGS if found else ExitCode.DONE)
+        before = rules.tell_lasting(found, before, now, deliver, told)
         time.sleep(SECONDS)
 
 

@@ -205,14 +205,9 @@ class _Priced:
 
     def _scaling(self, service: Resource, kind: str) -> list[Resource]:
         name = service.get("name", default="")
-        of_module = self.of_type(kind, service.module)
-        named = [
-            one
-            for one in self.of_type(kind)
-            if str(one.get("resource_id", default="")).endswith(f"/{name}")
-            and one.module == service.module
-        ]
-        return named or [one for one in of_module if one.get("resource_id") is None]
+        rows = self.of_type(kind, service.module)
+        named = [one for one in rows if str(one.get("resource_id")).endswith(f"/{name}")]
+        return named or [one for one in rows if one.get("resource_id") is None]
 
     # Network
 
@@ -231,7 +226,7 @@ class _Priced:
 
     def _public_subnets(self) -> int:
         routed = {
-            str(one.address).rpartition("[")[2]
+            one.address.rpartition("[")[2]
             for one in self.of_type("aws_route_table_association")
             if ".public" in one.address
         }

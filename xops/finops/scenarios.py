@@ -12,7 +12,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Literal
 
 from xops.core.money import HOURS_A_MONTH, Money
-from xops.core.plan.cost import BudgetVerdict
+from xops.core.plan.cost import BudgetVerdict, judge
 from xops.finops.bill import Bill, Usage
 from xops.finops.prices.book import PriceBook
 
@@ -91,10 +91,8 @@ class Scenario:
 
     @property
     def verdict(self) -> BudgetVerdict:
-        """A bill with a line without a price is within no budget, and over it if the rest is."""
-        if self.bill.total > self.budget:
-            return BudgetVerdict.OVER
-        return BudgetVerdict.UNKNOWN if self.bill.unpriced else BudgetVerdict.WITHIN
+        """As `judge`: a bill with a line without a price is within no budget."""
+        return judge(self.bill.total, self.budget, incomplete=bool(self.bill.unpriced))
 
     def to_json(self) -> dict[str, Any]:
         """For machines; amounts are exact."""

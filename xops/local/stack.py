@@ -151,15 +151,7 @@ def stack(environ: Mapping[str, str] | None = None) -> Stack:
     )
     return Stack(
         home=home,
-        aws=Service(
-            name="aws",
-            argv=python("xops.local.aws", "--port", str(aws_port)),
-            environ=environ,
-            secrets=lambda: {KEY_VARIABLE: load_or_create_embedded_key(environ).access_key_id},
-            healthy=lambda: answers(f"{endpoint}/xops/health"),
-            port=aws_port,
-            port_setting=_PORTS["aws"][0],
-        ),
+        aws=_aws(environ, aws_port),
         postgresql=_postgresql(home),
         server=server,
         worker=Service(
@@ -192,6 +184,18 @@ def running_stack(environ: Mapping[str, str] | None = None) -> Stack:
     """The stack for who only looks at it or ends it: the choice of a database is for who starts."""
     environ = os.environ if environ is None else environ
     return stack({name: value for name, value in environ.items() if name != VARIABLE})
+
+
+def _aws(environ: Mapping[str, str], port: int) -> Service:
+    return Service(
+        name="aws",
+        argv=python("xops.local.aws", "--port", str(port)),
+        environ=environ,
+        secrets=lambda: {KEY_VARIABLE: load_or_create_embedded_key(environ).access_key_id},
+        healthy=lambda: answers(f"http://127.0.0.1:{port}/xops/health"),
+        port=port,
+        port_setting=_PORTS["aws"][0],
+    )
 
 
 def _postgresql(home: Path) -> Service:

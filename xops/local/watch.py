@@ -54,10 +54,8 @@ def watch(here: Stack, seconds: float, deliver: Deliver) -> None:
 
 def _look_and_tell(here: Stack, before: Collection[str], deliver: Deliver) -> set[str]:
     now = datetime.now(UTC)
-    found = list(look(here, now))
-    again = [row for row in found if row.key in before]
-    rules.tell_new(again, now, deliver, here.home / "watch" / "stack.json")
-    return {row.key for row in found}
+    told = here.home / "watch" / "stack.json"
+    return rules.tell_lasting(list(look(here, now)), before, now, deliver, told)
 
 
 def destination(environ: Mapping[str, str], log: Path) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -292,6 +292,17 @@ def _beats(server: _Server, run: Run, now: datetime) -> bool:
 def _minutes(age: timedelta) -> str:
     minutes = int(age.total_seconds() // 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def tell_lasting(
+    found: Sequence[Trouble], before: Collection[str], now: datetime, deliver: Deliver, file: Path
+) -> set[str]:
+    """Tell, as `tell_new` does, what the look before has found too; the keys of this look.
+
+    A server that is being restarted is none that has gone: that is seen at the next look.
+    """
+    tell_new([row for row in found if row.key in before], now, deliver, file)
+    return {row.key for row in found}
 
 
 def tell_new(found: Sequence[Trouble], now: datetime, deliver: Deliver, file: Path) -> None:

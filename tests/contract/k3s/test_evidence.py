@@ -2,12 +2,11 @@
 
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.contract.k3s.hosts_in_memory import World
 from tests.contract.k3s.test_operations import Watched
+from tests.http_servers import serving
 from tests.k3s_hosts import cluster
 from tests.k3s_release import release
 from xops.core.errors import CredentialsError
@@ -93,15 +93,8 @@ def bucket(pem: Path, status: int) -> Iterator[tuple[str, type[Bucket]]]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     handler = type("Answering", (Bucket,), {"asked": [], "status": status, "context": context})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", handler
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(handler) as address:
+        yield address, handler
 
 
 @pytest.fixture

@@ -2,15 +2,15 @@
 
 import json
 import os
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from blocks import AwsAccess
 from tests import aws_by_name
+from tests.http_servers import serving
 from xops.aws.access import Aws
 from xops.aws.target import Target
 
@@ -38,16 +38,11 @@ class TaskCredentials(BaseHTTPRequestHandler):
 @pytest.fixture
 def task(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """The environment of an ECS task, whose AWS is on this machine."""
-    agent = ThreadingHTTPServer(("127.0.0.1", 0), TaskCredentials)
-    threading.Thread(target=agent.serve_forever, args=(0.05,), daemon=True).start()
-    with aws_by_name.running() as aws:
-        full = f"http://127.0.0.1:{agent.server_port}/"
-        given = {**aws.environ, "AWS_CONTAINER_CREDENTIALS_FULL_URI": full}
+    with serving(TaskCredentials) as agent, aws_by_name.running() as aws:
+        given = {**aws.environ, "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{agent}/"}
         for name, value in given.items():
             monkeypatch.setenv(name, value)
         yield dict(os.environ)
-    agent.shutdown()
-    agent.server_close()
 
 
 def who(environ: dict[str, str]) -> str:

@@ -7,10 +7,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -23,6 +22,7 @@ from tests.github_server import (
     TOKEN,
     GitHubServer,
 )
+from tests.http_servers import serving
 from tests.secret_sources import allowing
 from xops.core.errors import InputError, XopsError
 from xops.core.files.secret import SecretReference
@@ -417,15 +417,8 @@ def forwarding_proxy() -> Iterator[tuple[str, list[str]]]:
 
         def log_message(self, format: str, *args: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Forward)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", forwarded
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Forward) as address:
+        yield address, forwarded
 
 
 @pytest.mark.parametrize(

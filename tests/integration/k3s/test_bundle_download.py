@@ -5,14 +5,14 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
+from tests.http_servers import serving
 from tests.k3s_release import IMAGES, VERSION, program, release
 from xops.core.errors import InputError, PermanentError, TemporaryError
 from xops.k3s.release.bundle import Bundle, build, verify
@@ -103,12 +103,9 @@ class Handler(BaseHTTPRequestHandler):
 def server() -> Iterator[Server]:
     told = Server()
     handler = type("Told", (Handler,), {"told": told})
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
-    told.address = f"http://127.0.0.1:{listening.server_port}/k3s"
-    yield told
-    listening.shutdown()
-    listening.server_close()
+    with serving(handler) as address:
+        told.address = f"{address}/k3s"
+        yield told
 
 
 Take = Callable[..., Path]

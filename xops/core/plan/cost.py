@@ -38,6 +38,13 @@ class BudgetVerdict(StrEnum):
     """There is no budget, or a line without a price could take it over."""
 
 
+def judge(expected: Money, budget: Money, *, incomplete: bool) -> BudgetVerdict:
+    """Over as soon as what has a price is over, whatever has none."""
+    if expected > budget:
+        return BudgetVerdict.OVER
+    return BudgetVerdict.UNKNOWN if incomplete else BudgetVerdict.WITHIN
+
+
 class CostEffect(BaseModel):
     """The monthly cost before and after. A line without a price makes it incomplete."""
 
@@ -63,9 +70,7 @@ class CostEffect(BaseModel):
 
     @property
     def verdict(self) -> BudgetVerdict:
-        """Over as soon as what is expected is over, whatever has no price."""
+        """As `judge`; unknown without a budget."""
         if self.budget is None:
             return BudgetVerdict.UNKNOWN
-        if self.after.expected > self.budget:
-            return BudgetVerdict.OVER
-        return BudgetVerdict.UNKNOWN if self.incomplete else BudgetVerdict.WITHIN
+        return judge(self.after.expected, self.budget, incomplete=self.incomplete)
