@@ -55,7 +55,7 @@ ATTACKS: dict[str, dict[str, str]] = {
         "_TELLING": "s.ke", "(\\s)": " ",
         "_BACKTICKS": "`", "_ADDRESS": "http://a.", "\\](?=[(\\[:])": "]",
     },
-    "xops/finops/schedules.py": {"_CRON": "cron(1 1 ? * MON,MON,"},
+    "xops/finops/pricing/schedules.py": {"_CRON": "cron(1 1 ? * MON,MON,"},
     "xops/decision/coverage.py": {'^run "([^"]+)"': 'run "'},
     "xops/ecs/environment.py": {"[^@\\s]+@[^@\\s]+\\.\\w+": "a@a.", "NAME": "a-"},
     "xops/ecs/references.py": {"_INDEX": '["'},

@@ -13,11 +13,11 @@ from typing import Any
 
 from xops.core.money import HOURS_A_MONTH, Money
 from xops.core.plan.cost import CostEffect, CostRange
-from xops.finops.assumptions import Assumptions, Range
-from xops.finops.bill import Bill, Usage
-from xops.finops.planned_state import PlannedState, Resource
 from xops.finops.prices.book import PriceBook
-from xops.finops.schedules import HOURS_A_WEEK, Action, Bounds, weekly_hours
+from xops.finops.pricing.assumptions import Assumptions, Range
+from xops.finops.pricing.bill import Bill, Usage
+from xops.finops.pricing.planned_state import PlannedState, Resource
+from xops.finops.pricing.schedules import HOURS_A_WEEK, Action, Bounds, weekly_hours
 
 _MONTH = Decimal(HOURS_A_MONTH)
 _ONE = Decimal(1)

@@ -1,4 +1,4 @@
-"""`xops costs`: what the platform costs on AWS, against its budgets."""
+"""What the platform would cost: budgets, plans, prices."""
 
 from __future__ import annotations
 
@@ -16,16 +16,13 @@ if TYPE_CHECKING:
     from xops.core.money import Money
     from xops.core.plan.cost import CostEffect
     from xops.ecs.environment import Environment
-    from xops.finops.plan_pricing import PricedPlan
+    from xops.finops.budget.scenarios import Case, Scenario
     from xops.finops.prices.book import Price
-    from xops.finops.scenarios import Case, Scenario
-
-app = typer.Typer()
+    from xops.finops.pricing.plan_pricing import PricedPlan
 
 _STYLES = {"within": "green", "over": "red", "unknown": "yellow"}
 
 
-@app.command()
 def budget(
     environment: Annotated[
         str, typer.Option("--environment", "-e", help="One of deployments/environments/*.yaml.")
@@ -38,7 +35,7 @@ def budget(
     of Stream 1 is within the budget. 11: a line has no price, so that the answer is unknown.
     """
     from xops.ecs.environment import Environment
-    from xops.finops import scenarios
+    from xops.finops.budget import scenarios
     from xops.finops.prices.book import PriceBook
 
     chosen = Environment.load(environment)
@@ -58,7 +55,7 @@ def budget(
 
 
 def _case(environment: Environment) -> Case:
-    from xops.finops.scenarios import Case, TaskSize
+    from xops.finops.budget.scenarios import Case, TaskSize
 
     services = {
         "open_webui": environment.services.open_webui,
@@ -118,7 +115,6 @@ def _exit_by(found: list[Scenario]) -> None:
     raise typer.Exit(ExitCode.INCOMPLETE if unknown else ExitCode.FINDINGS)
 
 
-@app.command("price-plan")
 def price_plan(
     plan: Annotated[
         Path,
@@ -149,9 +145,9 @@ def price_plan(
     """
     from xops.core.plan.cost import BudgetVerdict
     from xops.ecs.environment import Environment
-    from xops.finops import assumptions, plan_pricing
-    from xops.finops.planned_state import PlannedState
     from xops.finops.prices.book import PriceBook
+    from xops.finops.pricing import assumptions, plan_pricing
+    from xops.finops.pricing.planned_state import PlannedState
 
     chosen = Environment.load(environment) if environment else None
     priced = plan_pricing.price_plan(
@@ -192,7 +188,6 @@ def _print_priced(priced: PricedPlan, effect: CostEffect) -> None:
         print_row("unpriced", missing)
 
 
-@app.command()
 def prices(as_json: AsJson = False) -> None:
     """List the price book, and which of its rows are to be looked up anew.
 

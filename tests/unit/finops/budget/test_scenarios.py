@@ -6,8 +6,8 @@ import pytest
 
 from xops.core.money import Money
 from xops.core.plan.cost import BudgetVerdict
+from xops.finops.budget.scenarios import BUSINESS_HOURS, Case, Scenario, TaskSize, scenarios
 from xops.finops.prices.book import PriceBook
-from xops.finops.scenarios import BUSINESS_HOURS, Case, Scenario, TaskSize, scenarios
 
 BOOK = PriceBook.load()
 

@@ -10,10 +10,10 @@ import pytest
 from xops.core.errors import InputError
 from xops.core.money import Money
 from xops.core.plan.cost import BudgetVerdict
-from xops.finops.assumptions import Assumptions
-from xops.finops.plan_pricing import PricedPlan, price_plan
-from xops.finops.planned_state import PlannedState
 from xops.finops.prices.book import PriceBook
+from xops.finops.pricing.assumptions import Assumptions
+from xops.finops.pricing.plan_pricing import PricedPlan, price_plan
+from xops.finops.pricing.planned_state import PlannedState
 
 BOOK, ASSUMED = PriceBook.load(), Assumptions.load()
 REGION = "ap-southeast-2"

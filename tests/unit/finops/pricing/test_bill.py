@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xops.core.money import Money
-from xops.finops.bill import Bill, Usage
 from xops.finops.prices.book import Confidence, Price, PriceBook
+from xops.finops.pricing.bill import Bill, Usage
 
 BOOK = PriceBook(
     tuple(

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from xops.core.money import HOURS_A_MONTH, Money
 from xops.core.plan.cost import BudgetVerdict, judge
-from xops.finops.bill import Bill, Usage
 from xops.finops.prices.book import PriceBook
+from xops.finops.pricing.bill import Bill, Usage
 
 BUSINESS_HOURS = Decimal(12 * 5 * 52) / 12
 """A month's hours of a 12-hour day, 5 days a week: 260."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xops.finops.schedules import HOURS_A_WEEK, Action, Bounds, weekly_hours
+from xops.finops.pricing.schedules import HOURS_A_WEEK, Action, Bounds, weekly_hours
 
 DAY, NIGHT = Bounds(2, 6), Bounds(1, 2)
 DAYS = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]

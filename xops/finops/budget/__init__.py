@@ -1,0 +1,1 @@
+"""Whether an environment fits its budget, and what would make it fit."""
