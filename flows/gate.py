@@ -74,6 +74,9 @@ def ask(question: Question, *, wait_seconds: int = WAIT_SECONDS) -> Sequence[Dec
 
 def _description(question: Question) -> Markdown:
     parts = [Markdown("## Apply this plan?"), markdown(question.plan, FORM_WIDTH)]
+    if question.plan.cost and question.plan.cost.excess:
+        excess = Markdown.of("**{excess}**", excess=question.plan.cost.excess)
+        parts.insert(1, excess)
     if question.reasons:
         why = Markdown("### Asked again, since an earlier approval does not cover it")
         parts[1:1] = [why, Markdown.block(wrapped(question.reasons, FORM_WIDTH))]

@@ -96,6 +96,7 @@ def show_outcome(outcome: Outcome[Any]) -> None:
         "status": str(outcome.status),
         "target": outcome.target,
         "digest": outcome.plan.digest,
+        **({"cost": str(outcome.plan.cost)} if outcome.plan.cost else {}),
         **_approval_rows(outcome),
         "evidence": outcome.evidence or "not on record: see the log",
         **{f"during the apply: {each.name}": str(each) for each in outcome.availability},

@@ -19,6 +19,7 @@ from xops.core.lifecycle.watching import Watcher
 from xops.ecs import environment
 from xops.ecs.environment import EnvironmentName
 from xops.ecs.stream1 import Stream1
+from xops.finops.pricing.pricer import TerraformPricer
 from xops.prefect_server.evidence import WaitingArtifacts
 
 
@@ -48,7 +49,14 @@ class EcsRequest(Form):
         chosen = None if self.target == "as the file says" else self.target
         found = block.load_environment(chosen)
         waiting = (WaitingArtifacts(self.subject),)
-        return Stream1.open(found, watcher, block.environ(), destroy=destroy, waiting=waiting)
+        return Stream1.open(
+            found,
+            watcher,
+            block.environ(),
+            destroy=destroy,
+            waiting=waiting,
+            pricer=TerraformPricer.load(),
+        )
 
 
 @task(

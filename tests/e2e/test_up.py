@@ -2,6 +2,7 @@
 
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import boto3
@@ -27,6 +28,7 @@ def test_the_summary_says_what_was_created_where_to_look_and_how_to_end_it(
     record = json.loads(Path(evidence[1]).read_text())
     assert record["status"] == "applied"
     assert record["target"] == "embedded"
+    assert record["plan"]["cost"]["is_emulated"]
     ui = re.search(r"Prefect UI: +(\S+)", first_run.output)
     assert ui is not None
     assert httpx.get(ui[1], headers={"Accept": "text/html"}).is_success
@@ -92,5 +94,10 @@ def test_the_plan_of_prod_lists_every_change_with_a_digest(stack: Embedded) -> N
     assert re.fullmatch("[0-9a-f]{64}", plan["digest"])
     assert len(plan["changes"]) > 100
     assert all(change["target"] and change["action"] == "create" for change in plan["changes"])
+    cost = plan["cost"]
+    assert cost["is_emulated"]
+    assert (cost["before"]["expected"]["amount"], cost["budget"]["amount"]) == ("0", "180")
+    assert f"{Decimal(cost['after']['expected']['amount']):.2f}" == "313.07"
+    assert any("backup" in line for line in cost["unpriced"])
     again = stack.json("ecs", "plan", "--environment", "prod")
     assert again["plan"]["digest"] == plan["digest"]

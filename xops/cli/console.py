@@ -78,6 +78,8 @@ def print_outcome(outcome: Outcome[Any], *, as_json: bool) -> None:
         print_json(outcome.to_json())
         return
     say("[bold]{status}[/] {summary}", status=outcome.status, summary=outcome.plan.summary())
+    if outcome.plan.cost:
+        print_row("cost", str(outcome.plan.cost))
     if outcome.approval:
         print_row("approval", f"{outcome.approval.by} ({outcome.approval.identity})")
     for name, seen in (outcome.verification.rows() if outcome.verification else {}).items():
@@ -149,6 +151,8 @@ def approver(log: EvidenceLog, given: str | None, as_json: bool) -> Approver:
         plan = question.plan
         for reason in question.reasons:
             tell("asked again: {reason}", reason=reason)
+        if plan.cost and plan.cost.excess:
+            tell("[bold red]{excess}[/]", excess=plan.cost.excess)
         if given is not None:
             if given != plan.digest and shown != [plan.digest]:
                 raise _not_approved(plan, given, shown)

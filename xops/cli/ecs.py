@@ -151,6 +151,7 @@ def _open_stream(
     from xops.aws.access import ENDPOINT_VARIABLE
     from xops.ecs.environment import Environment
     from xops.ecs.stream1 import Stream1
+    from xops.finops.pricing.pricer import TerraformPricer
     from xops.local.stack import stack as local_stack
 
     environment = Environment.load(name, target=target)
@@ -163,7 +164,8 @@ def _open_stream(
         environ[ENDPOINT_VARIABLE] = stack.aws_endpoint
     with bar(f"{environment.subject} on {environment.target}") as show:
         watcher = TerminalWatcher(show, quiet=quiet)
-        stream = Stream1.open(environment, watcher, environ, destroy=destroy)
+        pricer = TerraformPricer.load()
+        stream = Stream1.open(environment, watcher, environ, destroy=destroy, pricer=pricer)
         with stream.folder:
             yield stream, watcher
 

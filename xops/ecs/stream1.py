@@ -28,6 +28,8 @@ from xops.core.lifecycle.gate import PolicyInForce, account
 from xops.core.lifecycle.probes import Probe
 from xops.core.lifecycle.steps import ATTEMPTS
 from xops.core.lifecycle.watching import Progress, Watcher
+from xops.core.money import Money
+from xops.core.plan.cost import CostEffect, Pricer
 from xops.core.plan.fingerprint import FingerprintKey, load_or_create_key
 from xops.core.plan.model import Change, Plan
 from xops.core.plan.values import Json
@@ -112,6 +114,7 @@ class Stream1:
         destroy: whether the stack is to be removed, instead of brought to what its file says.
         waiting: where else records wait while their store takes none.
         patience: seconds that a Terraform is waited for whose run was killed.
+        pricer: says what a plan costs; without one nothing is said of that.
     """
 
     attempts: ClassVar[int] = ATTEMPTS
@@ -128,6 +131,7 @@ class Stream1:
     destroy: bool = False
     waiting: tuple[WaitingRecords, ...] = ()
     patience: float = orphaned_terraform.PATIENCE
+    pricer: Pricer | None = None
 
     @classmethod
     def open(
@@ -138,6 +142,7 @@ class Stream1:
         *,
         destroy: bool = False,
         waiting: tuple[WaitingRecords, ...] = (),
+        pricer: Pricer | None = None,
     ) -> Self:
         """Read the facts that every step needs; changes nothing but a working folder.
 
@@ -180,6 +185,7 @@ class Stream1:
             destroy,
             waiting,
             patience,
+            pricer,
         )
         stream.write_facts()
         return replace(stream, terraform=replace(terraform, data=stream._data_folder()))
@@ -257,7 +263,20 @@ class Stream1:
             inputs=self._inputs(variables),
             warnings=[str(warning) for warning in saved.warnings],
         )
+        plan = plan.model_copy(update={"cost": self._price(document)})
         return EcsPlan(plan, saved, bucket, not exists, References(document, self.key))
+
+    def _price(self, document: Mapping[str, Any]) -> CostEffect | None:
+        """What the plan costs; None where there is none, or nobody to ask."""
+        if self.pricer is None or not document:
+            return None
+        budget = self.environment.budget
+        return self.pricer.price(
+            document,
+            region=self.environment.region,
+            budget=Money(amount=budget.amount, currency=budget.currency),
+            is_emulated=self.environment.target is not Target.AWS,
+        )
 
     def write_facts(self) -> None:
         """Say in this run's folder which state it works on."""

@@ -156,7 +156,8 @@ def price_plan(
         assumptions.Assumptions.load(assume or assumptions.FILE),
         chosen.region if chosen else region,
     )
-    effect = priced.effect(_budget_of(chosen) if chosen else None)
+    today = datetime.now(UTC).date()
+    effect = priced.effect(_budget_of(chosen) if chosen else None, today)
     if as_json:
         lines = [line.to_json() for line in priced.after[1].lines]
         verdict = effect.verdict if chosen else None

@@ -8,7 +8,6 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, ValidationInfo, field_validator
 
 from xops.core.files.validation import Model
-from xops.core.plan.cost import BudgetVerdict
 from xops.core.plan.model import Action, Plan
 
 Ground = Literal[
@@ -64,8 +63,8 @@ class ApprovalPolicy(Model):
         return self.approvals > 1 or self.not_the_author
 
     def strict(self) -> ApprovalPolicy:
-        """The same without the exemption of creates and updates."""
-        known = (*get_args(Ground)[:3], *self.required_for)
+        """The same without the exemption of creates, updates and what is over the budget."""
+        known = (*get_args(Ground)[:4], *self.required_for)
         return self.model_copy(update={"required_for": tuple(dict.fromkeys(known))})
 
     def grounds(self, plan: Plan) -> tuple[Ground, ...]:
@@ -79,8 +78,7 @@ def _grounds(plan: Plan) -> Iterator[Ground]:
         yield "destroy"
     for change in plan.changes:
         yield "create" if change.action is Action.CREATE else "update"
-    # Where it cannot be told whether it is over, it is taken for over: unknown is not within.
-    if plan.cost and plan.cost.budget and plan.cost.verdict is not BudgetVerdict.WITHIN:
+    if plan.cost and plan.cost.excess:
         yield "over_budget"
     if plan.classification:
         yield plan.classification

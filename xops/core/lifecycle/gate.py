@@ -50,6 +50,7 @@ class Approval(BaseModel):
         subject, digest: the plan that was decided on, and no other.
         approved: what the decision was.
         reason: what was said with it.
+        over_budget: the budget that may be exceeded, and by what; empty where none is.
         commit: the commit of the reviewed file; None where Git cannot tell.
         given_at, valid_until: when, and until when it may be used.
     """
@@ -64,6 +65,7 @@ class Approval(BaseModel):
     subject: str = ""
     approved: bool = True
     reason: str = ""
+    over_budget: str = ""
     commit: str | None = None
     given_at: datetime | None = None
     valid_until: datetime | None = None
@@ -199,11 +201,18 @@ class Gate:
         elif approval.given_at and now < approval.given_at - CLOCK_TOLERANCE:
             yield f"the clock stands before {approval.given_at:%F %H:%M} UTC, when it was approved"
         else:
-            approved = self._left_of(record)
-            found = find_uncovered(approved, plan, explains)
+            yield from self._why_too_dear(record, plan)
+            found = find_uncovered(self._left_of(record), plan, explains)
             yield from map(str, found[:_TOLD])
             if len(found) > _TOLD:
                 yield f"and {len(found) - _TOLD} more"
+
+    def _why_too_dear(self, approval: Record, plan: Plan) -> Iterator[str]:
+        """The cost is no part of a digest: prices change while a plan does not."""
+        if plan.cost and "over_budget" in self.policy.rules.required_for:
+            why = plan.cost.why_uncovered(Plan.model_validate(approval.body["plan"]).cost)
+            if why:
+                yield why
 
     def _left_of(self, approval: Record) -> Plan:
         """The approved plan, narrowed to what its last use was about to do."""
@@ -286,6 +295,7 @@ class Gate:
             digest=plan.digest,
             approved=decision.approved,
             reason=decision.reason,
+            over_budget=(plan.cost.excess if plan.cost else None) or "",
             commit=self.policy.provenance.commit,
             given_at=now,
             valid_until=now + timedelta(hours=self.policy.rules.valid_hours),

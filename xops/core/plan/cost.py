@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date
 from enum import StrEnum
-from typing import Self
+from typing import Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -45,8 +47,39 @@ def judge(expected: Money, budget: Money, *, incomplete: bool) -> BudgetVerdict:
     return BudgetVerdict.UNKNOWN if incomplete else BudgetVerdict.WITHIN
 
 
+class PriceBasis(BaseModel):
+    """What the prices are worth that a cost rests on: its weakest and its oldest.
+
+    Attributes:
+        confidence: of the weakest, in the price book's words.
+        seen_on: the day of the oldest; None as soon as one has none.
+        old: items whose prices are to be looked up anew.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    confidence: str
+    seen_on: date | None = None
+    old: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        day = (
+            f"the oldest seen on {self.seen_on}" if self.seen_on else "one of them of no known day"
+        )
+        count = len(self.old)
+        old = f", {count} item{'s' * (count > 1)} to be looked up anew" if count else ""
+        return f"{self.confidence} at the weakest, {day}{old}"
+
+
 class CostEffect(BaseModel):
-    """The monthly cost before and after. A line without a price makes it incomplete."""
+    """The monthly cost before and after. A line without a price makes it incomplete.
+
+    Attributes:
+        unpriced: what has no price, a line each.
+        is_emulated: whether the target is an emulator: nothing is spent there, and the amounts are
+            what it would cost on AWS.
+        basis: what the prices are worth; None where nothing has one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,6 +87,8 @@ class CostEffect(BaseModel):
     after: CostRange
     unpriced: tuple[str, ...] = ()
     budget: Money | None = None
+    is_emulated: bool = False
+    basis: PriceBasis | None = None
 
     @model_validator(mode="after")
     def _in_one_currency(self) -> Self:
@@ -62,6 +97,11 @@ class CostEffect(BaseModel):
         if len(found) > 1:
             raise ValueError(f"in several currencies, which no rate joins: {', '.join(found)}")
         return self
+
+    def __str__(self) -> str:
+        budget = f", budget {self.budget}: {self.verdict}" if self.budget else ""
+        found = f"{self.before.expected} -> {self.after.expected} a month{budget}"
+        return f"0, an emulator; on AWS it would be {found}" if self.is_emulated else found
 
     @property
     def incomplete(self) -> bool:
@@ -74,3 +114,52 @@ class CostEffect(BaseModel):
         if self.budget is None:
             return BudgetVerdict.UNKNOWN
         return judge(self.after.expected, self.budget, incomplete=self.incomplete)
+
+    @property
+    def excess(self) -> str | None:
+        """What a person lets pass who approves of it, with the budget; None: nothing of that kind.
+
+        Where it cannot be told whether it is over, it is taken for over: unknown is not within.
+        """
+        if self.budget is None or self.is_emulated or self.verdict is BudgetVerdict.WITHIN:
+            return None
+        cost = f"{self.after.expected} a month"
+        if self.verdict is BudgetVerdict.OVER:
+            over = self.after.expected - self.budget
+            return f"{cost} is {over} over the budget of {self.budget}"
+        count = len(self.unpriced)
+        return (
+            f"{cost} and {count} unpriced line{'s' * (count > 1)}: unknown whether that is within"
+            f" the budget of {self.budget}"
+        )
+
+    def why_uncovered(self, approved: CostEffect | None) -> str | None:
+        """Why an approval of that does not let this pass; None where it does."""
+        if self.excess is None:
+            return None
+        if approved is None or approved.excess is None:
+            return f"{self.excess}, which was not so when it was approved"
+        worse = (
+            self.after.expected > approved.after.expected
+            or (approved.budget is not None and self.budget is not None
+                and self.budget < approved.budget)
+            or not set(self.unpriced) <= set(approved.unpriced)
+        )  # fmt: skip
+        return f"{self.excess}; approved was: {approved.excess}" if worse else None
+
+
+class Pricer(Protocol):
+    """Says what a Terraform plan costs. Steps get one from flows and commands."""
+
+    def price(
+        self, document: Mapping[str, Any], *, region: str, budget: Money, is_emulated: bool
+    ) -> CostEffect:
+        """The monthly cost before and after.
+
+        Args:
+            document: what `terraform show -json PLANFILE` printed.
+            region: where it runs.
+            budget: a month's.
+            is_emulated: whether the target is an emulator.
+        """
+        ...

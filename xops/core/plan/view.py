@@ -143,8 +143,15 @@ def sections(plan: Plan) -> Iterator[Section]:
 def _cost(plan: Plan) -> Iterator[str]:
     cost = plan.cost
     assert cost is not None  # noqa: S101 - for the type checker
+    effect = f"{cost.before} -> {cost.after}"
     budget = f", budget {cost.budget}: {cost.verdict}" if cost.budget else ""
-    yield f"{_INDENT}{cost.before} -> {cost.after}{budget}"
+    if cost.is_emulated:
+        yield f"{_INDENT}actual: 0, {plan.target} is an emulator; on AWS it would be"
+    yield f"{_INDENT}{effect}{budget}"
+    if cost.excess:
+        yield f"{_INDENT}{cost.excess}"
+    if cost.basis:
+        yield f"{_INDENT}prices: {cost.basis}"
     for line in cost.unpriced:
         yield f"{_INDENT}no price: {line}"
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from xops.core.money import HOURS_A_MONTH, Money
-from xops.core.plan.cost import CostEffect, CostRange
+from xops.core.plan.cost import CostEffect, CostRange, PriceBasis
 from xops.finops.prices.book import PriceBook
 from xops.finops.pricing.assumptions import Assumptions, Range
 from xops.finops.pricing.bill import Bill, Usage
@@ -78,13 +79,14 @@ class PricedPlan:
     after: tuple[Bill, Bill, Bill]
     unpriced: tuple[str, ...]
 
-    def effect(self, budget: Money | None) -> CostEffect:
-        """As the plan shows it and the policy judges it."""
+    def effect(self, budget: Money | None, today: date) -> CostEffect:
+        """As the plan shows it and the policy judges it; `today` tells which prices are old."""
         return CostEffect(
             before=_range(self.before),
             after=_range(self.after),
             unpriced=self.unpriced,
             budget=budget,
+            basis=_basis(self.before[1] + self.after[1], today),
         )
 
 
@@ -99,6 +101,14 @@ def price_plan(
     for bill in (*bills_before, *bills_after):
         unpriced |= {f"{usage.what_for}: {usage.item} has no price" for usage in bill.unpriced}
     return PricedPlan(bills_before, bills_after, tuple(sorted(unpriced)))
+
+
+def _basis(bill: Bill, today: date) -> PriceBasis | None:
+    if bill.confidence is None:
+        return None
+    return PriceBasis(
+        confidence=str(bill.confidence), seen_on=bill.seen_on, old=tuple(bill.old(today))
+    )
 
 
 def _range(bills: tuple[Bill, Bill, Bill]) -> CostRange:

@@ -28,11 +28,15 @@ def plan(*changes: Change, **values: Any) -> Plan:
     return Plan(subject="s", target="aws", changes=changes, **values)
 
 
-def costing(expected: int, budget: int | None, *unpriced: str) -> CostEffect:
+def costing(
+    expected: int, budget: int | None, *unpriced: str, is_emulated: bool = False
+) -> CostEffect:
     amount = Money(amount=Decimal(expected))
     month = CostRange(low=amount, expected=amount, high=amount)
     limit = None if budget is None else Money(amount=Decimal(budget))
-    return CostEffect(before=month, after=month, unpriced=unpriced, budget=limit)
+    return CostEffect(
+        before=month, after=month, unpriced=unpriced, budget=limit, is_emulated=is_emulated
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,6 +53,8 @@ def costing(expected: int, budget: int | None, *unpriced: str) -> CostEffect:
         (plan(CREATE, cost=costing(181, 180)), ("create", "over_budget")),
         (plan(CREATE, cost=costing(1, 180, "nat")), ("create", "over_budget")),
         (plan(CREATE, cost=costing(181, None)), ("create",)),
+        (plan(CREATE, cost=costing(181, 180, is_emulated=True)), ("create",)),
+        (plan(CREATE, cost=costing(1, 180, "nat", is_emulated=True)), ("create",)),
         (plan(CREATE, classification="module_addition"), ("create", "module_addition")),
         (plan(UPDATE, classification="architecture_change"), ("update", "architecture_change")),
     ],
@@ -113,6 +119,8 @@ def test_the_exemption_goes_and_everything_else_stays() -> None:
 
     strict = policy.strict()
 
-    assert strict.required_for == ("create", "update", "destroy", "module_addition")
+    assert strict.required_for == (
+        "create", "update", "destroy", "over_budget", "module_addition",
+    )  # fmt: skip
     assert strict.model_copy(update={"required_for": policy.required_for}) == policy
     assert strict.strict() == strict

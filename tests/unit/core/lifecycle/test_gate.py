@@ -136,6 +136,29 @@ def test_the_cost_of_a_plan_is_on_record_with_it(
     assert all(Plan.model_validate(record.body["plan"]) == priced for record in world.records())
 
 
+def priced(expected: str) -> Plan:
+    amount = Money(amount=Decimal(expected))
+    month = CostRange(low=amount, expected=amount, high=amount)
+    return plan(ONE, cost=CostEffect(before=month, after=month, budget=Money(amount=Decimal(180))))
+
+
+def test_an_approval_over_the_budget_names_it_and_covers_no_dearer_plan(world: World) -> None:
+    world.rules = ApprovalPolicy().strict()
+    world.answers = [[ANNA], [ANNA], [ANNA]]
+
+    assert world.passes(priced("100")).over_budget == ""
+    named = world.passes(priced("200"))  # prices have changed, the plan has not
+    assert named.over_budget == "200.00 USD a month is 20.00 USD over the budget of 180.00 USD"
+    assert world.asked[-1].reasons == (
+        f"{named.over_budget}, which was not so when it was approved",
+    )
+    assert "over_budget" in world.records(RecordKind.QUESTION)[-1].body["grounds"]
+    assert world.passes(priced("200")).id == named.id
+    assert world.passes(priced("199")).id == named.id
+    assert world.passes(priced("201")).id != named.id
+    assert len(world.asked) == 3
+
+
 def test_the_account_is_that_of_the_process_whatever_its_variables_say(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -16,7 +16,7 @@ from hypothesis import given
 from tests.plans import CHANGES, PLANS, VALUES
 from tests.soak import examples
 from xops.core.money import Money
-from xops.core.plan.cost import CostEffect, CostRange
+from xops.core.plan.cost import CostEffect, CostRange, PriceBasis
 from xops.core.plan.model import Action, Change, Plan
 from xops.core.plan.values import Json, hidden, is_hidden, is_same, is_unknown, unknown
 from xops.core.plan.view import details, mark, markdown, sections, terminal_lines, wrapped
@@ -523,7 +523,18 @@ def test_the_monthly_cost_is_shown_with_what_has_no_price() -> None:
         "Monthly cost:",
         "  45.00 USD (40.00 USD to 380.00 USD) -> 200.00 USD (40.00 USD to 380.00 USD),"
         " budget 180.00 USD: over",
+        "  200.00 USD a month is 20.00 USD over the budget of 180.00 USD",
         "  no price: nat",
+    ]
+    emulated = cost.model_copy(
+        update={"is_emulated": True, "basis": PriceBasis(confidence="seen"), "unpriced": ()}
+    )
+    assert lines(created(1), cost=emulated)[2:] == [
+        "Monthly cost:",
+        "  actual: 0, aws is an emulator; on AWS it would be",
+        "  45.00 USD (40.00 USD to 380.00 USD) -> 200.00 USD (40.00 USD to 380.00 USD),"
+        " budget 180.00 USD: over",
+        "  prices: seen at the weakest, one of them of no known day",
     ]
     assert lines(created(1), cost=CostEffect(before=month(45), after=month(200)))[2:] == [
         "Monthly cost:",

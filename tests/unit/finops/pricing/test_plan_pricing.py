@@ -1,6 +1,7 @@
 """Plans priced: by architecture and purchase, in ranges, and nothing unknown sold as zero."""
 
 import json
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from xops.finops.pricing.planned_state import PlannedState
 
 BOOK, ASSUMED = PriceBook.load(), Assumptions.load()
 REGION = "ap-southeast-2"
+TODAY = date(2026, 11, 29)
 ON_DEMAND = [{"capacity_provider": "FARGATE", "base": 2, "weight": 1}]
 MIXED = [
     {"capacity_provider": "FARGATE", "base": 1, "weight": 0},
@@ -111,7 +113,7 @@ def test_addresses_are_paid_by_the_hours_that_tasks_run() -> None:
 def test_a_removal_is_a_saving_and_an_unpriced_one_is_none() -> None:
     gateway, unknown = resource("aws_nat_gateway"), resource("aws_quantum_computer")
     plan = priced(before=(gateway, unknown))
-    effect = plan.effect(Money(amount=Decimal(100)))
+    effect = plan.effect(Money(amount=Decimal(100)), TODAY)
     assert effect.before.expected > effect.after.expected
     assert effect.verdict is BudgetVerdict.UNKNOWN
     assert plan.unpriced == (
@@ -131,7 +133,7 @@ def test_a_removal_is_a_saving_and_an_unpriced_one_is_none() -> None:
 def test_what_is_not_known_is_named(row: dict[str, Any], said: str) -> None:
     plan = priced(row)
     assert any(said in line for line in plan.unpriced)
-    assert plan.effect(Money(amount=Decimal(10**6))).verdict is BudgetVerdict.UNKNOWN
+    assert plan.effect(Money(amount=Decimal(10**6)), TODAY).verdict is BudgetVerdict.UNKNOWN
 
 
 def test_each_of_several_is_counted() -> None:
@@ -180,3 +182,12 @@ def test_a_plan_is_read_from_its_file(tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
     file.write_text(json.dumps(document(*stack(ON_DEMAND))))
     assert len(PlannedState.load(file).after) == 2
+
+
+def test_a_cost_says_what_its_prices_are_worth() -> None:
+    effect = priced(*stack(ON_DEMAND), resource("aws_efs_file_system")).effect(None, TODAY)
+    assert effect.basis is not None
+    assert effect.basis.confidence == "memory"
+    assert effect.basis.seen_on is None
+    assert "efs standard" in effect.basis.old
+    assert priced(resource("aws_quantum_computer")).effect(None, TODAY).basis is None
