@@ -3,6 +3,8 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,15 @@ import pytest
 from tests.embedded_aws import client, endpoint, reaching
 from xops.aws.access import Aws
 from xops.aws.target import Target
+from xops.core.money import Money
+from xops.core.plan.cost import BudgetVerdict
 from xops.core.plan.fingerprint import FingerprintKey
 from xops.core.plan.model import Plan
 from xops.ecs.changes import from_terraform
 from xops.ecs.stream1 import SOURCE, copy_source, use_local_backend
 from xops.ecs.terraform import Terraform
 from xops.ecs.terraform_discovery import find_binary, find_mirror
+from xops.finops.pricing.pricer import TerraformPricer
 from xops.k3s.cluster_file.cluster import Cluster
 
 __all__ = ["client", "endpoint"]
@@ -55,11 +60,25 @@ def terraform(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield made
 
 
+@dataclass(frozen=True)
+class Applied:
+    """The one apply of this module: its plan as Terraform shows it, and the outputs."""
+
+    plan: dict[str, Any]
+    outputs: dict[str, Any]
+
+
 @pytest.fixture(scope="module")
-def outputs(terraform: Terraform) -> dict[str, Any]:
-    """What the one apply of this module gave."""
-    terraform.apply(terraform.plan(terraform.work / "vars.json"))
-    return terraform.output()
+def applied(terraform: Terraform) -> Applied:
+    saved = terraform.plan(terraform.work / "vars.json")
+    shown = terraform.show(saved)
+    terraform.apply(saved)
+    return Applied(shown, terraform.output())
+
+
+@pytest.fixture(scope="module")
+def outputs(applied: Applied) -> dict[str, Any]:
+    return applied.outputs
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +91,17 @@ def instances(outputs: dict[str, Any], client: Callable[..., Any]) -> list[dict[
 
 
 KEY = FingerprintKey("k" * 32)
+
+
+def test_its_plan_is_priced_by_the_month(applied: Applied) -> None:
+    budget = Money(amount=Decimal(190))
+    effect = TerraformPricer.load().price(
+        applied.plan, region=REGION, budget=budget, is_emulated=True
+    )
+    assert effect.before.expected.amount == 0
+    assert f"{effect.after.expected.amount:.2f}" == "131.90"
+    assert effect.unpriced == ("aws_lb.api: nlb lcu has no price",)
+    assert effect.verdict is BudgetVerdict.UNKNOWN
 
 
 def tags(rows: list[dict[str, str]]) -> dict[str, str]:
