@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import github, k3s, local_stack, plans, stream1, triggers
+from bench import costs, focus, github, k3s, local_stack, plans, stream1, triggers
 from bench.rows import Row, say, show
 
 SUITES: dict[str, Callable[[], list[Row]]] = {
@@ -15,6 +15,8 @@ SUITES: dict[str, Callable[[], list[Row]]] = {
     "triggers": triggers.measure,
     "github": github.measure,
     "plans": plans.measure,
+    "costs": costs.measure,
+    "focus": focus.measure,
 }
 
 

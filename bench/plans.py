@@ -4,6 +4,7 @@ digest      of a plan of 5,000 changes; baseline: json.dumps and sha256 of the s
 show        all lines of it for a terminal, and the Markdown of its artifact; baseline: json.dumps
 cover       what is left of it held against what was approved; baseline: json.dumps, twice
 hash        500 MB in files, as of a bundle; baseline: sha256sum
+price       a plan of Terraform's with 500 resources, before and after; baseline: json.loads of it
 """
 
 from __future__ import annotations
@@ -19,18 +20,24 @@ from pathlib import Path
 from typing import Any
 
 from bench.rows import ROUNDS, Row, measured
+from xops.core.files.bounded_json import parse_json
 from xops.core.files.tree import hash_tree
 from xops.core.plan.coverage import find_uncovered
 from xops.core.plan.model import Action, Change, Plan
 from xops.core.plan.view import markdown, terminal_lines
+from xops.finops.prices.book import FILE, PriceBook
+from xops.finops.pricing.assumptions import Assumptions
+from xops.finops.pricing.plan_pricing import price_plan
+from xops.finops.pricing.planned_state import PlannedState
 
 CHANGES = 5_000
+RESOURCES = 500
 FILES, MEGABYTES = 100, 500
 
 
 def measure() -> list[Row]:
     """The rows."""
-    return [*of_plans(), hashing()]
+    return [*of_plans(), hashing(), pricing()]
 
 
 def of_plans() -> list[Row]:
@@ -125,3 +132,42 @@ def hashing() -> Row:
         return measured(
             row, lambda: of_clock(lambda: hash_tree(folder)), lambda: of_clock(sums), ROUNDS
         )
+
+
+def pricing() -> Row:
+    """From the text of the plan to its bills, with the price book as it is on the disk."""
+    text = json.dumps(_terraform_plan())
+    assumptions = Assumptions.load()
+
+    def price() -> object:
+        state = PlannedState.of(parse_json(text))
+        return price_plan(state, PriceBook.load(FILE), assumptions, "ap-southeast-2")
+
+    row = Row(f"price {RESOURCES} resources, before and after (under 1 s)", "json.loads")
+    return measured(
+        row, lambda: of_processor(price), lambda: of_processor(lambda: json.loads(text)), ROUNDS
+    )
+
+
+def _terraform_plan() -> dict[str, Any]:
+    """A fifth each of services, their tasks, their scaling, load balancers and machines."""
+    rows: list[tuple[str, dict[str, Any]]] = []
+    for number in range(RESOURCES // 5):
+        arn = f"arn:aws:ecs:ap-southeast-2:123456789012:task-definition/app-{number}:1"
+        platform = [{"cpu_architecture": "ARM64"}]
+        task = {"arn": arn, "cpu": "1024", "memory": "2048", "runtime_platform": platform}
+        target = {"resource_id": f"service/c/app-{number}", "min_capacity": 2, "max_capacity": 5}
+        disk = {"volume_type": "gp3", "volume_size": 30}
+        rows += [
+            ("aws_ecs_task_definition", task),
+            ("aws_ecs_service", {"name": f"app-{number}", "task_definition": arn}),
+            ("aws_appautoscaling_target", target),
+            ("aws_lb", {"load_balancer_type": "application"}),
+            ("aws_instance", {"instance_type": "t4g.medium", "root_block_device": [disk]}),
+        ]
+    resources = [
+        {"address": f"{kind}.it[{place}]", "mode": "managed", "type": kind, "values": values}
+        for place, (kind, values) in enumerate(rows)
+    ]
+    values = {"root_module": {"resources": resources}}
+    return {"format_version": "1.2", "planned_values": values, "prior_state": {"values": values}}

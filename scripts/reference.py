@@ -41,6 +41,7 @@ _RULES = (
     "`domain.name` lies within `domain.zone`.",
     "`timezone` is an IANA name. `log_retention_days` is a value that CloudWatch accepts.",
     "`tags` has `owner` and `cost_centre`.",
+    "`promise.end` is after `promise.start`.",
     "`flow_runs.cluster` is not `xops-<name>`, which the stack makes for its own services.",
     "`approval.required_for` contains `destroy`.",
 )

@@ -48,6 +48,25 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+OPTIONAL = {
+    "XOPS_TEST_SPARK": "the queries of cost reports on Spark",
+    "XOPS_TEST_TRINO": "the queries of cost reports on Trino",
+}
+"""Variables without which tests of integration are not there: nobody has to have what they name."""
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say in a line each what was left out."""
+    folders = {Path(argument).resolve() for argument in config.args}
+    if not folders & {TESTS, TESTS / "integration", TESTS / "integration" / "finops"}:
+        return
+    for variable, what in OPTIONAL.items():
+        if variable not in os.environ:
+            terminalreporter.write_line(f"left out: {what} ({variable} is not set)")
+
+
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Name a long value by its beginning and its length.
 

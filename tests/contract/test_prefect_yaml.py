@@ -28,7 +28,7 @@ POOL = "{{ $XOPS_WORK_POOL }}"
 UNWATCHED = {"notify"}
 STREAMS = {"stream-1", "stream-2"}
 EFFECTS = {"changes", "reads"}
-STEPS = {"ecs", "k3s", "triggers", "records", "notices"}
+STEPS = {"ecs", "k3s", "triggers", "costs", "records", "notices"}
 LABELS = ("Changes", "Runs", "Expect")
 LABEL = re.compile(r"\*\*(\w+):\*\* ")
 TIME = re.compile(r"\b\d\d:\d\d\b")
@@ -196,6 +196,8 @@ def test_all_flows_are_deployed(original: Document) -> None:
         "flows/notify.py:notify",
         "flows/bootstrap_k3s.py:bootstrap_k3s",
         "flows/evaluate_triggers.py:evaluate_triggers",
+        "flows/ingest_costs.py:ingest_costs",
+        "flows/report_costs.py:report_costs",
     }
     assert entrypoints >= flows
 

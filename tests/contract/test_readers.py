@@ -36,6 +36,10 @@ from xops.core.files.settings import ROOT
 from xops.decision.record import DecisionRecord
 from xops.ecs.environment import Environment
 from xops.ecs.terraform_events import EventStream
+from xops.finops.configuration import CostConfiguration
+from xops.finops.report.memory import Memory
+from xops.finops.store.cost_explorer.answers import Answers
+from xops.finops.store.partitions import read_manifest_file
 from xops.github.people import Aliases
 from xops.github.records import Store
 from xops.k3s.cluster_file.cluster import Cluster
@@ -59,6 +63,15 @@ RECORD = {
     "sequence": 1, "previous": None, "open": {}, "subject": "s", "opens": False, "closes": [],
     "last_intent": None,
 }  # fmt: skip
+TOTAL = {"currency": "USD", "rows": 1, "billed": "1.5", "effective": "1.5"}
+PARTITION = {
+    "export_id": "aws", "month": "2026-05", "address": "s3://x/y", "label": "actual",
+    "content": "a", "files": [{"name": "x", "seen_as": "1", "content": "a"}],
+    "parts": ["part-0123456789abcdef-0001.parquet"], "totals": [TOTAL],
+    "taken_in_at": "2026-05-20T00:00:00Z",
+}  # fmt: skip
+GROUP = {"keys": ["EC2", "environment$prod"], "currency": "USD", "unblended": "1", "amortized": "1"}
+ANSWERS = {"days": {"2026-05-01": {"asked_at": "2026-05-09T00:00:00Z", "groups": [GROUP]}}}
 SERVICE = {"pid": 2**22 + 1, "created": 1.0, "port": 1}
 
 
@@ -133,6 +146,10 @@ def _store(file: Path) -> None:
             return file
 
     Kept(file.parent, "https://api.github.com").open("a/b")
+
+
+def _answers(file: Path) -> None:
+    Answers(file.parent, file.stem).usable([date(2026, 5, 1)], datetime(2026, 5, 9, tzinfo=UTC))
 
 
 def _sources(file: Path) -> None:
@@ -213,6 +230,30 @@ READERS = (
     Reader("evidence that waits", _waiting, "x.json", RECORD, as_json=True),
     Reader("service records", _service, "prefect.json", SERVICE, as_json=True),
     Reader("GitHub's records", _store, "x.json", {"version": 1, "name": "a/b"}, as_json=True),
+    Reader(
+        "costs",
+        lambda file: CostConfiguration.load(file, {}),
+        "costs.yaml",
+        {
+            **_good(DEPLOYMENTS / "costs.yaml"),
+            "exports": [{"name": "aws", "location": "s3://costs/exports/focus"}],
+        },
+    ),
+    Reader(
+        "a month of the store of costs",
+        read_manifest_file,
+        "manifest.json",
+        {"version": 1, "month": "2026-05", "partitions": [PARTITION]},
+        as_json=True,
+    ),
+    Reader(
+        "what was reported",
+        Memory.load,
+        "reported.json",
+        {"said": [{"month": "2026-05", "billed": "1.5", "currency": "USD", "on": "2026-06-03"}]},
+        as_json=True,
+    ),
+    Reader("answers of Cost Explorer", _answers, "usage.json", ANSWERS, as_json=True),
     Reader(
         "secret sources", _sources, "secrets.yaml", {"sources": [{"variable": "A", "hosts": ["b"]}]}
     ),

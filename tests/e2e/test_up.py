@@ -29,6 +29,9 @@ def test_the_summary_says_what_was_created_where_to_look_and_how_to_end_it(
     assert record["status"] == "applied"
     assert record["target"] == "embedded"
     assert record["plan"]["cost"]["is_emulated"]
+    report = re.search(r"Cost report: +(\S+) \(sample data: made up\)", first_run.output)
+    assert report is not None
+    assert "made up" in Path(report[1]).read_text()
     ui = re.search(r"Prefect UI: +(\S+)", first_run.output)
     assert ui is not None
     assert httpx.get(ui[1], headers={"Accept": "text/html"}).is_success

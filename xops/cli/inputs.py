@@ -84,6 +84,34 @@ def writable_file_in_new_folder(param: typer.CallbackParam, path: Path | None) -
     return path
 
 
+def writable_folder(param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """A folder that files can be written to, or that can be made.
+
+    Raises:
+        InputError: they cannot, or it cannot.
+    """
+    if path is None:
+        return None
+    folder = path.absolute()
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if problem := _no_folder(path.absolute(), folder) or _no_new_file(folder):
+        raise _wrong(param, path, problem)
+    return path
+
+
+def _no_folder(path: Path, there: Path) -> str:
+    """Why it is none and can be none, where `there` is the last part of it that there is."""
+    try:
+        is_folder = stat.S_ISDIR(there.stat().st_mode)
+        path.lstat()
+    except FileNotFoundError:
+        return "" if is_folder else f"cannot be made: {there} is a file"
+    except OSError as error:
+        return f"cannot be written: {error.strerror}"
+    return "" if is_folder else "is a file, not a folder"
+
+
 def _not_readable(path: Path, *, folder: bool) -> str:
     # Looked at and not opened: what comes through a pipe can be read once only.
     try:

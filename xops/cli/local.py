@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +31,31 @@ def start(*, once: bool, as_json: bool) -> None:
 
     stack = local_stack()
     started = up.bring_up(stack, lambda line: tell("[cyan]{line}[/]", line=line))
-    with bar("provision-ecs local") as show:
+    # Terraform mostly waits: the report takes no time of its own.
+    with ThreadPoolExecutor(1) as beside, bar("provision-ecs local") as show:
+        report = beside.submit(_write_sample_report, stack.home)
         done = up.provision(stack, lambda step: show(step.message, step.percent))
     if as_json:
-        urls = {"ui": run_page(stack.ui, done.run_id), "aws": stack.aws_endpoint}
-        print_json({**done.outcome, **urls})
+        places = {"ui": run_page(stack.ui, done.run_id), "aws": stack.aws_endpoint}
+        print_json({**done.outcome, **places, "sample_report": str(report.result())})
     else:
         _print_provisioned(stack, done.outcome, done.done(), str(done.run_id))
+        say("Cost report:  {page} (sample data: made up)", page=report.result())
     if not once:
         _stay_up(stack, started)
     elif not as_json:
         say("The servers stay up in the background; `make down` (`xops down`) ends them.")
+
+
+def _write_sample_report(place: Path) -> Path:
+    """The cost report on made-up data, written once a day; its page."""
+    from xops.cli.costs.report import write_sample_report
+
+    today = datetime.now(UTC).date()
+    page = place / home.SAMPLE_REPORT / "index.html"
+    if page.exists() and datetime.fromtimestamp(page.stat().st_mtime, UTC).date() == today:
+        return page
+    return write_sample_report(page.parent, today)
 
 
 def _stay_up(stack: Stack, started: Sequence[str]) -> None:

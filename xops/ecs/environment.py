@@ -32,7 +32,7 @@ VARIABLE_PREFIX = "XOPS_ENVIRONMENT__"
 NAME = r"^[a-z](-?[a-z0-9])*$"
 """What the name of an environment looks like: it becomes a part of the names of resources."""
 
-REVIEWED = ("approval", "deletion_protection", "evidence", "state", "targets")
+REVIEWED = ("approval", "deletion_protection", "evidence", "promise", "state", "targets")
 """Keys that are policy: no variable, argument or block lies over them."""
 
 PROTECTED = ("prod", "peak")
@@ -59,6 +59,8 @@ _LOG_RETENTION_DAYS = (
 )  # fmt: skip
 
 _WEEKDAY = "(MON|TUE|WED|THU|FRI|SAT|SUN)"
+_DAYS = f"^{_WEEKDAY}(-{_WEEKDAY})?$"
+_TIME = r"^([01]\d|2[0-3]):[0-5]\d$"
 
 
 class Budget(Model):
@@ -76,6 +78,28 @@ class Budget(Model):
         wrong = [address for address in value if not re.fullmatch(r"[^@\s]+@[^@\s]+\.\w+", address)]
         if wrong:
             raise ValueError(f"not an e-mail address: {', '.join(wrong)}")
+        return value
+
+
+class Promise(Model):
+    """What people can count on, in numbers: a budget is proven for no less than this."""
+
+    tasks: Annotated[
+        int, Field(ge=0, le=100, description="Of each service at least, in business hours.")
+    ] = 2
+    on_demand: Annotated[
+        int, Field(ge=0, le=100, description="Of each service at least, always, on demand.")
+    ] = 1
+    timezone: TimeZone = "Australia/Sydney"
+    start: Annotated[str, Field(pattern=_TIME)] = "07:00"
+    end: Annotated[str, Field(pattern=_TIME)] = "19:00"
+    days: Annotated[str, Field(pattern=_DAYS)] = "MON-FRI"
+
+    @field_validator("end")
+    @classmethod
+    def _after_start(cls, value: str, info: ValidationInfo) -> str:
+        if value <= info.data.get("start", ""):
+            raise ValueError(f"is not after start ({info.data['start']})")
         return value
 
 
@@ -147,9 +171,9 @@ class BusinessHours(Model):
     """A weekly schedule of replica bounds: `min`-`max` inside the hours, `off_hours_*` outside."""
 
     timezone: TimeZone
-    start: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "07:00"
-    end: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "19:00"
-    days: Annotated[str, Field(pattern=f"^{_WEEKDAY}(-{_WEEKDAY})?$")] = "MON-FRI"
+    start: Annotated[str, Field(pattern=_TIME)] = "07:00"
+    end: Annotated[str, Field(pattern=_TIME)] = "19:00"
+    days: Annotated[str, Field(pattern=_DAYS)] = "MON-FRI"
     min: Annotated[int, Field(ge=0, le=100)]
     max: Annotated[int, Field(ge=1, le=100)]
     off_hours_min: Annotated[int, Field(ge=0, le=100)]
@@ -295,6 +319,7 @@ class Environment(Model):
     ] = ()
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] = "ap-southeast-2"
     budget: Budget
+    promise: Promise = Promise()
     network: Network
     domain: Domain | None = None
     services: EcsServices

@@ -16,6 +16,8 @@ from xops.core.errors import PermanentError
 from xops.ecs import run_folder
 from xops.local import postgresql
 
+SAMPLE_REPORT = "sample-report"
+
 REMADE = {
     "aws": "profiles of AWS, without keys",
     "cache": "downloads of K3S, unpacked bundles, answers of GitHub",
@@ -23,6 +25,7 @@ REMADE = {
     "postgresql": "the Prefect server's database: runs, logs, questions that wait for an answer",
     "prefect": "Prefect's own folder: results of runs, its database where that is SQLite",
     "prefect-secret": "the secret of the Prefect server",
+    SAMPLE_REPORT: "cost reports on made-up data",
     "services": "logs of the servers",
     "terraform": "providers and the addresses of states, as `terraform init` writes them",
     "terraform-plugins": "downloads of Terraform",
@@ -33,9 +36,12 @@ REMADE = {
 
 KEPT = {
     "clusters": "tokens, kubeconfigs and host keys of clusters",
+    "costs": "what was spent, as exports and Cost Explorer have told",
     "evidence": "the records of what was planned, approved and done",
     "evidence-waiting": "records that their evidence store has not taken yet",
     "fingerprint-key": "the key of the fingerprints in approved plans",
+    "prices.csv": "prices as `xops costs prices refresh` has found them",
+    "reports": "cost reports of runs",
     "runs": "what runs on real accounts have left, states among it that are nowhere else",
     "triggers": "the history of the triggers' verdicts",
 }

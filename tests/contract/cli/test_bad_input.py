@@ -20,15 +20,20 @@ REQUIRED = {
     "--lock-id": "1",
     "--k3s": next(iter(Lock.load().versions)),
     "--output": "bundle.tar",
+    "--out": "report",
     "CLUSTER": "onprem",
     "SUBJECT": "ecs/local",
     "TRIGGER": "iac_prs",
     "FILE": CASES,
+    "FILES": CASES,
     "PLAN": str(Path(__file__).with_name("plan.json")),
 }
 # A command that would ask GitHub, or the history, where it is not given facts.
 WITH_FACTS = {("triggers", "evaluate"), ("triggers", "replay"), ("triggers", "explain")}
-CHECKS = {"readable_file", "readable_folder", "writable_file", "writable_file_in_new_folder"}
+CHECKS = {
+    "readable_file", "readable_folder", "writable_file", "writable_file_in_new_folder",
+    "writable_folder",
+}  # fmt: skip
 
 every_command = pytest.mark.parametrize("command", COMMANDS, ids=str)
 
@@ -179,6 +184,16 @@ def test_a_folder_that_cannot_be_read(
     ("command", "param"), _paths({"writable_file", "writable_file_in_new_folder"})
 )
 def test_a_file_that_cannot_be_written(
+    shell: Shell, command: Command, param: Any, wrong: Wrong, tmp_path: Path
+) -> None:
+    _refused(shell, command, param, wrong(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "wrong", [_text, _below_a_file, _too_long, _where_the_system_allows_no_file, *FORBIDDEN]
+)
+@pytest.mark.parametrize(("command", "param"), _paths({"writable_folder"}))
+def test_a_folder_that_cannot_be_written(
     shell: Shell, command: Command, param: Any, wrong: Wrong, tmp_path: Path
 ) -> None:
     _refused(shell, command, param, wrong(tmp_path))

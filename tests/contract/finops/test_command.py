@@ -1,17 +1,37 @@
 """`xops costs` as a person and a machine see it."""
 
 import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from xops.cli import main
 from xops.core.errors import ExitCode
+from xops.finops.pricing import assumptions
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without prices that somebody looked up here."""
+    monkeypatch.setenv("XOPS_HOME", str(tmp_path))
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
     with pytest.raises(SystemExit) as ended:
         main(["costs", *words])
     return int(ended.value.code or 0), capsys.readouterr().out
+
+
+def told_of(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    _, out = run(capsys, "budget", *words, "--json")
+    told: dict[str, Any] = json.loads(out)
+    return told
+
+
+def cents(amount: str) -> str:
+    return f"{Decimal(amount):.2f}"
 
 
 def test_the_budget_of_prod_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,14 +45,119 @@ def test_the_budget_of_prod_for_machines(capsys: pytest.CaptureFixture[str]) -> 
     assert {row["budget"] for row in found.values()} == {"180"}
     assert found["on_demand_minimum"]["verdict"] == "over"
     assert found["second_replica_on_spot"]["confidence"] == "estimate"
+    assert found["on_demand_minimum"]["old_prices"][0] == "alb"
+    assert all(row["assumptions"] and row["lines"] for row in found.values())
 
 
 def test_the_budget_of_prod_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     _, out = run(capsys, "budget", "-e", "prod")
     assert "prod in ap-southeast-2: 180.00 USD a month, tax excluded" in out
-    assert "Total:        267.42 USD, over the budget" in out
-    assert "Total:        174.76 USD, within the budget" in out
+    assert "Total:        267.42 USD, over the budget: FAIL" in out
+    assert "Total:        174.76 USD, within the budget: PASS" in out
+    assert "Total:        312.17 USD, over the budget: FAIL" in out
     assert "Fargate Spot for ARM64 is an estimate" in out
+    assert "Unpriced:     module.data.aws_backup_vault.this: backup efs has no price" in out
+    assert "Single:       no single change fits" in out
+    assert "Reachable:    no: the cheapest plan is over by 1.55 USD; it needs 181.55 USD" in out
+    assert (
+        "With spot:    what has a price fits where Spot is 74.18 % or more below on demand" in out
+    )
+    assert "Largest:      none fits" in out
+    assert "Stream 2:     130.84 USD as k3s_medium_with_load_balancer, beside 312.17 USD" in out
+    assert "seen over 90 days ago, or on no known day" in out
+
+
+def test_beside_the_scenarios_stands_the_environment_s_own_plan(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, total, budget in (("prod", "312.17", "180"), ("peak", "519.65", "380")):
+        own = told_of(capsys, "-e", name)["own_plan"]
+        assert (cents(own["total"]), own["budget"], own["verdict"]) == (total, budget, "over")
+        assert own["confidence"] == "estimate"
+        assert own["assumed_a_month"]["nat_gb"] == {"low": "1", "expected": "20", "high": "200"}
+        assert len(own["unpriced"]) == 2
+        assert sum(Decimal(line["amount"] or 0) for line in own["lines"]) == Decimal(own["total"])
+
+
+def test_what_would_fit_is_told_with_its_arithmetic(capsys: pytest.CaptureFixture[str]) -> None:
+    found = told_of(capsys, "-e", "prod")["feasibility"]
+    assert found["reachable"] is False
+    assert cents(found["budget_needed"]) == "181.55"
+    assert found["spot_break_even_percent"] == "74.18"
+    assert found["cheapest_single_change"] is None
+    assert found["single_changes"][0]["lever"] == "purchase"
+    assert cents(found["single_changes"][0]["saving"]) == "72.62"
+    assert found["largest_plan"] is None
+
+
+def test_where_the_answer_hangs_on_what_has_no_price_it_is_unknown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, out = run(capsys, "budget", "-e", "peak")
+    assert "Reachable:    unknown: 198.45 USD left for 2 lines without a price" in out
+    assert "Largest:      6 open_webui, 8 crew in business hours: 246.45 USD" in out
+    assert (
+        "Single:       of each service 1 on demand, the others on Spot: 301.79 USD, unknown" in out
+    )
+    assert "a month 1 load balancer units, 10 file system gb" in out
+
+
+# What may be asked besides
+
+
+def test_gst_is_on_every_amount(capsys: pytest.CaptureFixture[str]) -> None:
+    plain, taxed = told_of(capsys, "-e", "prod"), told_of(capsys, "-e", "prod", "--gst", "10")
+    assert (plain["tax"], taxed["tax"]) == ("excluded", "GST of 10 %")
+    pairs = zip(plain["scenarios"], taxed["scenarios"], strict=True)
+    with_it = {row["name"]: (Decimal(row["total"]), Decimal(more["total"])) for row, more in pairs}
+    before, after = with_it["on_demand_minimum"]
+    assert after == before * Decimal("1.1")
+    assert cents(taxed["own_plan"]["total"]) == "343.38"
+    assert "prices with 10 % GST and without discounts" in taxed["scenarios"][0]["assumptions"]
+
+
+def test_a_savings_plan_is_an_estimate_in_sydney(capsys: pytest.CaptureFixture[str]) -> None:
+    told = told_of(capsys, "-e", "prod", "--compute-savings-plan", "20")
+    found = {row["name"]: row for row in told["scenarios"]}
+    assert cents(found["on_demand_minimum"]["compute"]) == "165.98"  # 207.48 less a fifth
+    assert found["on_demand_minimum"]["confidence"] == "estimate"
+    assert any("20 % off, an estimate" in line for line in told["terms"])
+
+
+def test_some_hours_of_all_tasks_are_added_to_the_month(capsys: pytest.CaptureFixture[str]) -> None:
+    told = told_of(capsys, "-e", "prod", "--peak-hours", "40")
+    assert (cents(told["peak"]["added"]), cents(told["peak"]["total"])) == ("12.60", "324.77")
+    _, out = run(capsys, "budget", "-e", "prod", "--peak-hours", "40")
+    assert "Peak 40:      12.60 USD more, 324.77 USD in all, over the budget: FAIL" in out
+
+
+def test_stream_2_stands_beside_stream_1(capsys: pytest.CaptureFixture[str]) -> None:
+    beside = told_of(capsys, "-e", "prod")["stream_2_beside_stream_1"]
+    assert (cents(beside["stream_1"]), cents(beside["stream_2"])) == ("312.17", "130.84")
+    assert cents(beside["difference"]) == "-181.32"
+    assert beside["labour"] is None
+
+
+def test_other_quantities_are_assumed_where_a_file_says_so(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "assumed.yaml"
+    more = "insights_metrics: {low: 0, expected: 10, high: 10}\n"
+    file.write_text(assumptions.FILE.read_text() + more)
+    told = told_of(capsys, "-e", "prod", "--assume", str(file))["own_plan"]
+    assert cents(told["total"]) == "315.17"
+    assert len(told["unpriced"]) == 1
+
+
+@pytest.mark.parametrize("option", ["--gst", "--compute-savings-plan"])
+@pytest.mark.parametrize("value", ["x", "-1", "101", "NaN", "1e-99", "Infinity", "0.123456789012"])
+def test_a_percentage_is_from_0_to_100(
+    capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["costs", "budget", "-e", "prod", option, value])
+    assert ended.value.code == ExitCode.BAD_INPUT
+    assert "is no percentage from 0 to 100" in capsys.readouterr().err
 
 
 def test_where_nothing_fits_there_is_something_to_act_on(
@@ -48,7 +173,11 @@ def test_where_prices_are_missing_the_answer_is_unknown(
     monkeypatch.setenv("XOPS_ENVIRONMENT__REGION", "eu-west-1")
     code, out = run(capsys, "budget", "-e", "prod", "--json")
     assert code == ExitCode.INCOMPLETE
-    assert all(row["unpriced"] for row in json.loads(out)["scenarios"])
+    told = json.loads(out)
+    assert all(row["unpriced"] for row in told["scenarios"])
+    assert told["feasibility"]["reachable"] is None
+    assert told["feasibility"]["largest_plan"] is None
+    assert run(capsys, "budget", "-e", "prod")[0] == ExitCode.INCOMPLETE
 
 
 def test_the_price_book_says_which_rows_are_old(capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,3 +188,23 @@ def test_the_price_book_says_which_rows_are_old(capsys: pytest.CaptureFixture[st
     assert {row["confidence"] for row in told["prices"]} <= {
         "estimate", "memory", "seen", "seen twice", "price list",
     }  # fmt: skip
+
+
+# A plan of Terraform's
+
+
+def test_a_plan_is_priced_on_the_same_terms(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    gateway = {"address": "aws_nat_gateway.it", "mode": "managed", "type": "aws_nat_gateway"}
+    values = {"root_module": {"resources": [gateway]}}
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps({"format_version": "1.2", "planned_values": values}))
+
+    _, plain = run(capsys, "price-plan", str(file), "--json")
+    code, taxed = run(capsys, "price-plan", str(file), "--gst", "10", "--json")
+
+    assert code == ExitCode.DONE
+    before, after = (json.loads(text)["after"]["expected"]["amount"] for text in (plain, taxed))
+    assert Decimal(after) == Decimal(before) * Decimal("1.1")
+    assert json.loads(taxed)["terms"] == ["prices with 10 % GST and without discounts"]

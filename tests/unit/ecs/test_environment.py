@@ -92,6 +92,19 @@ def test_prod_scales_as_the_decision_says() -> None:
     assert (services.crew.replicas.min, services.crew.replicas.max) == (2, 8)
 
 
+def test_what_is_promised_is_two_and_one_unless_the_file_says_less() -> None:
+    found = {name: Environment.load(name, environ={}).promise for name in BUDGETS}
+
+    assert {name: (one.tasks, one.on_demand) for name, one in found.items()} == {
+        "local": (1, 1),
+        "test": (1, 0),
+        "sit": (1, 0),
+        "prod": (2, 1),
+        "peak": (2, 1),
+    }
+    assert {str(one.timezone) for one in found.values()} == {"Australia/Sydney"}
+
+
 def test_nothing_but_local_passes_without_a_person() -> None:
     create = Plan(subject="s", target="aws", changes=(Change(action=Action.CREATE, target="a"),))
 
@@ -186,6 +199,7 @@ def fargate(cpu: int, memory: int) -> dict[str, Any]:
         {"log_retention_days": 3653},
         {"backup.retention_days": 1},
         {"github": None},
+        {"promise": {"tasks": 3, "on_demand": 2, "days": "MON-SUN", "start": "00:00"}},
         {"flow_runs": None},
         {"flow_runs": {"cluster": "xops-runs"}},
         {"flow_runs": {"cluster": "xops-prod-runs", "log_group": "/aws/ecs/x.y_z-1#2"}},
@@ -210,6 +224,13 @@ def test_accepted(findings: Findings, values: dict[str, Any]) -> None:
         ({"budget.notify": []}, "budget.notify", "a budget above 0 needs at least one address"),
         ({"budget.notify": GONE}, "budget.notify", "a budget above 0 needs at least one address"),
         ({"budget.notify": ["a b@c.de", "x"]}, "budget.notify", "no-address: a b@c.de, x"),
+        ({"promise": {"tasks": -1}}, "promise.tasks", "greater than or equal to 0"),
+        ({"promise": {"on_demand": 101}}, "promise.on_demand", "less than or equal to 100"),
+        ({"promise": {"timezone": "Sydney"}}, "promise.timezone", "is no IANA time zone"),
+        ({"promise": {"days": "MON-FUN"}}, "promise.days", "should match pattern"),
+        ({"promise": {"end": "07:00"}}, "promise.end", "is not after start (07:00)"),
+        ({"promise": {"start": "20:00"}}, "promise.end", "is not after start (20:00)"),
+        ({"promise": {"replicas": 2}}, "promise.replicas", "is not a known key"),
         ({"network.cidr": "10.0.0.0/15"}, "network.cidr", "private block between /16 and /22"),
         ({"network.cidr": "10.0.0.0/23"}, "network.cidr", "private block between /16 and /22"),
         ({"network.cidr": "8.8.0.0/16"}, "network.cidr", "private block between /16 and /22"),
@@ -398,6 +419,7 @@ def test_variables_and_arguments_overlay_the_file() -> None:
         ("APPROVAL__REQUIRED_FOR", "[destroy]"),
         ("DELETION_PROTECTION", "false"),
         ("EVIDENCE__FOLDER", "/tmp/elsewhere"),
+        ("PROMISE__TASKS", "0"),
         ("STATE__BUCKET", "another"),
         ("TARGETS", "[aws]"),
     ],
@@ -459,6 +481,7 @@ def test_terraform_s_variables_are_json_and_carry_name_and_tags() -> None:
         "managed_by": "xops",
     }
     assert variables["budget"]["amount"] == "180"
+    assert "promise" not in variables
 
 
 def test_terraform_hears_of_flow_runs_where_the_file_names_them(

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from xops.core.money import HOURS_A_MONTH, Money
 from xops.core.plan.cost import BudgetVerdict, judge
 from xops.finops.prices.book import PriceBook
+from xops.finops.prices.terms import Terms
 from xops.finops.pricing.bill import Bill, Usage
 
 BUSINESS_HOURS = Decimal(12 * 5 * 52) / 12
@@ -23,8 +24,7 @@ ADR_REPLICAS: Mapping[str, tuple[int, int]] = {"open_webui": (2, 6), "crew": (2,
 """Fewest and most tasks of each service. Source: ADR-005."""
 
 _ASSUMED = (
-    "ARM64 on Fargate, 730 hours a month, tasks in public subnets of one zone, no NAT gateway",
-    "prices without tax and without discounts",
+    "ARM64 on Fargate, 730 hours a month, tasks in public subnets of one zone, no NAT gateway"
 )
 _FIXED = (
     "fixed lines: a load balancer with 1 LCU, 2 addresses of its own and one a task, 10 GB in EFS,"
@@ -58,11 +58,16 @@ class TaskSize:
 
 @dataclass(frozen=True)
 class Case:
-    """What the scenarios are about: an environment's sizes, its region and its budget."""
+    """What the scenarios are about: an environment's sizes, its region and its budget.
+
+    Attributes:
+        terms: what the prices are taken at, in words.
+    """
 
     tasks: Mapping[str, TaskSize]
     region: str
     budget: Money
+    terms: tuple[str, ...] = Terms().said()
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ def on_demand_minimum(case: Case, book: PriceBook) -> Scenario:
         Bill.of(usages, book, case.region),
         _fixed(case, book, addresses),
         case.budget,
-        (*_ASSUMED, _FIXED),
+        (_ASSUMED, *case.terms, _FIXED),
     )
 
 
@@ -163,7 +168,8 @@ def second_replica_on_spot(
         _fixed(case, book, (_MONTH + second) * len(case.tasks)),
         case.budget,
         (
-            *_ASSUMED,
+            _ASSUMED,
+            *case.terms,
             _FIXED,
             _SPOT,
             f"260 hours: 12 a day, 5 days, 52 weeks over 12; second tasks' addresses {counted}",
@@ -193,7 +199,12 @@ def full_peak_hours(case: Case, book: PriceBook, *, with_addresses: bool = False
         base.compute + peak,
         base.fixed,
         case.budget,
-        (*_ASSUMED, _FIXED, f"on demand; whole hours, {counted} the addresses of the tasks added"),
+        (
+            _ASSUMED,
+            *case.terms,
+            _FIXED,
+            f"on demand; whole hours, {counted} the addresses of the tasks added",
+        ),
         {"hours": int(hours), "usd_an_hour": str(an_hour.total.amount)},
     )
 
@@ -216,7 +227,7 @@ def k3s(
         compute,
         Bill.of(fixed, book, case.region),
         case.budget,
-        (f"on demand, 730 hours, 30 GB gp3 and one public address a node{left_out}", _ASSUMED[1]),
+        (f"on demand, 730 hours, 30 GB gp3 and one public address a node{left_out}", *case.terms),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -18,21 +19,24 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError
 
 from xops.core.errors import Finding, InputError
+from xops.core.files import settings
 from xops.core.files.reading import UnusableTextError, read_text
 from xops.core.files.validation import Model
 from xops.core.money import Amount, Money
 
 FILE = Path(__file__).with_name("prices.csv")
+"""The prices that come with xOps."""
+
 GLOBAL = "global"
 """The region of what costs the same everywhere."""
 
-_EDGES = {"ap-southeast-2": "australia-new-zealand"}
+EDGES = {"ap-southeast-2": "australia-new-zealand"}
 """Where CloudFront serves a region's people from, as its price page groups them."""
 
 OLD_AFTER = timedelta(days=90)
 """A row that was seen longer ago is old; so is one that says no day."""
 
-_REGION_CODES = {"ap-southeast-2": "APS2", "us-east-1": "USE1"}
+REGION_CODES = {"ap-southeast-2": "APS2", "us-east-1": "USE1"}
 """What usage types begin with. Source: AWS billing codes."""
 
 _OFTEN_BARE = ("us-east-1", GLOBAL)
@@ -102,8 +106,10 @@ class Price(Model):
             return False
         if usage_type == self.usage_type:
             return self.region in _OFTEN_BARE
+        if usage_type == f"{self.region}-{self.usage_type}":  # as KMS writes it
+            return True
         code, _, name = usage_type.partition("-")
-        return name == self.usage_type and _REGION_CODES.get(self.region, code) == code
+        return name == self.usage_type and REGION_CODES.get(self.region, code) == code
 
 
 @dataclass(frozen=True)
@@ -113,12 +119,29 @@ class PriceBook:
     rows: tuple[Price, ...]
 
     @classmethod
-    def load(cls, file: Path = FILE) -> PriceBook:
-        """Read a book.
+    def load(cls, file: Path | None = None) -> PriceBook:
+        """Read one file, or the prices that come with xOps and those that were looked up here.
 
         Raises:
             InputError: everything that is wrong with it, with its lines.
         """
+        if file is not None:
+            return cls._read(file)
+        looked_up = own_file()
+        packaged = cls._read(FILE)
+        return packaged.overlaid(cls._read(looked_up)) if os.path.lexists(looked_up) else packaged
+
+    def overlaid(self, other: PriceBook) -> PriceBook:
+        """With the rows of another book: of two for one thing, the one that was seen later."""
+        rows = {(row.item, row.region): row for row in self.rows}
+        for row in other.rows:
+            known = rows.get((row.item, row.region))
+            if known is None or _day(row) >= _day(known):
+                rows[row.item, row.region] = row
+        return PriceBook(tuple(rows.values()))
+
+    @classmethod
+    def _read(cls, file: Path) -> PriceBook:
         attempted = f"reading the prices of {file}"
         try:
             text = read_text(file)
@@ -139,15 +162,38 @@ class PriceBook:
 
     def find(self, item: str, region: str) -> Price | None:
         """The price there, or the one that holds everywhere; None: nobody has seen one."""
-        places = (region, _EDGES.get(region), GLOBAL)
+        places = (region, EDGES.get(region), GLOBAL)
         return next(
             filter(None, (self._by_item.get((item, place or "")) for place in places)), None
         )
+
+    def find_row(self, item: str, region: str) -> Price | None:
+        """The row of exactly that region."""
+        return self._by_item.get((item, region))
 
     def old(self, today: date) -> list[Price]:
         """The rows that are to be looked up anew, the oldest first."""
         found = [row for row in self.rows if row.is_old(today)]
         return sorted(found, key=lambda row: (row.seen_on or date.min, row.item, row.region))
+
+
+def own_file() -> Path:
+    """Where `xops costs prices refresh` writes what it has looked up."""
+    return settings.home() / "prices.csv"
+
+
+def _day(row: Price) -> date:
+    return row.seen_on or date.min
+
+
+def to_csv(book: PriceBook) -> str:
+    """The text of a file of prices, in the order of items and regions."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(Price.model_fields), lineterminator="\n")
+    writer.writeheader()
+    for row in sorted(book.rows, key=lambda one: (one.item, one.region)):
+        writer.writerow(row.model_dump(mode="json") | {"usd": f"{row.usd:f}"})
+    return out.getvalue()
 
 
 def _read_rows(text: str, name: str, findings: list[Finding]) -> Iterable[tuple[int, Price]]:

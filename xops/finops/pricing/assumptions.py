@@ -42,6 +42,13 @@ class Assumptions(Model):
     backup_gb: Annotated[Range, Field(description="Stored in backups of it.")]
     log_group_gb: Annotated[Range, Field(description="Taken in by a log group.")]
     bucket_gb: Annotated[Range, Field(description="Stored in a bucket.")]
+    repository_gb: Annotated[Range, Field(description="Stored in a repository of images.")]
+    internet_gb: Annotated[
+        Range, Field(description="Out of a VPC to the internet, above the account's free 100 GB.")
+    ]
+    between_zones_gb: Annotated[
+        Range, Field(description="Between the zones of a VPC, counted in each direction.")
+    ]
     nat_gb: Annotated[Range, Field(description="Through a NAT gateway.")]
     endpoint_gb: Annotated[Range, Field(description="Through an interface endpoint.")]
     web_gb: Annotated[Range, Field(description="From CloudFront to people.")]
@@ -50,6 +57,10 @@ class Assumptions(Model):
     zone_million_queries: Annotated[Range, Field(description="Of a hosted zone.")]
     key_10k_requests: Annotated[Range, Field(description="Of a KMS key.")]
     secret_10k_calls: Annotated[Range, Field(description="Of a secret.")]
+    insights_metrics: Annotated[
+        Range | None,
+        Field(description="Metrics of a cluster's Container Insights; none: they are unpriced."),
+    ] = None
 
     @classmethod
     def load(cls, file: Path = FILE) -> Self:

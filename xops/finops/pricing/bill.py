@@ -5,7 +5,7 @@ What has no price stays on the bill as a line without an amount, and makes its t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -72,6 +72,10 @@ class Bill:
 
     def __add__(self, other: Bill) -> Bill:
         return Bill(self.lines + other.lines)
+
+    def where(self, holds: Callable[[Usage], bool]) -> Bill:
+        """The lines of some usages."""
+        return Bill(tuple(line for line in self.lines if holds(line.usage)))
 
     @property
     def total(self) -> Money:

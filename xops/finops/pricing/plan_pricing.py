@@ -15,13 +15,18 @@ from typing import Any
 from xops.core.money import HOURS_A_MONTH, Money
 from xops.core.plan.cost import CostEffect, CostRange, PriceBasis
 from xops.finops.prices.book import PriceBook
-from xops.finops.pricing.assumptions import Assumptions, Range
+from xops.finops.pricing.assumptions import Assumptions
 from xops.finops.pricing.bill import Bill, Usage
+from xops.finops.pricing.by_itself import BY_ITSELF
 from xops.finops.pricing.planned_state import PlannedState, Resource
+from xops.finops.pricing.ranged import RangedUsage
 from xops.finops.pricing.schedules import HOURS_A_WEEK, Action, Bounds, weekly_hours
 
 _MONTH = Decimal(HOURS_A_MONTH)
-_ONE = Decimal(1)
+_UNBOUNDED = "how many tasks it has is not known"
+
+_FREE_GIB = 20
+"""Of a task's own storage. Source: Fargate's price page."""
 
 FREE = frozenset(
     {
@@ -34,7 +39,7 @@ FREE = frozenset(
         "aws_ecs_task_definition", "aws_efs_access_point", "aws_efs_file_system_policy",
         "aws_efs_mount_target", "aws_iam_instance_profile", "aws_iam_openid_connect_provider",
         "aws_iam_policy", "aws_iam_role", "aws_iam_role_policy", "aws_iam_role_policy_attachment",
-        "aws_identitystore_group", "aws_internet_gateway", "aws_key_pair", "aws_kms_alias",
+        "aws_identitystore_group", "aws_key_pair", "aws_kms_alias",
         "aws_launch_template", "aws_lb_listener", "aws_lb_target_group",
         "aws_lb_target_group_attachment", "aws_network_interface", "aws_placement_group",
         "aws_route", "aws_route53_record", "aws_route_table", "aws_route_table_association",
@@ -49,26 +54,6 @@ FREE = frozenset(
     }
 )  # fmt: skip
 """Types that AWS asks nothing for by themselves."""
-
-
-@dataclass(frozen=True)
-class RangedUsage:
-    """One item of one resource, in three quantities."""
-
-    item: str
-    low: Decimal
-    expected: Decimal
-    high: Decimal
-
-    @classmethod
-    def always(cls, item: str, quantity: Decimal = _ONE) -> RangedUsage:
-        """The same whatever happens."""
-        return cls(item, quantity, quantity, quantity)
-
-    @classmethod
-    def assumed(cls, item: str, quantity: Range, times: Decimal = _ONE) -> RangedUsage:
-        """As is assumed."""
-        return cls(item, quantity.low * times, quantity.expected * times, quantity.high * times)
 
 
 @dataclass(frozen=True)
@@ -143,15 +128,19 @@ class _Priced:
     def _look_at(self, resource: Resource) -> None:
         if resource.type in FREE:
             return
-        rule = _RULES.get(resource.type)
-        if rule is None:
-            self.not_looked_at.append(f"{resource.address}: no price is known of a {resource.type}")
-            return
-        for found in rule(self, resource):
+        for found in self._usages_of(resource):
             if isinstance(found, str):
                 self.not_looked_at.append(f"{resource.address}: {found}")
             else:
                 self._usages.append((resource, found))
+
+    def _usages_of(self, resource: Resource) -> Iterator[RangedUsage | str]:
+        if with_others := _WITH_OTHERS.get(resource.type):
+            yield from with_others(self, resource)
+        elif by_itself := BY_ITSELF.get(resource.type):
+            yield from by_itself(resource, self._assume)
+        else:
+            yield f"no price is known of a {resource.type}"
 
     def of_type(self, kind: str, module: str | None = None) -> list[Resource]:
         """All resources of a type, or those of one module."""
@@ -164,7 +153,12 @@ class _Priced:
     # Fargate
 
     def ecs_service(self, service: Resource) -> Iterator[RangedUsage | str]:
-        """Tasks by architecture, purchase and hours, and their addresses if they have any."""
+        """Tasks by architecture, purchase and hours, and their addresses if they have any.
+
+        On instances of one's own tasks cost nothing; the instances do.
+        """
+        if service.get("launch_type") in ("EC2", "EXTERNAL"):
+            return
         task = self._task_of(service)
         if task is None:
             yield "its task definition is not known"
@@ -173,18 +167,23 @@ class _Priced:
         if isinstance(bounds, str):
             yield bounds
             return
+        if problem := _not_plain_fargate(service, task):
+            yield problem
+            return
         architecture = str(task.get("runtime_platform", 0, "cpu_architecture", default="X86_64"))
-        vcpu = Decimal(str(task.get("cpu", default=0))) / 1024
-        gib = Decimal(str(task.get("memory", default=0))) / 1024
+        vcpu, gib = (Decimal(str(task.get(key))) / 1024 for key in ("cpu", "memory"))
         on_demand, spot = _task_hours(service, bounds)
         for prefix, hours in (("fargate ", on_demand), ("fargate spot ", spot)):
             for part, size in (("vCPU", vcpu), ("memory", gib)):
                 item = f"{prefix}{architecture.lower()} {part}"
                 if any(hours):
                     yield RangedUsage(item, *(size * one for one in hours))
+        both = [sum(pair, Decimal(0)) for pair in zip(on_demand, spot, strict=True)]
         if service.get("network_configuration", 0, "assign_public_ip"):
-            both = (sum(pair, Decimal(0)) for pair in zip(on_demand, spot, strict=True))
             yield RangedUsage("public ipv4 address", *both)
+        more = Decimal(str(task.get("ephemeral_storage", 0, "size_in_gib", default=0))) - _FREE_GIB
+        if more > 0:
+            yield RangedUsage("fargate ephemeral storage", *(more * hours for hours in both))
 
     def _task_of(self, service: Resource) -> Resource | None:
         """By its ARN where that is known, else the only one that its module has."""
@@ -196,21 +195,21 @@ class _Priced:
 
     def _bounds_of(self, service: Resource) -> dict[Bounds, Decimal] | str:
         """Hours of a week by the tasks that scaling allows in them."""
-        actions = [
-            Action(
-                str(one.get("schedule")),
-                _bounds(one.get("scalable_target_action", 0, default={})),
-            )
-            for one in self._scaling(service, "aws_appautoscaling_scheduled_action")
-        ]
+        actions: list[Action] = []
+        for one in self._scaling(service, "aws_appautoscaling_scheduled_action"):
+            bounds = _bounds(one.get("scalable_target_action", 0, default={}))
+            if bounds is None:
+                return _UNBOUNDED
+            actions.append(Action(str(one.get("schedule")), bounds))
         if actions:
             hours = weekly_hours(actions)
             return hours or "its schedule is not one that can be counted"
         for target in self._scaling(service, "aws_appautoscaling_target"):
-            return {_bounds(target.values): Decimal(HOURS_A_WEEK)}
+            bounds = _bounds(target.values)
+            return _UNBOUNDED if bounds is None else {bounds: Decimal(HOURS_A_WEEK)}
         count = service.get("desired_count")
         if count is None:
-            return "how many tasks it has is not known"
+            return _UNBOUNDED
         return {Bounds(int(count), int(count)): Decimal(HOURS_A_WEEK)}
 
     def _scaling(self, service: Resource, kind: str) -> list[Resource]:
@@ -242,133 +241,46 @@ class _Priced:
         }
         return len(routed) or 2
 
-    def nat_gateway(self, _: Resource) -> Iterator[RangedUsage | str]:
-        """Hours and what goes through."""
-        yield RangedUsage.always("nat gateway", _MONTH)
-        yield RangedUsage.assumed("nat gateway data", self._assume.nat_gb)
-
-    def address(self, _: Resource) -> Iterator[RangedUsage | str]:
-        """An elastic address costs the same in use and idle."""
-        yield RangedUsage.always("public ipv4 address", _MONTH)
-
     def endpoint(self, resource: Resource) -> Iterator[RangedUsage | str]:
         """Interface endpoints cost by zone; gateways nothing."""
-        if resource.get("vpc_endpoint_type", default="Gateway") == "Gateway":
+        kind = resource.get("vpc_endpoint_type", default="Gateway")
+        if kind == "Gateway":
+            return
+        if kind != "Interface":
+            yield f"no price is known of an endpoint of type {kind}"
             return
         zones = len(resource.get("subnet_ids", default=())) or self._public_subnets()
         yield RangedUsage.always("vpc endpoint", _MONTH * zones)
         yield RangedUsage.assumed("vpc endpoint data", self._assume.endpoint_gb)
 
-    # Machines
-
-    def instance(self, resource: Resource) -> Iterator[RangedUsage | str]:
-        """A virtual machine with its first disk, and its public address."""
-        kind = resource.get("instance_type")
-        if kind is None:
-            yield "its instance type is not known"
-            return
-        yield RangedUsage.always(f"ec2 {kind}", _MONTH)
-        yield from self._disk(resource.get("root_block_device", 0, default={}))
-        if resource.get("associate_public_ip_address"):
-            yield RangedUsage.always("public ipv4 address", _MONTH)
-
-    def volume(self, resource: Resource) -> Iterator[RangedUsage | str]:
-        """A disk of its own."""
-        yield from self._disk(resource.values)
-
-    def _disk(self, values: Any) -> Iterator[RangedUsage | str]:
-        size = values.get("volume_size", values.get("size")) if hasattr(values, "get") else None
-        if size is None:
-            yield "the size of its disk is not known"
-            return
-        kind = values.get("volume_type") or values.get("type") or "gp2"
-        yield RangedUsage.always(f"ebs {kind}", Decimal(str(size)))
-
-    # What is paid by the piece, or as it is used
-
-    def file_system(self, _: Resource) -> Iterator[RangedUsage | str]:
-        """Storage."""
-        yield RangedUsage.assumed("efs standard", self._assume.file_system_gb)
-
-    def backup_vault(self, _: Resource) -> Iterator[RangedUsage | str]:
-        """Storage of backups."""
-        yield RangedUsage.assumed("backup efs", self._assume.backup_gb)
-
-    def log_group(self, _: Resource) -> Iterator[RangedUsage | str]:
-        """What is taken in, and its first month of storage."""
-        yield RangedUsage.assumed("logs ingest", self._assume.log_group_gb)
-        yield RangedUsage.assumed("logs storage", self._assume.log_group_gb)
-
-    def bucket(self, _: Resource) -> Iterator[RangedUsage | str]:
-        """Storage."""
-        yield RangedUsage.assumed("s3 standard", self._assume.bucket_gb)
-
-    def key(self, _: Resource) -> Iterator[RangedUsage | str]:
-        """The key and its requests."""
-        yield RangedUsage.always("kms key")
-        yield RangedUsage.assumed("kms requests", self._assume.key_10k_requests)
-
-    def secret(self, _: Resource) -> Iterator[RangedUsage | str]:
-        """The secret and its calls."""
-        yield RangedUsage.always("secret")
-        yield RangedUsage.assumed("secret calls", self._assume.secret_10k_calls)
-
-    def zone(self, _: Resource) -> Iterator[RangedUsage | str]:
-        """The zone and its queries."""
-        yield RangedUsage.always("route53 zone")
-        yield RangedUsage.assumed("route53 queries", self._assume.zone_million_queries)
-
-    def firewall(self, resource: Resource) -> Iterator[RangedUsage | str]:
-        """The list, each of its rules, and what it looks at."""
-        yield RangedUsage.always("waf acl")
-        yield RangedUsage.always("waf rule", Decimal(len(resource.get("rule", default=()))))
-        yield RangedUsage.assumed("waf requests", self._assume.firewall_million_requests)
-
-    def web(self, _: Resource) -> Iterator[RangedUsage | str]:
-        """What goes to people, and what they ask."""
-        yield RangedUsage.assumed("cloudfront transfer", self._assume.web_gb)
-        yield RangedUsage.assumed("cloudfront https requests", self._assume.web_10k_requests)
-
-    def alarm(self, _: Resource) -> Iterator[RangedUsage | str]:
-        """An alarm."""
-        yield RangedUsage.always("cloudwatch alarm")
-
-    def cluster(self, resource: Resource) -> Iterator[RangedUsage | str]:
-        """Nothing but for Container Insights, which counts by metrics that no plan says."""
-        settings = resource.get("setting", default=[])
-        if any(
-            one.get("name") == "containerInsights" and one.get("value") != "disabled"
-            for one in settings
-        ):
-            yield "metrics of Container Insights are counted by use, which nobody has assumed"
-
 
 _Rule = Callable[[_Priced, Resource], Iterator[RangedUsage | str]]
 
-_RULES: dict[str, _Rule] = {
-    "aws_backup_vault": _Priced.backup_vault,
-    "aws_cloudfront_distribution": _Priced.web,
-    "aws_cloudwatch_log_group": _Priced.log_group,
-    "aws_cloudwatch_metric_alarm": _Priced.alarm,
-    "aws_ebs_volume": _Priced.volume,
-    "aws_ecs_cluster": _Priced.cluster,
+_WITH_OTHERS: dict[str, _Rule] = {
+    "aws_alb": _Priced.load_balancer,
     "aws_ecs_service": _Priced.ecs_service,
-    "aws_efs_file_system": _Priced.file_system,
-    "aws_eip": _Priced.address,
-    "aws_instance": _Priced.instance,
-    "aws_kms_key": _Priced.key,
     "aws_lb": _Priced.load_balancer,
-    "aws_nat_gateway": _Priced.nat_gateway,
-    "aws_route53_zone": _Priced.zone,
-    "aws_s3_bucket": _Priced.bucket,
-    "aws_secretsmanager_secret": _Priced.secret,
     "aws_vpc_endpoint": _Priced.endpoint,
-    "aws_wafv2_web_acl": _Priced.firewall,
 }
+"""Types whose price takes more than the resource itself."""
 
 
-def _bounds(values: Any) -> Bounds:
-    return Bounds(int(values.get("min_capacity") or 0), int(values.get("max_capacity") or 0))
+def _bounds(values: Any) -> Bounds | None:
+    """None where one of them is not known."""
+    fewest, most = values.get("min_capacity"), values.get("max_capacity")
+    return None if fewest is None or most is None else Bounds(int(fewest), int(most))
+
+
+def _not_plain_fargate(service: Resource, task: Resource) -> str | None:
+    """Why a service has no price, if it has none."""
+    rows = service.get("capacity_provider_strategy", default=[])
+    others = {str(one.get("capacity_provider")) for one in rows} - {"FARGATE", "FARGATE_SPOT"}
+    if others:
+        return f"its capacity provider {', '.join(sorted(others))} is none of Fargate's"
+    if task.get("cpu") is None or task.get("memory") is None:
+        return "the size of its tasks is not known"
+    family = str(task.get("runtime_platform", 0, "operating_system_family", default="LINUX"))
+    return None if family == "LINUX" else f"no price is known of Fargate with {family}"
 
 
 def _task_hours(
@@ -379,18 +291,22 @@ def _task_hours(
     Low and expected are the fewest tasks that scaling keeps, high the most.
     """
     on_demand, spot = [Decimal(0)] * 3, [Decimal(0)] * 3
+    strategy = service.get("capacity_provider_strategy", default=[])
     for bounds, hours in weekly.items():
         month = hours * HOURS_A_MONTH / HOURS_A_WEEK
         for place, count in enumerate((bounds.fewest, bounds.fewest, bounds.most)):
-            bought, bid = _purchase(service, count)
+            bought, bid = purchase(strategy, count)
             on_demand[place] += bought * month
             spot[place] += bid * month
     return on_demand, spot
 
 
-def _purchase(service: Resource, count: int) -> tuple[Decimal, Decimal]:
-    """How many of so many tasks ECS buys on demand and how many on Spot: bases, then weights."""
-    rows = service.get("capacity_provider_strategy", default=[])
+def purchase(rows: Any, count: int) -> tuple[Decimal, Decimal]:
+    """How many of so many tasks ECS buys on demand and how many on Spot: bases, then weights.
+
+    Args:
+        rows: the capacity provider strategy.
+    """
     if not rows:
         return Decimal(count), Decimal(0)
     on_demand = min(count, _sum(rows, "FARGATE", "base"))

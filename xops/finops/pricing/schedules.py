@@ -53,14 +53,15 @@ def weekly_hours(actions: Iterable[Action]) -> dict[Bounds, Decimal] | None:
 def _moments(schedule: str) -> list[Decimal] | None:
     """The hours since Monday 00:00 at which it comes due in a week."""
     found = _CRON.fullmatch(schedule)
-    days = _days(found[3]) if found else None
+    days = weekdays(found[3]) if found else None
     if found is None or days is None or int(found[2]) > 23 or int(found[1]) > 59:
         return None
     at = Decimal(int(found[2])) + Decimal(int(found[1])) / 60
     return [24 * day + at for day in days]
 
 
-def _days(written: str) -> list[int] | None:
+def weekdays(written: str) -> list[int] | None:
+    """The days of `MON-FRI` or `SAT,SUN`, from Monday = 0; None where it is not understood."""
     days: set[int] = set()
     for part in written.split(","):
         first, dash, last = part.partition("-")

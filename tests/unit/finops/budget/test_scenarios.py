@@ -7,9 +7,9 @@ import pytest
 from xops.core.money import Money
 from xops.core.plan.cost import BudgetVerdict
 from xops.finops.budget.scenarios import BUSINESS_HOURS, Case, Scenario, TaskSize, scenarios
-from xops.finops.prices.book import PriceBook
+from xops.finops.prices.book import FILE, PriceBook
 
-BOOK = PriceBook.load()
+BOOK = PriceBook.load(FILE)
 
 
 def case(budget: str = "180", region: str = "ap-southeast-2") -> Case:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xops.core.errors import InputError
-from xops.finops.prices.book import OLD_AFTER, Confidence, Price, PriceBook
+from xops.finops.prices.book import FILE, OLD_AFTER, Confidence, Price, PriceBook
 
 SYDNEY = "ap-southeast-2"
 HEADER = "item,service,region,usage_type,unit,usd,seen_on,confidence,source\n"
@@ -18,7 +18,7 @@ ROW = f"alb,ELB,{SYDNEY},LoadBalancerUsage,hour,0.0252,2017-12-18,seen,a page\n"
 
 @pytest.fixture(scope="module")
 def book() -> PriceBook:
-    return PriceBook.load()
+    return PriceBook.load(FILE)
 
 
 def found(book: PriceBook, item: str, region: str = SYDNEY) -> Price:

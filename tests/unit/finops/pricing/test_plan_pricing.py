@@ -11,12 +11,12 @@ import pytest
 from xops.core.errors import InputError
 from xops.core.money import Money
 from xops.core.plan.cost import BudgetVerdict
-from xops.finops.prices.book import PriceBook
+from xops.finops.prices.book import FILE, PriceBook
 from xops.finops.pricing.assumptions import Assumptions
 from xops.finops.pricing.plan_pricing import PricedPlan, price_plan
 from xops.finops.pricing.planned_state import PlannedState
 
-BOOK, ASSUMED = PriceBook.load(), Assumptions.load()
+BOOK, ASSUMED = PriceBook.load(FILE), Assumptions.load()
 REGION = "ap-southeast-2"
 TODAY = date(2026, 11, 29)
 ON_DEMAND = [{"capacity_provider": "FARGATE", "base": 2, "weight": 1}]
@@ -191,3 +191,145 @@ def test_a_cost_says_what_its_prices_are_worth() -> None:
     assert effect.basis.seen_on is None
     assert "efs standard" in effect.basis.old
     assert priced(resource("aws_quantum_computer")).effect(None, TODAY).basis is None
+
+
+# Other parts of a plan
+
+
+@pytest.mark.parametrize(
+    ("row", "total"),
+    [
+        (resource("aws_ecr_repository"), "0.50"),
+        (resource("aws_internet_gateway"), "0.00"),
+        (resource("aws_alb", internal=True), "24.24"),
+        (resource("aws_instance", instance_type="t4g.small", root_block_device=[
+            {"volume_size": 30, "volume_type": "gp3"}
+        ], ebs_block_device=[{"volume_size": 10, "volume_type": "gp3"}]), "19.32"),
+        (resource("aws_ebs_volume", type="gp3", size=10, iops=4000, throughput=225), "11.76"),
+        (resource("aws_db_instance", engine="postgres", instance_class="db.t4g.micro",
+                  allocated_storage=20, storage_type="gp3"), "21.01"),
+        (resource("aws_elasticache_replication_group", engine="redis",
+                  node_type="cache.t4g.micro", num_cache_clusters=2), "35.04"),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else None,
+)  # fmt: skip
+def test_what_stands_beside_the_tasks(row: dict[str, Any], total: str) -> None:
+    plan = priced(row)
+    assert expected(plan) == total
+    assert not plan.unpriced
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (resource("aws_db_instance", engine="mysql", instance_class="db.t4g.micro"), "RDS with my"),
+        (resource("aws_db_instance", engine="postgres", instance_class="db.x9.big",
+                  allocated_storage=1), "rds postgresql db.x9.big Single-AZ has no price"),
+        (resource("aws_db_instance", engine="postgres", instance_class="db.t4g.micro",
+                  multi_az=True, allocated_storage=20, storage_type="gp3"),
+         "rds postgresql gp3 storage Multi-AZ has no price"),
+        (resource("aws_db_instance", engine="postgres", instance_class="db.t4g.micro"),
+         "the size of its storage is not known"),
+        (resource("aws_elasticache_cluster", engine="valkey", node_type="cache.t4g.micro",
+                  num_cache_nodes=1), "elasticache Valkey cache.t4g.micro node has no price"),
+        (resource("aws_elasticache_cluster", engine="memcached", node_type="cache.t4g.micro",
+                  num_cache_nodes=1), "ElastiCache with memcached"),
+        (resource("aws_elasticache_serverless_cache"), "of a aws_elasticache_serverless_cache"),
+        (resource("aws_instance", instance_type="t4g.small",
+                  instance_market_options=[{"market_type": "spot"}]), "bought on Spot"),
+        (resource("aws_autoscaling_group", max_size=9), "no price is known of a aws_autoscaling"),
+        (resource("aws_lb", internal=True, load_balancer_type="network"), "nlb lcu has no price"),
+        (resource("aws_vpc_endpoint", vpc_endpoint_type="Interface"), "vpc endpoint data has no"),
+        (resource("aws_vpc_endpoint", vpc_endpoint_type="GatewayLoadBalancer"), "endpoint of type"),
+        (resource("aws_sqs_queue"), "no price is known of a aws_sqs_queue"),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else None,
+)  # fmt: skip
+def test_what_has_no_row_is_named_and_no_saving(row: dict[str, Any], said: str) -> None:
+    for plan in (priced(row), priced(before=(row,))):
+        assert any(said in line for line in plan.unpriced)
+        effect = plan.effect(Money(amount=Decimal(10**6)), TODAY)
+        assert effect.verdict is BudgetVerdict.UNKNOWN
+
+
+def task(**values: Any) -> dict[str, Any]:
+    platform = values.pop("runtime_platform", [{"cpu_architecture": "ARM64"}])
+    return resource("aws_ecs_task_definition", runtime_platform=platform, **values)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ((task(memory="4096"),), "the size of its tasks is not known"),
+        ((task(cpu="2048"),), "the size of its tasks is not known"),
+        (
+            (task(cpu="1024", memory="2048", runtime_platform=[
+                {"operating_system_family": "WINDOWS_SERVER_2022_CORE"}
+            ]),),
+            "no price is known of Fargate with WINDOWS",
+        ),
+        (
+            (task(cpu="1024", memory="2048"),
+             resource("aws_appautoscaling_target", max_capacity=9)),
+            "how many tasks it has is not known",
+        ),
+        (
+            (task(cpu="1024", memory="2048"), resource(
+                "aws_appautoscaling_scheduled_action", schedule="cron(0 8 ? * MON-FRI *)",
+            )),
+            "how many tasks it has is not known",
+        ),
+        (
+            (task(cpu="1024", memory="2048"), resource(
+                "aws_appautoscaling_scheduled_action", schedule="rate(1 day)",
+                scalable_target_action=[{"min_capacity": 1, "max_capacity": 2}],
+            )),
+            "its schedule is not one that can be counted",
+        ),
+        (
+            (task(cpu="1024", memory="2048", ephemeral_storage=[{"size_in_gib": 50}]),),
+            "fargate ephemeral storage has no price",
+        ),
+    ],
+)  # fmt: skip
+def test_a_task_of_which_something_is_not_known_is_unpriced(
+    rows: tuple[dict[str, Any], ...], said: str
+) -> None:
+    service = resource("aws_ecs_service", name="web", desired_count=2)
+    assert any(said in line for line in priced(*rows, service).unpriced)
+
+
+def test_a_capacity_provider_of_one_s_own_is_no_fargate() -> None:
+    rows = [{"capacity_provider": "my-instances", "base": 1, "weight": 1}]
+    plan = priced(*stack(rows))
+    assert plan.unpriced == (
+        "aws_ecs_service.this: its capacity provider my-instances is none of Fargate's",
+    )
+
+
+def test_tasks_on_instances_cost_nothing_beside_them() -> None:
+    plan = priced(*stack([], launch_type="EC2"))
+    assert expected(plan) == "0.00"
+    assert not plan.unpriced
+
+
+def test_with_for_each_each_service_has_its_own_task_and_scaling() -> None:
+    """Where they share a module the ARN tells, which is known after the first apply."""
+    rows = []
+    for name, cpu, fewest in (("a", "1024", 1), ("b", "2048", 3)):
+        rows += [
+            resource("aws_ecs_task_definition", f't["{name}"]', arn=f"arn:{name}", cpu=cpu,
+                     memory="4096", runtime_platform=[{"cpu_architecture": "ARM64"}]),
+            resource("aws_ecs_service", f's["{name}"]', name=name, task_definition=f"arn:{name}"),
+            resource("aws_appautoscaling_target", f't["{name}"]', min_capacity=fewest,
+                     max_capacity=9, resource_id=f"service/c/{name}"),
+        ]  # fmt: skip
+    quantities = {
+        line.usage.what_for: line.usage.quantity
+        for line in priced(*rows).after[1].lines
+        if line.usage.item == "fargate arm64 vCPU"
+    }
+    assert quantities == {
+        'aws_ecs_service.s["a"]': Decimal(730),
+        'aws_ecs_service.s["b"]': Decimal(730 * 3 * 2),
+    }

@@ -5,11 +5,11 @@ from decimal import Decimal
 
 from xops.core.money import Money
 from xops.core.plan.cost import BudgetVerdict, CostEffect
-from xops.finops.prices.book import PriceBook
+from xops.finops.prices.book import FILE, PriceBook
 from xops.finops.pricing.assumptions import Assumptions
 from xops.finops.pricing.pricer import TerraformPricer
 
-PRICER = TerraformPricer(PriceBook.load(), Assumptions.load(), date(2026, 11, 29))
+PRICER = TerraformPricer(PriceBook.load(FILE), Assumptions.load(), date(2026, 11, 29))
 GATEWAY = {"address": "aws_nat_gateway.a", "mode": "managed", "type": "aws_nat_gateway"}
 DOCUMENT = {
     "format_version": "1.2",

@@ -1,0 +1,1 @@
+"""The cost report: what was spent, against what was allowed and promised, and what is odd."""

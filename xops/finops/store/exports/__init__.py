@@ -1,0 +1,1 @@
+"""Exports of a provider's, read: what was delivered, as typed rows, checked."""
