@@ -9,6 +9,7 @@ import pytest
 
 from xops.cli import main
 from xops.core.errors import ExitCode
+from xops.finops.prices.book import FILE
 from xops.finops.pricing import assumptions
 
 
@@ -39,7 +40,7 @@ def test_the_budget_of_prod_for_machines(capsys: pytest.CaptureFixture[str]) -> 
     told = json.loads(out)
     found = {row["name"]: row for row in told["scenarios"]}
 
-    assert code == ExitCode.DONE
+    assert code == ExitCode.FINDINGS
     assert f"{float(found['on_demand_minimum']['total']):.2f}" == "267.42"
     assert f"{float(found['second_replica_on_spot']['total']):.2f}" == "174.76"
     assert {row["budget"] for row in found.values()} == {"180"}
@@ -160,11 +161,28 @@ def test_a_percentage_is_from_0_to_100(
     assert "is no percentage from 0 to 100" in capsys.readouterr().err
 
 
-def test_where_nothing_fits_there_is_something_to_act_on(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("test", ExitCode.FINDINGS), ("peak", ExitCode.FINDINGS), ("sit", ExitCode.INCOMPLETE)],
+)
+def test_the_code_goes_by_the_environment_s_own_plan(
+    capsys: pytest.CaptureFixture[str], name: str, code: ExitCode
 ) -> None:
-    code, _ = run(capsys, "budget", "-e", "test")
-    assert code == ExitCode.FINDINGS
+    assert run(capsys, "budget", "-e", name)[0] == code
+
+
+def test_an_own_plan_within_the_budget_leaves_nothing_to_act_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XOPS_ENVIRONMENT__BUDGET__AMOUNT", "'1000'")
+    header = FILE.read_text().partition("\n")[0]
+    of_backups = "backup efs,Backup,ap-southeast-2,,GB-month,0.06,2026-11-01,price list,a test"
+    (tmp_path / "prices.csv").write_text(f"{header}\n{of_backups}\n")
+    assumed = tmp_path / "assumed.yaml"
+    metrics = "insights_metrics: {low: 0, expected: 1, high: 2}\n"
+    assumed.write_text(assumptions.FILE.read_text() + metrics)
+    code, out = run(capsys, "budget", "-e", "prod", "--assume", str(assumed))
+    assert code == ExitCode.DONE, out
 
 
 def test_where_prices_are_missing_the_answer_is_unknown(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from xops.core.money import Money
+    from xops.core.plan.cost import BudgetVerdict
     from xops.ecs.environment import Environment
     from xops.finops.budget.feasibility import Feasibility, Option
     from xops.finops.budget.peak import Peak
@@ -56,9 +57,9 @@ def budget(
     """Hold an environment, and named ways to run the platform, against its monthly budget.
 
     What they would cost on AWS, whatever the environment's target is; then whether any plan that
-    keeps the environment's promise fits, and what would make it. Exit code 10: none of the
-    scenarios of Stream 1 is within the budget. 11: a line has no price, so that the answer is
-    unknown.
+    keeps the environment's promise fits, and what would make it. Exit code 10: the environment, as
+    its file says and with everything in, is over its budget. 11: a line has no price, so that the
+    answer is unknown.
     """
     from xops.ecs.environment import Environment
 
@@ -69,7 +70,7 @@ def budget(
         print_json(_to_json(found, terms))
     else:
         _print(found, terms)
-    _exit_by(found.scenarios)
+    _exit_by(found.feasibility.own.verdict)
 
 
 def budget_of(environment: Environment) -> Money:
@@ -290,11 +291,7 @@ def _print_option(label: str, one: Option, start: Money) -> None:
     )
 
 
-def _exit_by(found: list[Scenario]) -> None:
-    from xops.core.plan.cost import BudgetVerdict
-
-    of_stream_1 = [one.verdict for one in found if not one.name.startswith("k3s")]
-    if BudgetVerdict.WITHIN in of_stream_1:
-        return
-    unknown = BudgetVerdict.UNKNOWN in of_stream_1
-    raise typer.Exit(ExitCode.INCOMPLETE if unknown else ExitCode.FINDINGS)
+def _exit_by(verdict: BudgetVerdict) -> None:
+    codes = {"within": ExitCode.DONE, "over": ExitCode.FINDINGS, "unknown": ExitCode.INCOMPLETE}
+    if code := codes[verdict]:
+        raise typer.Exit(code)
