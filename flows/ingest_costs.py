@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +17,7 @@ from pydantic import Field
 from flows.form import Form, titled
 from flows.lifecycle_tasks import is_temporary
 from flows.progress import emit_named, progress_log, show_markdown
+from xops.core.errors import XopsError
 from xops.core.files.flow_files import flow_file
 from xops.core.rendering import Markdown
 from xops.finops.configuration import CostConfiguration, Export
@@ -99,10 +100,7 @@ def ingest_costs(
         request: The exports that are read, and whether Cost Explorer is asked.
     """
     work = Ingest(CostConfiguration.load(), CostStore.open(), _folder_of)
-    runs = [read_exports(work, exports)] if (exports := _exports(work, request)) else []
-    if request.cost_explorer:
-        runs.append(ask_cost_explorer(work))
-    done = IngestRun.joined(work.store.folder, runs)
+    done = IngestRun.joined(work.store.folder, list(_runs(work, request)))
     logger.info("%s", summary(done))
     rows = table(done)
     show_markdown(
@@ -113,6 +111,20 @@ def ingest_costs(
         emit_named("xops.costs.restated", "xops.costs", name, change.to_json())
     done.raise_if_incomplete()
     return done.to_json()
+
+
+def _runs(work: Ingest, request: IngestRequest) -> Iterator[IngestRun]:
+    """One a source: what cannot be read hinders no other, nor that what was read is told."""
+    for export in _exports(work, request):
+        try:
+            yield read_exports(work, [export])
+        except XopsError as error:
+            yield IngestRun(work.store.folder, (), ((export.name, error),))
+    if request.cost_explorer:
+        try:
+            yield ask_cost_explorer(work)
+        except XopsError as error:
+            yield work.unanswered(error)
 
 
 def _folder_of(location: str) -> Path:

@@ -30,7 +30,7 @@ from xops.core.money import Money
 from xops.core.rendering import Markdown, Plain
 from xops.ecs import environment
 from xops.ecs.stream1 import open_log
-from xops.finops.analysis.anomalies import PlannedChange, planned_change
+from xops.finops.analysis.anomalies import PlannedChange, planned_changes
 from xops.finops.budget.feasibility import Rates
 from xops.finops.configuration import CostConfiguration
 from xops.finops.prices.book import PriceBook
@@ -97,7 +97,7 @@ def read_changes(name: str) -> list[PlannedChange]:
     account = "" if isinstance(found.evidence, FolderEvidence) else aws.identity()[0]
     kinds = (RecordKind.INTENT, RecordKind.APPLY, RecordKind.DESTROY)
     log = open_log(found, aws, account)
-    return [planned_change(name, record) for record in _lately(log.newest_first(*kinds))]
+    return planned_changes(name, _lately(log.newest_first(*kinds)))
 
 
 def _lately(records: Iterator[Any]) -> Iterator[Any]:

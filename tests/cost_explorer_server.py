@@ -38,12 +38,14 @@ class Told:
     Attributes:
         page_size: groups on a page.
         refusals: answers to the next requests instead: the status and the error's code.
+        page_tokens: of the next answers, each of which is the whole one again; empty: the last.
         tag_status: of the environment's tag; empty: AWS knows none.
     """
 
     spent: list[Spent] = field(default_factory=list)
     page_size: int = 100
     refusals: list[tuple[int, str]] = field(default_factory=list)
+    page_tokens: list[str] = field(default_factory=list)
     tag_status: str = "Active"
     answer: Mapping[str, Any] | None = None
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -104,7 +106,8 @@ def cost_and_usage(told: Told, asked: Mapping[str, Any]) -> dict[str, Any]:
     lines: list[tuple[date, dict[str, Any] | None]] = []
     for day in days:
         lines += [(day, group) for group in _groups(told, asked, day)] or [(day, None)]
-    first = int(asked.get("NextPageToken", "0"))
+    again = told.page_tokens.pop(0) if told.page_tokens else None
+    first = int(asked.get("NextPageToken", "0")) if again is None else 0
     page = lines[first : first + told.page_size]
     results: dict[date, list[Any]] = {}
     for day, group in page:
@@ -114,6 +117,8 @@ def cost_and_usage(told: Told, asked: Mapping[str, Any]) -> dict[str, Any]:
         "ResultsByTime": [_result(day, groups) for day, groups in results.items()],
         "DimensionValueAttributes": [],
     }
+    if again is not None:
+        return answer | ({"NextPageToken": again} if again else {})
     more = first + told.page_size < len(lines)
     return answer | ({"NextPageToken": str(first + told.page_size)} if more else {})
 

@@ -61,6 +61,7 @@ ATTACKS: dict[str, dict[str, str]] = {
     },
     "xops/finops/configuration.py": {"_BUCKET": "s3://a."},
     "xops/finops/analysis/queries.py": {"_TAG_KEY": "a"},
+    "xops/finops/report/text.py": {"_TIME": "07:00-"},
     "xops/finops/store/exports/deliveries.py": {
         "_DATA": "data/BILLING_PERIOD=2026-05/", "_MANIFEST": "metadata/BILLING_PERIOD=2026-05/",
     },

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import typer
 
 from xops.cli import sign_in
 from xops.cli.console import bar, print_json, say, styled, tell
-from xops.core.errors import ExitCode, Finding, InputError, PermanentError
+from xops.core.errors import ExitCode, Finding, InputError, PermanentError, XopsError
 from xops.core.files import settings
 from xops.core.lifecycle.steps import OutcomeStatus
 from xops.ecs.services import ServiceState
@@ -35,12 +35,14 @@ def start(*, once: bool, as_json: bool) -> None:
     with ThreadPoolExecutor(1) as beside, bar("provision-ecs local") as show:
         report = beside.submit(_write_sample_report, stack.home)
         done = up.provision(stack, lambda step: show(step.message, step.percent))
+    page = _sample_page(report)
     if as_json:
         places = {"ui": run_page(stack.ui, done.run_id), "aws": stack.aws_endpoint}
-        print_json({**done.outcome, **places, "sample_report": str(report.result())})
+        print_json({**done.outcome, **places, "sample_report": page and str(page)})
     else:
         _print_provisioned(stack, done.outcome, done.done(), str(done.run_id))
-        say("Cost report:  {page} (sample data: made up)", page=report.result())
+        if page:
+            say("Cost report:  {page} (sample data: made up)", page=page)
     if not once:
         _stay_up(stack, started)
     elif not as_json:
@@ -56,6 +58,15 @@ def _write_sample_report(place: Path) -> Path:
     if page.exists() and datetime.fromtimestamp(page.stat().st_mtime, UTC).date() == today:
         return page
     return write_sample_report(page.parent, today)
+
+
+def _sample_page(report: Future[Path]) -> Path | None:
+    """The page of the report; None where it could not be written, which ends nothing else."""
+    try:
+        return report.result()
+    except (XopsError, OSError) as error:
+        tell("[yellow]the sample cost report was not written:[/] {error}", error=error)
+        return None
 
 
 def _stay_up(stack: Stack, started: Sequence[str]) -> None:

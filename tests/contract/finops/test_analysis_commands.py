@@ -234,6 +234,53 @@ def test_what_changed_since_last_week(capsys: Shown, sample: Path) -> None:
     assert second["service"] == "Amazon Relational Database Service"
 
 
+def test_less_than_two_weeks_are_compared_with_nothing(capsys: Shown, tmp_path: Path) -> None:
+    asked = ("explain", "--since-last-week", "--store", str(stored(tmp_path, days(10))), *AS_OF)
+    code, found = told(capsys, *asked)
+    assert (code, found["changed"]["difference"]) == (ExitCode.INCOMPLETE, None)
+    assert len(found["changed"]["missing"]) == 6
+    _, out, _ = run(capsys, *asked)
+    assert "6 of the days from 2026-11-09 on were not delivered" in out
+    assert "+" not in out
+
+
+def test_a_month_of_which_nothing_was_delivered_cost_nobody_knows_what(
+    capsys: Shown, tmp_path: Path
+) -> None:
+    store = stored(tmp_path, [one for one in days(60) if one["ChargePeriodStart"].month < 11])
+    asked = ("forecast", "-e", "prod", "--store", str(store), "--as-of", "2026-11-02")
+    code, found = told(capsys, *asked)
+    assert (code, found["environments"][0]["actual"]) == (ExitCode.INCOMPLETE, None)
+    assert float(found["environments"][0]["expected"]) == pytest.approx(150)
+    assert "unknown so far" in run(capsys, *asked)[1]
+
+
+def test_charges_in_no_currency_of_budgets_are_not_said_to_be_none(
+    capsys: Shown, tmp_path: Path
+) -> None:
+    store = stored(tmp_path, days(60, BillingCurrency="AUD", PricingCurrency="AUD"))
+    code, found = told(capsys, "forecast", "--store", str(store), *AS_OF)
+    assert code == ExitCode.INCOMPLETE
+    assert found["unknown"] == "charges of the 180 days before 2026-11-25 are in AUD, none in USD"
+
+
+def test_a_tag_is_called_by_the_key_that_it_is_configured_to_have(
+    capsys: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XOPS_COSTS_TAGS__SERVICE", "usage")
+    store = stored(tmp_path, days(60))
+    _, found = told(capsys, "explain", "--untagged", "--store", str(store), *AS_OF)
+    tags = [one["tag"] for one in found["untagged"]["coverage"]]
+    assert tags == ["environment", "usage", "owner"]
+
+
+def test_what_rounds_to_nothing_has_no_sign_of_a_loss(capsys: Shown, tmp_path: Path) -> None:
+    tiny = charge(UNTIL - timedelta(days=5), "-0.001", tags=PROD, ServiceName="tiny")
+    store = stored(tmp_path, [*days(60), tiny])
+    for words in (("explain", "--since-last-week"), ("explain", "--day", "2026-11-20")):
+        assert "-0.00" not in run(capsys, *words, "--store", str(store), *AS_OF)[1]
+
+
 def test_what_has_no_owner(capsys: Shown, sample: Path) -> None:
     code, found = told(capsys, "explain", "--untagged", "--store", str(sample), *AS_OF)
     assert code == ExitCode.FINDINGS

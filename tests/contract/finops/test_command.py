@@ -1,6 +1,7 @@
 """`xops costs` as a person and a machine see it."""
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,10 @@ def test_the_budget_of_prod_for_people(capsys: pytest.CaptureFixture[str]) -> No
     assert "Fargate Spot for ARM64 is an estimate" in out
     assert "Unpriced:     module.data.aws_backup_vault.this: backup efs has no price" in out
     assert "Single:       no single change fits" in out
-    assert "Reachable:    no: the cheapest plan is over by 1.55 USD; it needs 181.55 USD" in out
+    assert (
+        "Reachable:    no: the cheapest plan is over by 1.55 USD; it needs 181.55 USD, and 3 lines"
+        in out
+    )
     assert (
         "With spot:    what has a price fits where Spot is 74.18 % or more below on demand" in out
     )
@@ -76,7 +80,7 @@ def test_beside_the_scenarios_stands_the_environment_s_own_plan(
         assert (cents(own["total"]), own["budget"], own["verdict"]) == (total, budget, "over")
         assert own["confidence"] == "estimate"
         assert own["assumed_a_month"]["nat_gb"] == {"low": "1", "expected": "20", "high": "200"}
-        assert len(own["unpriced"]) == 2
+        assert len(own["unpriced"]) == 3
         assert sum(Decimal(line["amount"] or 0) for line in own["lines"]) == Decimal(own["total"])
 
 
@@ -95,8 +99,8 @@ def test_where_the_answer_hangs_on_what_has_no_price_it_is_unknown(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     _, out = run(capsys, "budget", "-e", "peak")
-    assert "Reachable:    unknown: 198.45 USD left for 2 lines without a price" in out
-    assert "Largest:      6 open_webui, 8 crew in business hours: 246.45 USD" in out
+    assert "Reachable:    unknown: 198.45 USD left for 3 lines without a price" in out
+    assert "Largest:      6 open_webui, 8 crew in business hours: 246.45 USD, and 3 lines" in out
     assert (
         "Single:       of each service 1 on demand, the others on Spot: 301.79 USD, unknown" in out
     )
@@ -125,6 +129,14 @@ def test_a_savings_plan_is_an_estimate_in_sydney(capsys: pytest.CaptureFixture[s
     assert any("20 % off, an estimate" in line for line in told["terms"])
 
 
+def test_the_discount_of_spot_is_below_on_demand_whatever_is_committed_to(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One percent off what runs on demand leaves Spot 3 percent to give."""
+    told = told_of(capsys, "-e", "prod", "--compute-savings-plan", "1")["feasibility"]
+    assert (cents(told["budget_needed"]), told["spot_break_even_percent"]) == ("180.51", "71.38")
+
+
 def test_some_hours_of_all_tasks_are_added_to_the_month(capsys: pytest.CaptureFixture[str]) -> None:
     told = told_of(capsys, "-e", "prod", "--peak-hours", "40")
     assert (cents(told["peak"]["added"]), cents(told["peak"]["total"])) == ("12.60", "324.77")
@@ -147,7 +159,7 @@ def test_other_quantities_are_assumed_where_a_file_says_so(
     file.write_text(assumptions.FILE.read_text() + more)
     told = told_of(capsys, "-e", "prod", "--assume", str(file))["own_plan"]
     assert cents(told["total"]) == "315.17"
-    assert len(told["unpriced"]) == 1
+    assert len(told["unpriced"]) == 2
 
 
 @pytest.mark.parametrize("option", ["--gst", "--compute-savings-plan"])
@@ -177,9 +189,16 @@ def test_an_own_plan_within_the_budget_leaves_nothing_to_act_on(
     monkeypatch.setenv("XOPS_ENVIRONMENT__BUDGET__AMOUNT", "'1000'")
     header = FILE.read_text().partition("\n")[0]
     of_backups = "backup efs,Backup,ap-southeast-2,,GB-month,0.06,2026-11-01,price list,a test"
-    (tmp_path / "prices.csv").write_text(f"{header}\n{of_backups}\n")
+    moved = "".join(
+        f"efs elastic {way},EFS,ap-southeast-2,,GB,0.04,2026-11-01,price list,a test\n"
+        for way in ("read", "write")
+    )
+    (tmp_path / "prices.csv").write_text(f"{header}\n{of_backups}\n{moved}")
     assumed = tmp_path / "assumed.yaml"
-    metrics = "insights_metrics: {low: 0, expected: 1, high: 2}\n"
+    metrics = "".join(
+        f"{name}: {{low: 0, expected: 1, high: 2}}\n"
+        for name in ("insights_metrics", "file_system_read_gb", "file_system_written_gb")
+    )
     assumed.write_text(assumptions.FILE.read_text() + metrics)
     code, out = run(capsys, "budget", "-e", "prod", "--assume", str(assumed))
     assert code == ExitCode.DONE, out
@@ -195,7 +214,12 @@ def test_where_prices_are_missing_the_answer_is_unknown(
     assert all(row["unpriced"] for row in told["scenarios"])
     assert told["feasibility"]["reachable"] is None
     assert told["feasibility"]["largest_plan"] is None
-    assert run(capsys, "budget", "-e", "prod")[0] == ExitCode.INCOMPLETE
+    assert told["feasibility"]["spot_break_even_percent"] is None
+    code, out = run(capsys, "budget", "-e", "prod")
+    assert code == ExitCode.INCOMPLETE
+    assert "With spot:    unknown: its tasks have no price" in out
+    assert re.search(r"Compute:      0.00 USD, and \d+ lines without a price", out)
+    assert "(-" not in out
 
 
 def test_the_price_book_says_which_rows_are_old(capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,6 +233,17 @@ def test_the_price_book_says_which_rows_are_old(capsys: pytest.CaptureFixture[st
 
 
 # A plan of Terraform's
+
+
+def test_the_region_stands_in_the_file_of_an_environment_or_is_given(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "plan.json"
+    file.write_text('{"format_version": "1.2", "planned_values": {}}')
+    with pytest.raises(SystemExit) as ended:
+        main(["costs", "price-plan", str(file), "-e", "prod", "--region", "us-east-1"])
+    assert ended.value.code == ExitCode.BAD_INPUT
+    assert "argument --region: stands in the file of prod" in capsys.readouterr().err
 
 
 def test_a_plan_is_priced_on_the_same_terms(

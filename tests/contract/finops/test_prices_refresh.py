@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from tests.price_list_server import REGION, PriceList, price_list, product
 from xops.cli import main
 from xops.core.errors import ExitCode
-from xops.finops.prices.book import FILE, Confidence, PriceBook, own_file
+from xops.finops.prices.book import FILE, Confidence, PriceBook, own_file, to_csv
 
 ARM = "APS2-Fargate-ARM-vCPU-Hours:perCPU"
 
@@ -97,6 +98,20 @@ def test_another_file_may_be_named(capsys: pytest.CaptureFixture[str], tmp_path:
     assert found is not None
     assert found.confidence is Confidence.PRICE_LIST
     assert not own_file().exists()
+
+
+def test_a_row_of_a_day_to_come_gives_way_to_what_is_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "book.csv"
+    row = PriceBook.load(FILE).find_row("alb", REGION)
+    assert row is not None
+    wrong = row.model_copy(update={"seen_on": date(2099, 1, 1), "usd": Decimal("0.02")})
+    file.write_text(to_csv(PriceBook((wrong,))))
+    refresh(capsys, "--out", str(file))
+    read = PriceBook.load(file).find_row("alb", REGION)
+    assert read is not None
+    assert read.usd == row.usd
 
 
 def test_rows_of_other_regions_stay(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -85,3 +85,10 @@ def test_both_at_once_end_in_one_state(open_stream: Open) -> None:
     while (planned := again.plan()).plan.changes:
         apply(again, planned)
     assert again.terraform.state_list() == ["terraform_data.first", "terraform_data.slow"]
+
+
+def test_what_was_never_made_is_destroyed_by_doing_nothing(open_stream: Open) -> None:
+    stream = open_stream(destroy=True)
+    assert stream.plan().plan.is_empty
+    assert stream.outputs() == {}
+    assert stream.verify({}) is None

@@ -12,11 +12,13 @@ from tests.cost_explorer_server import ACCOUNT, Spent, Told, asking, cost_explor
 from tests.cost_exports import charges, deliver
 from xops.aws.errors import ThrottledError
 from xops.core.errors import CredentialsError, ExitCode, PermanentError, UnreachableError
+from xops.finops.configuration import CostConfiguration
 from xops.finops.store.changes import Ingested
 from xops.finops.store.cost_explorer.call_budget import CallBudget, CallBudgetError
 from xops.finops.store.cost_explorer.explorer import CostExplorer
 from xops.finops.store.cost_store import CostStore
 from xops.finops.store.engine import open_engine
+from xops.finops.store.ingest_run import Ingest
 from xops.finops.store.partitions import Label
 from xops.finops.store.sources import Folder
 
@@ -140,7 +142,8 @@ def test_a_month_is_asked_for_once_more_when_it_was_invoiced_and_then_no_more(
     Run(url, store).ingest(datetime(2026, 6, 4, tzinfo=UTC), months=2)
     told.spent.append(Spent(date(2026, 5, 31), Decimal(9), service="Tax", record="Tax"))
     told.asked.clear()
-    Run(url, store).ingest(datetime(2026, 6, 7, tzinfo=UTC), months=2)
+    done = Run(url, store).ingest(datetime(2026, 6, 7, tzinfo=UTC), months=2)
+    assert [(one.month, one.restated) for one in done.changes] == [("2026-05", False)]
     assert told.questions() == [("2026-05-01", "2026-06-07")] * 2
     told.asked.clear()
     Run(url, store).ingest(datetime(2026, 6, 20, tzinfo=UTC), months=2)
@@ -222,6 +225,18 @@ def test_an_address_that_does_not_answer_is_an_error(store: CostStore) -> None:
         ({}, "without days"),
         ({"ResultsByTime": []}, "nothing about 2026-05-01"),
         ({"ResultsByTime": [], "NextPageToken": "x"}, "the same page again"),
+        (
+            {
+                "ResultsByTime": [
+                    {
+                        "TimePeriod": {"Start": "2026-05-01", "End": "2026-05-20"},
+                        "Total": {"UnblendedCost": {"Amount": "9", "Unit": "USD"}},
+                        "Groups": [],
+                    }
+                ]
+            },
+            "without days, groups or amounts",
+        ),
     ],
 )
 def test_half_an_answer_is_an_error(
@@ -288,3 +303,22 @@ def test_an_export_takes_the_place_of_estimates(url: str, store: CostStore, tmp_
     assert change.replaced[0].billed == Decimal("31.75")
     assert [one.export_id for one in store.partitions()] == ["aws"]
     assert not list(store.folder.rglob("cost-explorer/part-*"))
+
+
+def test_a_run_that_is_tried_again_has_no_new_money(store: CostStore) -> None:
+    work = Ingest(CostConfiguration.load(environ={}), store)
+    assert work.budget is work.budget
+    assert work.budget is not Ingest(work.configuration, store).budget
+
+
+@pytest.mark.parametrize(
+    ("told_tokens", "expected"),
+    [(["A", "B", "A"], "the same page again"), (["A", ""], "a group of 2026-05-01 twice")],
+)
+def test_pages_that_never_end_or_come_twice_are_no_answer(
+    url: str, told: Told, store: CostStore, told_tokens: list[str], expected: str
+) -> None:
+    told.page_tokens = told_tokens
+    with pytest.raises(PermanentError, match=expected):
+        Run(url, store).ingest()
+    assert store.months() == []

@@ -37,6 +37,10 @@ DAMAGED = {
     "an open quote": (f'BilledCost,Tags\n1,"{SECRET}\n'.encode(), 2, "a quote is opened"),
     "no UTF-8": (b"BilledCost,Tags\n1," + SECRET.encode() + b"\xff\n", 2, "is not UTF-8"),
     "a column twice": (b"Tags,Tags\n1,2\n", 1, "named twice"),
+    "a column twice in other letters": (b"Tags,tags\n1,2\n", 1, "named twice"),
+    "another delimiter": (b"BilledCost\tTags\n1\t2\n", 1, "divided by '\\t': FOCUS has commas"),
+    "a header too long": (b"x," * (1 << 19) + b"Tags\n", 1, "a first line of more than 1 MiB"),
+    "a line too long": (b"Tags\n" + b"x" * (5 << 20) + b"\n", 2, "is longer than 4 MiB"),
     "a column without a name": (b"Tags,\n1,2\n", 1, "not at all"),
     "half a gzip file": (gzip.compress(GOOD.encode() * 900)[:600], None, "is no whole gzip file"),
     "no gzip file": (b"\x1f\x8bwhat", 1, "has no header"),
@@ -135,3 +139,43 @@ def test_whatever_is_wrong_with_a_file_it_is_refused_or_read(
     file.write_bytes(content[:end])
     with suppress(InputError):
         validate(Case([file]))
+
+
+def test_what_a_folder_is_called_is_no_column(tmp_path: Path) -> None:
+    folder = tmp_path / "BilledCost=100"
+    folder.mkdir()
+    assert validate(Case([write_csv(folder / "a.csv", list(CLEAN))])).violated == []
+    (folder / "a.parquet").write_bytes(WHOLE["parquet"])
+    assert validate(Case([folder / "a.parquet"])).violated == []
+
+
+def test_a_file_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "a.csv", [USAGE])
+    with pytest.raises(InputError, match="is given twice"):
+        validate(Case([file, tmp_path / "." / "a.csv"]))
+
+
+@pytest.mark.parametrize("name", ["rowid", "file_row_number"])
+def test_a_column_that_is_called_as_one_of_the_engine_s_is_one_of_the_file_s(
+    name: str, tmp_path: Path
+) -> None:
+    rows = [{one: row.get(one) for one in NAMES} | {name: "x"} for row in CLEAN]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    for one in (write_csv(tmp_path / "a.csv", rows, (*NAMES, name)), tmp_path / "a.parquet"):
+        outcome = validate(Case([one]))
+        assert outcome.rows == len(CLEAN)
+        assert [told.rule.id for told in outcome.violated] == ["(dataset).custom-names"]
+
+
+def test_a_file_of_many_columns_is_read(tmp_path: Path) -> None:
+    more = tuple(f"x_{number}" for number in range(10_000))
+    file = write_csv(tmp_path / "wide.csv", list(CLEAN), (*NAMES, *more))
+    assert validate(Case([file])).violated == []
+
+
+@pytest.mark.parametrize("twice", ["BilledCost", "billedcost"])
+def test_a_parquet_file_has_no_column_twice(twice: str, tmp_path: Path) -> None:
+    table = pa.Table.from_pylist([dict(USAGE)])
+    pq.write_table(table.add_column(0, twice, [["7"]]), tmp_path / "a.parquet")
+    (finding,) = _findings(tmp_path / "a.parquet")
+    assert "named twice" in finding.message

@@ -189,6 +189,7 @@ def test_tags_may_be_a_map_as_aws_writes_them(tmp_path: Path) -> None:
 
 PAIRS = [
     '{"a": {"b": 1}}', '{"a": [1]}', '{"a": 1, "a": 2}', "[1]", '"text"', "{'a': 1}", "{", "1",
+    '{"a": 1,}', '{"a": 1 , }', '{"a": NaN}', '{"a": -Infinity}', '{"a": inf}',
 ]  # fmt: skip
 
 
@@ -198,7 +199,9 @@ def test_only_an_object_of_plain_values_is_a_set_of_tags(text: str, tmp_path: Pa
     assert _ids(validate(Case([file])).violated) == ["Tags.format"]
 
 
-@pytest.mark.parametrize("text", ['{"a": "[{"}', "{}", '{"a": null, "b": 1e-3}'])
+@pytest.mark.parametrize(
+    "text", ['{"a": "[{"}', '{"a,}": "NaN \\" ,}", "inf": "nan"}', "{}", '{"a": null, "b": 1e-3}']
+)
 def test_brackets_within_a_tag_are_text(text: str, tmp_path: Path) -> None:
     file = write_csv(tmp_path / "tags.csv", [USAGE | {"Tags": text}])
     assert validate(Case([file])).violated == []
@@ -253,3 +256,31 @@ def test_a_commitment_costs_what_its_used_and_unused_parts_cost(
     file = write_csv(tmp_path_factory.mktemp("sums") / "sums.csv", rows)
     told = _find(validate(Case([file])), "EffectiveCost.purchase-is-used")
     assert (told.state is State.HELD) is (missing == 0)
+
+
+@pytest.mark.parametrize("version", [None, Version.V1_0, Version.V1_2])
+def test_totals_of_invoices_that_no_row_names_are_not_held_against_anything(
+    version: Version | None, tmp_path: Path
+) -> None:
+    """FOCUS 1.0 has no InvoiceId: that the totals were not looked at is not that they hold."""
+    names = tuple(one.name for one in FOCUS_COLUMNS if one.since is Version.V1_0)
+    file = write_csv(tmp_path / "one.csv", [USAGE], names)
+    outcome = validate(Case([file], version=version, invoices={"one": Decimal(1)}))
+    told = _find(outcome, "BilledCost.invoice-sum")
+    assert (told.state, told.why) == (State.NOT_RUN, "there is no InvoiceId")
+    assert told in outcome.not_run
+
+
+def test_rows_of_no_provider_are_not_waived(tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "nobody.csv", [USAGE | {"ProviderName": None, "SkuId": None}])
+    told = _find(validate(Case([file])), "SkuId.of-what-is-priced")
+    assert (told.violations, told.waived) == (1, 0)
+
+
+def test_an_empty_list_of_invoices_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "invoices.csv"
+    file.write_text("id,total\n")
+    with pytest.raises(InputError, match="names no invoice"):
+        read_invoices(file)
+    file.write_text("id,total\none,1\n\n")
+    assert read_invoices(file) == {"one": Decimal(1)}

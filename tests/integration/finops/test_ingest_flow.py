@@ -10,10 +10,11 @@ from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.ingest_costs import IngestRequest, ingest_costs
+from tests.cost_explorer_server import Told, cost_explorer
 from tests.cost_exports import charge, charges, deliver
 from tests.prefect_servers import home
 from tests.waiting import Eventually
-from xops.core.errors import InputError
+from xops.core.errors import CredentialsError, InputError
 from xops.finops.store.cost_store import CostStore
 from xops.local.stack import Stack
 
@@ -95,3 +96,23 @@ def test_an_export_that_cannot_be_read_fails_the_run_and_hinders_no_other(
         ingest_costs(IngestRequest())
     assert [one.export_id for one in CostStore.open().partitions()] == ["good"]
     assert "not taken in" in shown(prefect)
+
+
+def test_what_was_restated_is_told_where_cost_explorer_does_not_answer(
+    prefect: SyncPrefectClient,
+    exports: Path,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next run finds the month unchanged: nobody would ever hear of it."""
+    top = deliver(exports, {"2026-02": charges("2026-02")})
+    ingest_costs(IngestRequest(export=str(top)))
+    deliver(exports, {"2026-02": charges("2026-02", cost="5")})
+    with cost_explorer(Told(refusals=[(400, "AccessDeniedException")])) as url:
+        monkeypatch.setenv("XOPS_COSTS_TARGET", "localstack")
+        monkeypatch.setenv("XOPS_AWS_ENDPOINT", url)
+        with pytest.raises(CredentialsError, match="AccessDeniedException"):
+            ingest_costs(IngestRequest(export=str(top), cost_explorer=True))
+    assert "restated by +12.00" in shown(prefect)
+    assert "cost-explorer" in shown(prefect)
+    assert eventually(lambda: [one for one in restated(prefect) if one["month"] == "2026-02"])

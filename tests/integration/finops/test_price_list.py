@@ -144,6 +144,8 @@ def test_what_is_not_sold_on_demand_is_no_answer(served: PriceList) -> None:
         (product(ARM, "free"), "no number of USD"),
         (product(ARM, "-1"), "no number of USD"),
         (product(ARM, "NaN"), "no number of USD"),
+        (product(ARM, "1e999999"), "no number of USD"),
+        (product(ARM, "1e-999999"), "no number of USD"),
         (product(ARM, "0.1").replace('"USD"', '"CNY"'), "no number of USD"),
         (product(ARM), "a product has no price"),
     ],
@@ -223,6 +225,11 @@ def test_spot_s_estimate_gives_way_to_what_was_seen(served: PriceList) -> None:
         (None, "503"),
         ({"price": []}, "no list `prices`"),
         ([1], "no list `prices`"),
+        (
+            {"prices": [{"unit": "GB-Hours", "price": {"USD": "1e-999999"},
+                         "attributes": {"aws:region": REGION}}]},
+            "no number of USD",
+        ),
         (
             {"prices": [{"unit": "GB-Hours", "price": {"USD": "x"},
                          "attributes": {"aws:region": REGION}}]},

@@ -244,10 +244,18 @@ def test_a_day_that_was_not_delivered_is_unknown_and_no_zero(tmp_path: Path) -> 
     assert isinstance(report.movers, Unknown)
     assert [gap.what for gap in report.gaps] == ["1 days"]
     assert lost not in {row.day for row in report.days}
-    assert {str(row.month) for row in report.budgets} == {"2026-11 (to 27 Nov, 1 days missing)"}
+    assert {str(row.month) for row in report.budgets} == {"2026-11 (to 27 Nov, 1 day missing)"}
     watch = report.watch
     assert isinstance(watch, Watch)
     assert lost not in {one.day for one in watch.days}
+
+
+def test_on_the_first_of_a_month_the_report_is_of_the_month_before(tmp_path: Path) -> None:
+    store = store_of_actual_costs(tmp_path)  # with charges of the first, which is not over
+    report = build(sources(store, tmp_path), ALL, date(2026, 11, 1))
+    assert isinstance(report.spend, Spend)
+    assert report.spend.months[-1].name == "2026-10"
+    assert {row.month.name for row in report.budgets} == {"2026-10"}
 
 
 def with_hostile_tags(rows: pa.Table) -> pa.Table:

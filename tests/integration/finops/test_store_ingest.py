@@ -21,6 +21,7 @@ from xops.core.errors import InputError, PermanentError, TemporaryError
 from xops.finops.focus.columns import arrow_schema
 from xops.finops.store.cost_store import CostStore
 from xops.finops.store.engine import open_engine
+from xops.finops.store.ingest_text import restatement
 from xops.finops.store.partitions import Label
 from xops.finops.store.sources import Folder
 
@@ -293,3 +294,124 @@ def test_the_manifest_says_where_charges_come_from(store: CostStore, tmp_path: P
             "effective": "3.000000000000",
         }
     ]
+
+
+def test_a_restatement_to_nothing_says_what_was_there(store: CostStore, tmp_path: Path) -> None:
+    top = deliver(tmp_path, {"2026-05": charges()})
+    store.ingest(Folder(top), "aws", now=IN_JUNE)
+    deliver(tmp_path, {"2026-05": []})
+    (change,) = store.ingest(Folder(top), "aws", now=IN_JULY).restated
+    (shown,) = change.shown
+    assert (shown.rows, shown.billed) == (0, Decimal(0))
+    assert restatement(change, shown) == "restated by -3.00, was 3.00"
+
+
+def test_an_effective_cost_that_is_restated_is_told_by_itself(
+    store: CostStore, tmp_path: Path
+) -> None:
+    top = deliver(tmp_path, {"2026-05": charges()})
+    store.ingest(Folder(top), "aws", now=IN_JUNE)
+    deliver(tmp_path, {"2026-05": [*charges(count=2), charge(day=3, EffectiveCost=Decimal(9))]})
+    (change,) = store.ingest(Folder(top), "aws", now=IN_JULY).restated
+    told = change.to_json()
+    assert Decimal(told["delta"]["USD"]) == 0
+    assert Decimal(told["effective_delta"]["USD"]) == 8
+    said = restatement(change, change.after[0])
+    assert said == "effective cost restated by +8.00, was 3.00"
+
+
+def test_more_rows_of_the_same_money_restate_nothing(store: CostStore, tmp_path: Path) -> None:
+    top = deliver(tmp_path, {"2026-05": charges()})
+    store.ingest(Folder(top), "aws", now=IN_JUNE)
+    deliver(tmp_path, {"2026-05": [*charges(), charge(day=9, cost="0")]})
+    done = store.ingest(Folder(top), "aws", now=IN_JULY)
+    assert (len(done.changes), done.restated) == (1, ())
+
+
+@pytest.mark.parametrize("other", ["x copy.csv", "x.csv.gz", "x.parquet"])
+def test_the_same_charges_twice_in_one_folder_are_refused(
+    store: CostStore, tmp_path: Path, other: str
+) -> None:
+    plain = tmp_path / "plain"
+    (write_parquet if other.endswith("parquet") else write_csv)(plain / other, charges())
+    write_csv(plain / "x.csv", charges())
+    with pytest.raises(InputError, match=r"has the charges of .* again"):
+        store.ingest(Folder(plain), "aws", now=IN_MAY)
+    assert store.months() == []
+    write_csv(plain / "x.csv", [])
+    write_csv(plain / "none.csv", [])  # two headers are alike, and count nothing
+    store.ingest(Folder(plain), "aws", now=IN_MAY)
+    assert [one.rows for one in store.partitions()] == [3]
+
+
+def test_a_plain_folder_that_one_file_was_taken_from_is_read_again(
+    store: CostStore, tmp_path: Path
+) -> None:
+    plain = tmp_path / "plain"
+    write_csv(plain / "a.csv", charges())
+    write_csv(plain / "b.csv", [charge(cost="50")])
+    write_csv(plain / "june.csv", charges("2026-06"))
+    store.ingest(Folder(plain), "aws", now=IN_MAY)
+    (plain / "june.csv").unlink()
+    assert store.ingest(Folder(plain), "aws", now=IN_MAY).unchanged == ("2026-05",)
+    (plain / "b.csv").unlink()
+    store.ingest(Folder(plain), "aws", now=IN_MAY)
+    assert rows(store) == [("2026-05", "aws", 3, Decimal(3)), ("2026-06", "aws", 3, Decimal(3))]
+
+
+def test_files_without_a_row_are_said(store: CostStore, tmp_path: Path) -> None:
+    write_csv(tmp_path / "plain" / "x.csv", [])
+    done = store.ingest(Folder(tmp_path / "plain"), "aws", now=IN_MAY)
+    assert done.notes == ("there are no rows, so that no month is known of",)
+    assert store.months() == []
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_file_that_goes_while_it_is_read_is_waited_for(
+    store: CostStore, tmp_path: Path, replaced: bool
+) -> None:
+    top = deliver(tmp_path, {"2026-05": charges()})
+    file = next(top.rglob("*.parquet"))
+
+    class Changing(Folder):
+        def fetch(self, *asked: Any) -> Any:
+            fetched = super().fetch(*asked)
+            file.unlink()
+            if replaced:
+                write_parquet(file, [charge(cost="77")])
+            return fetched
+
+    with pytest.raises(TemporaryError, match="replaced or removed while it was read"):
+        store.ingest(Changing(top), "aws", now=IN_MAY)
+    assert store.months() == []
+
+
+def test_a_link_is_refused_and_not_left_out(store: CostStore, tmp_path: Path) -> None:
+    write_csv(tmp_path / "elsewhere.csv", charges())
+    write_csv(tmp_path / "plain" / "a.csv", charges())
+    (tmp_path / "plain" / "b.csv").symlink_to(tmp_path / "elsewhere.csv")
+    with pytest.raises(InputError, match=r"b\.csv: is a link"):
+        store.ingest(Folder(tmp_path / "plain"), "aws", now=IN_MAY)
+
+
+@pytest.mark.parametrize("begin", [0.1, 0.9])
+def test_a_part_that_is_damaged_is_said_with_what_to_do(
+    store: CostStore, tmp_path: Path, begin: float
+) -> None:
+    top = deliver(tmp_path, {"2026-05": charges(count=20)})
+    store.ingest(Folder(top), "aws", now=IN_MAY)
+    part = next(store.folder.rglob("part-*.parquet"))
+    content = bytearray(part.read_bytes())
+    first = int(begin * len(content))
+    content[first : first + 400] = b"U" * len(content[first : first + 400])
+    part.write_bytes(content)
+    with pytest.raises(PermanentError, match=r"Remove the manifest\.json"), store.reading():
+        everything(store)
+
+
+def everything(store: CostStore) -> Any:
+    engine = open_engine(spill=store.folder.parent / "spill")
+    try:
+        return store.table(engine).to_pyarrow()
+    finally:
+        engine.disconnect()

@@ -114,17 +114,27 @@ def _print_anomalies(found: Sequence[Anomaly], first: date, unknown: str) -> Non
 
 @dataclass(frozen=True)
 class _Outlook:
-    """Where an environment's month ends; `name` is None for costs that name no environment."""
+    """Where an environment's month ends; `name` is None for costs that name no environment.
+
+    Attributes:
+        is_begun: whether a day of the month was delivered; else nobody knows what was spent in it.
+    """
 
     name: str | None
     forecast: Forecast | UnknownForecast
     budget: Money | None
+    is_begun: bool
 
     @property
     def expected(self) -> Decimal | None:
         from xops.finops.analysis.forecast import Forecast
 
         return self.forecast.expected if isinstance(self.forecast, Forecast) else None
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether some of it is not known."""
+        return self.expected is None or bool(self.forecast.missing) or not self.is_begun
 
     @property
     def verdict(self) -> BudgetVerdict | None:
@@ -142,6 +152,7 @@ class _Outlook:
         return {
             "environment": self.name,
             **self.forecast.to_json(),
+            **({} if self.is_begun else {"actual": None}),
             "budget": None if self.budget is None else str(self.budget.amount),
             "verdict": self.verdict,
         }
@@ -172,7 +183,7 @@ def forecast(
                 print_row("unknown", why)
             for one in found:
                 _print_outlook(one)
-        unknown = not found or any(one.expected is None or one.forecast.missing for one in found)
+        unknown = not found or any(one.is_incomplete for one in found)
         exit_by(findings=any(one.verdict == "over" for one in found), incomplete=unknown)
 
 
@@ -187,12 +198,14 @@ def _outlooks(spent: Spent, environment: str | None) -> list[_Outlook]:
     once = queries.charged_once(spent.costs, month)
     found = grouped(spent.of(environment), lambda row: row.environment, spent.days)
     budgets = _budgets(environments(found))
+    is_begun = any(day in spent.days.delivered for day in month)
     names = sorted(found, key=lambda name: (name is None, name))
     return [
         _Outlook(
             name,
             forecast_month(found[name], month, once.get(name, Decimal(0))),
             budgets.get(name or ""),
+            is_begun,
         )
         for name in names
     ]
@@ -216,7 +229,7 @@ def _print_outlook(one: _Outlook) -> None:
         "[bold]{name}[/] in {month}: {actual} so far",
         name=one.name or "no environment",
         month=f"{known.month.start:%Y-%m}",
-        actual=money(known.actual),
+        actual=money(known.actual if one.is_begun else None),
     )
     if isinstance(known, Forecast):
         said = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,13 +104,14 @@ def _look(
     from xops.finops.prices.book import PriceBook
     from xops.finops.pricing import assumptions
 
-    book = terms.apply(PriceBook.load())
+    listed = PriceBook.load()
+    book = terms.apply(listed)
     assumed = assumptions.Assumptions.load(assume or assumptions.FILE)
     proof = feasibility.prove(
         Shape.of(environment.terraform_variables()),
         Promise.of(environment.promise.model_dump()),
         budget_of(environment),
-        feasibility.Rates(book, assumed),
+        feasibility.Rates(book, assumed, replace(terms, savings_plan_percent=None).apply(listed)),
     )
     added = None if peak_hours is None else peak.scale_up(proof.own, peak_hours, book)
     return _Found(environment, _scenarios(environment, terms, book), proof, added)
@@ -205,8 +206,8 @@ def _print_totals(
     compute: Bill, fixed: Bill, verdict: str, unpriced: Iterable[str], today: date
 ) -> None:
     bill = compute + fixed
-    print_row("compute", str(compute.total))
-    print_row("fixed", str(fixed.total))
+    for label, part in (("compute", compute), ("fixed", fixed)):
+        print_row(label, f"{part.total}{_and_unpriced(len(part.unpriced))}")
     say(
         "{row} {total}, {verdict}",
         row=f"{'Total:':<13}",
@@ -254,26 +255,35 @@ def _print_feasibility(found: Feasibility) -> None:
     _print_reach(found)
     for one in found.beyond:
         _print_option("beyond", one, found.cheapest.total)
+    missing = _and_unpriced(len(found.cheapest.priced.unpriced))
     if largest := found.largest:
         tasks = ", ".join(f"{count} {name}" for name, count in largest.tasks.items())
-        print_row("largest", f"{tasks} in business hours: {largest.total}")
+        print_row("largest", f"{tasks} in business hours: {largest.total}{missing}")
         hours = "any" if largest.peak_hours is None else largest.peak_hours
         print_row("or peak", f"all tasks for {hours} of the business hours")
     else:
         print_row("largest", "none fits")
 
 
+def _and_unpriced(count: int) -> str:
+    """What an amount does not hold."""
+    return f", and {count} line{'s' * (count > 1)} without a price" if count else ""
+
+
 def _print_reach(found: Feasibility) -> None:
     needed, missing = found.cheapest.total, len(found.cheapest.priced.unpriced)
     if found.over_by:
         said = f"no: the cheapest plan is over by {found.over_by}; it needs {needed}"
+        said += _and_unpriced(missing)
     elif found.is_reachable is None:
         said = f"unknown: {found.budget - needed} left for {missing} lines without a price"
     else:
         said = f"yes, from {needed} on"
     print_row("reachable", said)
     what = "what has a price" if missing else "it"
-    if found.spot_break_even is None:
+    if found.spot_break_even is None and found.cheapest.compute.unpriced:
+        print_row("with spot", "unknown: its tasks have no price")
+    elif found.spot_break_even is None:
         print_row("with spot", f"{what} fits at no discount of Spot, not even for free")
     else:
         said = f"{what} fits where Spot is {found.spot_break_even} % or more below on demand"
@@ -281,11 +291,15 @@ def _print_reach(found: Feasibility) -> None:
 
 
 def _print_option(label: str, one: Option, start: Money) -> None:
+    from xops.core.money import Money
+
+    saving = start - one.total
+    more = Money(amount=-saving.amount, currency=saving.currency)
     say(
-        "{row} {total} ({saving} less), {verdict}: {summary}",
+        "{row} {total} ({difference}), {verdict}: {summary}",
         row=f"{label.capitalize()}:".ljust(13),
         total=one.total,
-        saving=start - one.total,
+        difference=f"{more} more" if more.amount > 0 else f"{saving} less",
         verdict=styled(STYLES[one.verdict], verdict_words(one.verdict)),
         summary=one.summary,
     )

@@ -131,7 +131,7 @@ def _print_export(one: Ingested) -> None:
 def _print_month(change: MonthChange) -> None:
     from xops.finops.store.ingest_text import restatement
 
-    for total in change.after:
+    for total in change.shown:
         said = restatement(change, total)
         say(
             "{month} {rows} rows {billed} {currency}, {label}{restated}",

@@ -12,11 +12,13 @@ from xops.cli.console import AsJson, print_json, print_row, say, styled
 from xops.cli.costs.budgets import STYLES, budget_of
 from xops.cli.costs.terms import Gst, SavingsPlan, read_terms
 from xops.cli.inputs import readable_file
-from xops.core.errors import ExitCode
+from xops.core.errors import ExitCode, Finding, InputError
 
 if TYPE_CHECKING:
     from xops.core.plan.cost import CostEffect
     from xops.finops.pricing.plan_pricing import PricedPlan
+
+_REGION = "ap-southeast-2"
 
 
 def price_plan(
@@ -33,8 +35,11 @@ def price_plan(
         ),
     ] = None,
     region: Annotated[
-        str, typer.Option("--region", help="Where it would run, without an environment.")
-    ] = "ap-southeast-2",
+        str | None,
+        typer.Option(
+            "--region", help=f"Where it would run, without an environment. Default: {_REGION}."
+        ),
+    ] = None,
     assume: Annotated[
         Path | None,
         typer.Option(
@@ -55,13 +60,17 @@ def price_plan(
     from xops.finops.pricing import assumptions, plan_pricing
     from xops.finops.pricing.planned_state import PlannedState
 
+    if environment and region:
+        problem = f"stands in the file of {environment}: give one of the two"
+        finding = Finding("argument --region", "", problem)
+        raise InputError("reading the options", [finding])
     chosen = Environment.load(environment) if environment else None
     terms = read_terms(gst, savings_plan)
     priced = plan_pricing.price_plan(
         PlannedState.load(plan),
         terms.apply(PriceBook.load()),
         assumptions.Assumptions.load(assume or assumptions.FILE),
-        chosen.region if chosen else region,
+        chosen.region if chosen else region or _REGION,
     )
     today = datetime.now(UTC).date()
     effect = priced.effect(budget_of(chosen) if chosen else None, today)
@@ -76,7 +85,7 @@ def price_plan(
             print_row("assumes", assumed)
     if chosen and effect.verdict is BudgetVerdict.OVER:
         raise typer.Exit(ExitCode.FINDINGS)
-    if effect.incomplete:
+    if effect.incomplete or effect.unpriced_before:
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
@@ -97,3 +106,5 @@ def _print_priced(priced: PricedPlan, effect: CostEffect) -> None:
         say("Budget:       {budget}: {verdict}", budget=effect.budget, verdict=verdict)
     for missing in effect.unpriced:
         print_row("unpriced", missing)
+    for missing in effect.unpriced_before:
+        print_row("no saving", f"known, for it had no price: {missing}")

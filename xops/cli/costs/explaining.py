@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from xops.finops.analysis.queries import CostTable
 
 _LISTED = 10
+_CENT = Decimal("0.01")
 _COVERED_DAYS = 30
 
 
@@ -179,13 +181,18 @@ def _costs(spent: Spent, environment: str | None) -> CostTable:
 
 
 def _print_movers(found: Movers) -> None:
+    if found.missing:
+        days = f"{len(found.missing)} of the days from {found.earlier.start} on"
+        print_row("unknown", f"what {found.later} cost more: {days} were not delivered")
+        return
     say(
         "{later} cost {difference} against {earlier}",
         later=found.later,
         difference=signed(found.difference),
         earlier=found.earlier,
     )
-    for one in found.movers[:_LISTED]:
+    moved = [one for one in found.movers if abs(one.difference) >= _CENT]
+    for one in moved[:_LISTED]:
         names = [name for name in one.names.values() if name is not None]
         say(
             "{difference} {names}  {before} -> {after}",
@@ -205,7 +212,9 @@ def _untagged(spent: Spent, environment: str | None) -> _Answer:
     period = Period.ending(spent.as_of, _COVERED_DAYS)
     costs = _costs(spent, environment)
     [covered] = queries.rows(queries.coverage(costs, period))
-    found = untagged(period, covered, queries.rows(queries.untagged_resources(costs, period)))
+    resources = queries.rows(queries.untagged_resources(costs, period))
+    keys = {dimension.value: key for dimension, key in costs.tags.items()}
+    found = untagged(period, covered, resources, keys)
     nothing_used = any(one.percent is None for one in found.coverage)
     return _Answer(
         "untagged", found, lambda: _print_untagged(found), nothing_used, bool(found.resources)

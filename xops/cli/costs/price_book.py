@@ -147,7 +147,9 @@ def _write(file: Path, found: Sequence[LookedUp]) -> int:
         return 0
     kept = PriceBook.load(file) if file.exists() else PriceBook(())
     try:
-        write_private(file, to_csv(kept.overlaid(read)))
+        fresh = {(row.item, row.region) for row in read.rows}
+        others = (row for row in kept.rows if (row.item, row.region) not in fresh)
+        write_private(file, to_csv(PriceBook((*others, *read.rows))))
     except OSError as error:
         attempted = f"writing the prices to {file}"
         remedy = "Make room or choose another place with --out; the file is as it was."

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -96,6 +97,8 @@ class Spent:
             return ""
         if environment is None or not self.days.delivered:
             before = f"the {HISTORY_DAYS} days before {self.as_of}"
+            if self.others:
+                return f"charges of {before} are in {', '.join(self.others)}, none in {CURRENCY}"
             return f"no costs of {before} are there: `xops costs ingest` takes costs in"
         return f"no costs name {environment}: is its tag activated, or its account configured?"
 
@@ -245,19 +248,16 @@ def _changes(
     from xops.core.evidence.log import RecordKind
     from xops.core.evidence.settings import FolderEvidence
     from xops.ecs.stream1 import open_log
-    from xops.finops.analysis.anomalies import planned_change
+    from xops.finops.analysis.anomalies import planned_changes
 
     in_folder = isinstance(environment.evidence, FolderEvidence)
     if not in_folder and not with_bucket:
         return []
     aws = Aws(environment.target, environment.region, dict(os.environ))
     log = open_log(environment, aws, "" if in_folder else aws.identity()[0])
-    found = []
-    for record in log.newest_first(RecordKind.INTENT, RecordKind.APPLY, RecordKind.DESTROY):
-        if record.recorded_at < oldest:
-            break
-        found.append(planned_change(environment.name, record))
-    return list(dict.fromkeys(found))
+    records = log.newest_first(RecordKind.INTENT, RecordKind.APPLY, RecordKind.DESTROY)
+    lately = takewhile(lambda record: record.recorded_at >= oldest, records)
+    return planned_changes(environment.name, lately)
 
 
 def print_changes(changes: Iterable[PlannedChange]) -> None:
@@ -273,12 +273,12 @@ def print_changes(changes: Iterable[PlannedChange]) -> None:
 
 def money(amount: Decimal | None) -> str:
     """An amount for people."""
-    return "unknown" if amount is None else f"{amount:,.2f}"
+    return "unknown" if amount is None else f"{amount:z,.2f}"
 
 
 def signed(amount: Decimal | None) -> str:
     """A difference for people."""
-    return "unknown" if amount is None else f"{amount:+,.2f}"
+    return "unknown" if amount is None else f"{amount:+z,.2f}"
 
 
 def exit_by(*, findings: bool, incomplete: bool) -> None:

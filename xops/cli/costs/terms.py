@@ -45,7 +45,7 @@ def _percent(option: str, text: str) -> Decimal:
         value = Decimal(text)
         # NaN refuses the comparison, as what is no number refuses the conversion.
         if 0 <= value <= 100 and len(f"{value:f}") <= _LONGEST:
-            return value
+            return Decimal(f"{value:f}")
     except InvalidOperation:
         pass
     finding = Finding(f"argument {option}", "", f"{text!r} is no percentage from 0 to 100")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from xops.core.money import Money
+
+_SHOWN = Decimal("0.005")
+"""What is above is shown as a cent at least."""
 
 
 class CostRange(BaseModel):
@@ -75,7 +79,8 @@ class CostEffect(BaseModel):
     """The monthly cost before and after. A line without a price makes it incomplete.
 
     Attributes:
-        unpriced: what has no price, a line each.
+        unpriced: what has no price after it, a line each.
+        unpriced_before: what has none and is gone after it: no saving is known of that.
         is_emulated: whether the target is an emulator: nothing is spent there, and the amounts are
             what it would cost on AWS.
         basis: what the prices are worth; None where nothing has one.
@@ -86,6 +91,7 @@ class CostEffect(BaseModel):
     before: CostRange
     after: CostRange
     unpriced: tuple[str, ...] = ()
+    unpriced_before: tuple[str, ...] = ()
     budget: Money | None = None
     is_emulated: bool = False
     basis: PriceBasis | None = None
@@ -105,7 +111,7 @@ class CostEffect(BaseModel):
 
     @property
     def incomplete(self) -> bool:
-        """Whether something of it has no price."""
+        """Whether something of what it comes to has no price."""
         return bool(self.unpriced)
 
     @property
@@ -125,13 +131,16 @@ class CostEffect(BaseModel):
             return None
         cost = f"{self.after.expected} a month"
         if self.verdict is BudgetVerdict.OVER:
-            over = self.after.expected - self.budget
-            return f"{cost} is {over} over the budget of {self.budget}"
+            return f"{cost} is {self._over(self.budget)} over the budget of {self.budget}"
         count = len(self.unpriced)
         return (
             f"{cost} and {count} unpriced line{'s' * (count > 1)}: unknown whether that is within"
             f" the budget of {self.budget}"
         )
+
+    def _over(self, budget: Money) -> str:
+        over = self.after.expected - budget
+        return str(over) if over.amount > _SHOWN else f"less than a cent ({over.amount:f})"
 
     def why_uncovered(self, approved: CostEffect | None) -> str | None:
         """Why an approval of that does not let this pass; None where it does."""

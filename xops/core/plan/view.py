@@ -154,6 +154,8 @@ def _cost(plan: Plan) -> Iterator[str]:
         yield f"{_INDENT}prices: {cost.basis}"
     for line in cost.unpriced:
         yield f"{_INDENT}no price: {line}"
+    for line in cost.unpriced_before:
+        yield f"{_INDENT}no price before it, so that no saving is known: {line}"
 
 
 def _inputs(inputs: Mapping[str, str]) -> Iterator[str]:

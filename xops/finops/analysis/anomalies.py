@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from xops.core.evidence.log import Record
+from xops.core.lifecycle.steps import OutcomeStatus
 from xops.finops.analysis.baseline import NEW_LEVEL_AFTER, USUAL, Sensitivity, baseline
 from xops.finops.analysis.periods import Period
 from xops.finops.analysis.series import CostRow, DailySeries, Days, grouped
 
 _SAME_WEEKDAYS = 6
+_CENT = Decimal("0.01")
 
 
 class Kind(StrEnum):
@@ -81,6 +83,15 @@ def planned_change(subject: str, record: Record) -> PlannedChange:
     return PlannedChange(
         Period(day, day + timedelta(days=_EFFECT_DAYS)), subject, record.digest, str(who)
     )
+
+
+def planned_changes(subject: str, records: Iterable[Record]) -> list[PlannedChange]:
+    """The changes that records of intents, applies and destroys tell of, each once.
+
+    An apply that found nothing to change is on record, too; it changed no cost.
+    """
+    made = (one for one in records if one.body.get("status") != OutcomeStatus.UNCHANGED)
+    return list(dict.fromkeys(planned_change(subject, one) for one in made))
 
 
 @dataclass(frozen=True)
@@ -183,7 +194,7 @@ def _kind(series: DailySeries, index: int, cost: Decimal, expected: Decimal) -> 
 
 
 def _money(amount: float) -> Decimal:
-    return Decimal(float(amount)).quantize(Decimal("0.01"))
+    return Decimal(float(amount)).quantize(_CENT)
 
 
 def events(days: Sequence[OddDay]) -> list[list[OddDay]]:
@@ -257,7 +268,10 @@ def _anomaly(
         score=max((day.score for day in event), key=abs),
         causes=tuple(_causes(parts, period, is_drop=event[0].kind is Kind.DROP)),
         planned=tuple(
-            change for change in changes if change.explains(subject.environment or "", period)
+            change
+            for change in changes
+            # What began before a change is not of it.
+            if change.explains(subject.environment or "", Period.day(period.start))
         ),
     )  # fmt: skip
 
@@ -274,7 +288,8 @@ def deviations_of_usage_types(parts: Mapping[str, DailySeries], period: Period) 
 def _causes(parts: Mapping[str, DailySeries], period: Period, *, is_drop: bool) -> list[Cause]:
     """Those that moved in the direction of the whole."""
     found = deviations_of_usage_types(parts, period)
-    return [one for one in found if one.amount and (one.amount < 0) is is_drop][:_MOST_CAUSES]
+    moved = (one for one in found if abs(one.amount) >= _CENT)
+    return [one for one in moved if (one.amount < 0) is is_drop][:_MOST_CAUSES]
 
 
 def _above_usual(series: DailySeries, period: Period) -> Decimal:

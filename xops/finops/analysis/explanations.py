@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 import numpy as np
@@ -183,17 +183,21 @@ class Movers:
     missing: tuple[date, ...]
 
     @property
-    def difference(self) -> Decimal:
-        """Of all of them together."""
+    def difference(self) -> Decimal | None:
+        """Of all of them together; None while a day is missing."""
+        if self.missing:
+            return None
         return sum((one.difference for one in self.movers), Decimal(0))
 
     def to_json(self) -> dict[str, Any]:
-        """For machines: exact decimals as texts."""
+        """For machines: exact decimals as texts; sums of the days that are known."""
+        whole = self.difference
+        unknown = {"difference": None} if self.missing else {}
         return {
             "earlier": {"from": str(self.earlier.start), "until": str(self.earlier.end)},
             "later": {"from": str(self.later.start), "until": str(self.later.end)},
-            "difference": f"{self.difference:f}",
-            "movers": [one.to_json() for one in self.movers],
+            "difference": None if whole is None else f"{whole:f}",
+            "movers": [one.to_json() | unknown for one in self.movers],
             "missing": [str(day) for day in self.missing],
         }
 
@@ -258,10 +262,10 @@ class TagCoverage:
 
     @property
     def percent(self) -> Decimal | None:
-        """Of the usage; None where nothing was used."""
+        """Of the usage, downwards: all is only what is all; None where nothing was used."""
         if not self.usage:
             return None
-        return (self.tagged * 100 / self.usage).quantize(_PERCENT_DIGITS, ROUND_HALF_EVEN)
+        return (self.tagged * 100 / self.usage).quantize(_PERCENT_DIGITS, ROUND_FLOOR)
 
     def to_json(self) -> dict[str, Any]:
         """For machines: exact decimals as texts."""
@@ -314,13 +318,23 @@ class Untagged:
 
 
 def untagged(
-    period: Period, covered: Mapping[str, Decimal], resources: Iterable[Mapping[str, Any]]
+    period: Period,
+    covered: Mapping[str, Decimal],
+    resources: Iterable[Mapping[str, Any]],
+    keys: Mapping[str, str],
 ) -> Untagged:
-    """From the rows of `queries.coverage` and `queries.untagged_resources`."""
+    """From the rows of `queries.coverage` and `queries.untagged_resources`.
+
+    Args:
+        period: of both.
+        covered: by dimension.
+        resources: the dearest first.
+        keys: of the tags, by dimension: that is what people know them by.
+    """
     usage = covered["usage"]
     return Untagged(
         period,
-        tuple(TagCoverage(tag, usage, amount) for tag, amount in covered.items() if tag != "usage"),
+        tuple(TagCoverage(key, usage, covered[dimension]) for dimension, key in keys.items()),
         tuple(
             Resource(row["resource"], row["resource_type"], row["service"], row["environment"],
                      row["account"], row["effective_cost"])

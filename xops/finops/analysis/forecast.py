@@ -38,6 +38,8 @@ _ORIGINS = 28
 """On so many past days a forecast is made to see how good it would have been."""
 _LONGEST_TRIED = 21
 _FIRST_ORIGIN = 14
+_SINGLE = 12
+"""Times a usual day."""
 _HALF_LIFE = 9
 """In days: what was right lately counts more."""
 _GROWTH_OF_ERROR = 0.8
@@ -179,7 +181,7 @@ def _money(amount: float) -> Decimal:
 def _estimate(history: DailySeries, ahead: list[date]) -> tuple[Floats, float]:
     """What each day ahead will cost, and half the interval of their sum."""
     of_history = weekdays(history.start, len(history.costs))[-_LOOKED_AT:]
-    costs = _filled(history.for_statistics()[-_LOOKED_AT:], of_history)
+    costs = _without_single(_filled(history.for_statistics()[-_LOOKED_AT:], of_history), of_history)
     of_ahead = np.array([day.weekday() for day in ahead])
     total, error = _blend(costs, of_history, of_ahead)
     factors = _pattern(costs, of_history)
@@ -198,6 +200,19 @@ def _filled(costs: Floats, of_week: Weekdays) -> Floats:
         same = costs[(of_week == of_week[index]) & ~np.isnan(costs)]
         found[index] = np.median(same) if len(same) else np.nanmedian(costs)
     return found
+
+
+def _without_single(costs: Floats, of_week: Weekdays) -> Floats:
+    """With the median of its weekday for a day or two beyond all others: a refund, a single buy.
+
+    They are in what was spent already, and say nothing of the days to come.
+    """
+    level = np.median(costs[-_PATTERN_DAYS:])
+    usual = np.array([np.median(costs[of_week == day]) for day in range(7)])[of_week]
+    far = (costs - usual > _SINGLE * level) | ((costs < -level) & (usual >= 0))
+    if level <= 0 or far.sum() >= _SHORTEST_STEP:  # more of them are a pattern, or a new level
+        return costs
+    return np.where(far, usual, costs)
 
 
 def _pattern(costs: Floats, of_week: Weekdays) -> Floats:

@@ -174,6 +174,8 @@ def reconcile(period: Period, items: Iterable[Item], budget: Money | None) -> Re
     rest = [item for item in items if not item.is_comparable]
     variances = [_variance(name, group) for name, group in _groups(comparable).items()]
     unplanned = _unplanned(rest)
+    if rounded := _cents_lost(items, variances, rest):
+        unplanned.append(Difference("rounding of the lines above to cents", rounded))
     planned = sum((one.planned for one in variances), Decimal(0)) + sum(
         (one.amount for one in _only_planned(rest)), Decimal(0)
     )
@@ -184,6 +186,15 @@ def reconcile(period: Period, items: Iterable[Item], budget: Money | None) -> Re
         period, planned, planned + difference, tuple(variances), tuple(unplanned),
         tuple(item.name for item in items if item.planned_cost is None), budget,
     )  # fmt: skip
+
+
+def _cents_lost(
+    items: Sequence[Item], variances: Sequence[Variance], rest: Sequence[Item]
+) -> Decimal:
+    """By how much the lines, each rounded, are below the sum: a bill has many parts of cents."""
+    whole = sum((Fraction(item.actual_cost) for item in items), Fraction(0))
+    shown = sum((one.actual for one in variances), Decimal(0))
+    return _rounded([whole])[0] - shown - sum((_cents(one.actual_cost) for one in rest), Decimal(0))
 
 
 def _groups(items: Iterable[Item]) -> dict[str, list[Item]]:

@@ -7,7 +7,7 @@ file. It is never made to fit by leaving something out: what has no price makes 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -16,14 +16,14 @@ from itertools import product
 from xops.core.money import HOURS_A_MONTH, Money
 from xops.core.plan.cost import BudgetVerdict, judge
 from xops.finops.budget.changes import BEYOND, Lever, single_changes
-from xops.finops.budget.own_plan import price_own, strategy
+from xops.finops.budget.own_plan import cron, price_own, strategy
 from xops.finops.budget.promise import Promise
 from xops.finops.budget.shape import Egress, ServiceShape, Shape
 from xops.finops.prices.book import PriceBook
 from xops.finops.pricing.assumptions import Assumptions
 from xops.finops.pricing.bill import Bill, Usage
 from xops.finops.pricing.plan_pricing import PricedPlan, purchase
-from xops.finops.pricing.schedules import HOURS_A_WEEK, Bounds, weekdays
+from xops.finops.pricing.schedules import HOURS_A_WEEK, Action, Bounds, weekly_hours
 
 COMPUTE = "fargate "
 SPOT = "fargate spot "
@@ -32,10 +32,15 @@ _EGRESS: tuple[Egress, ...] = ("public_ip", "nat", "endpoints")
 
 @dataclass(frozen=True)
 class Rates:
-    """What shapes are priced with."""
+    """What shapes are priced with.
+
+    Attributes:
+        on_demand: prices on demand, where the book's are those of what is committed to.
+    """
 
     book: PriceBook
     assumptions: Assumptions
+    on_demand: PriceBook | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,9 @@ def prove(shape: Shape, promise: Promise, budget: Money, rates: Rates) -> Feasib
         keeps_promise=promise.is_kept_by(shape),
         changes=_savings(own, promise, rates),
         cheapest=cheapest,
-        spot_break_even=spot_break_even(cheapest.bill, budget, rates.book, shape.region),
+        spot_break_even=spot_break_even(
+            cheapest.bill, budget, rates.on_demand or rates.book, shape.region
+        ),
         largest=_largest(cheapest, rates),
         beyond=tuple(one for one in _savings(cheapest, promise, rates) if one.lever in BEYOND),
     )
@@ -190,7 +197,9 @@ def _cheapest(own: Option, promise: Promise, rates: Rates) -> Option:
 
 
 def spot_break_even(bill: Bill, budget: Money, book: PriceBook, region: str) -> Decimal | None:
-    """From which discount of Spot on a bill fits; None where it does not even with Spot for free.
+    """From which discount of Spot on a bill fits.
+
+    None where it does not even with Spot for free, or its tasks have no price on demand.
 
     Percent below on demand, rounded up to a hundredth; 0 where it fits at on-demand prices.
     """
@@ -199,7 +208,7 @@ def spot_break_even(bill: Bill, budget: Money, book: PriceBook, region: str) -> 
     on_demand = Bill.of(bought, book, region)
     rest = bill.where(lambda usage: not usage.item.startswith(SPOT)).total
     left = (budget - rest).amount
-    if left < 0 or on_demand.unpriced:
+    if left < 0 or on_demand.unpriced or any(map(_is_on_demand, bill.unpriced)):
         return None
     if not on_demand.total.amount:
         return Decimal(0)
@@ -207,22 +216,35 @@ def spot_break_even(bill: Bill, budget: Money, book: PriceBook, region: str) -> 
     return max(Decimal(0), Decimal(math.ceil(discount * 10_000)) / 100)
 
 
+def _is_on_demand(usage: Usage) -> bool:
+    return usage.item.startswith(COMPUTE) and not usage.item.startswith(SPOT)
+
+
 def peak_hour(shape: Shape, hours: Decimal = Decimal(1)) -> list[Usage]:
-    """What so many hours of all tasks add to those of business hours, with their addresses."""
+    """What so many hours of all tasks add to the fewest there are, with their addresses."""
     usages: list[Usage] = []
     for name, service in shape.services.items():
-        rows, bounds = strategy(service), service.busiest
-        fewest, most = purchase(rows, bounds.fewest), purchase(rows, bounds.most)
+        rows, most = strategy(service), service.busiest.most
         sizes = (("vCPU", Decimal(service.cpu) / 1024), ("memory", Decimal(service.memory) / 1024))
-        for prefix, before, after in zip((COMPUTE, SPOT), fewest, most, strict=True):
-            for part, size in sizes:
-                quantity = size * (after - before) * hours
-                if quantity:
-                    usages.append(Usage(f"{prefix}arm64 {part}", quantity, f"{name}, peak"))
-        if shape.egress == "public_ip":
-            more = hours * (bounds.most - bounds.fewest)
-            usages.append(Usage("public ipv4 address", more, f"{name}, peak"))
+        for fewest, counted in _hours_above(service, hours):
+            pairs = zip((COMPUTE, SPOT), purchase(rows, fewest), purchase(rows, most), strict=True)
+            for prefix, before, after in pairs:
+                for part, size in sizes:
+                    quantity = size * (after - before) * counted
+                    if quantity:
+                        usages.append(Usage(f"{prefix}arm64 {part}", quantity, f"{name}, peak"))
+            if shape.egress == "public_ip":
+                more = counted * (most - fewest)
+                usages.append(Usage("public ipv4 address", more, f"{name}, peak"))
     return usages
+
+
+def _hours_above(service: ServiceShape, hours: Decimal) -> Iterator[tuple[int, Decimal]]:
+    """So many hours by the fewest tasks that there are anyway: business hours first."""
+    inside = min(hours, _hours_inside(service))
+    yield service.busiest.fewest, inside
+    if service.schedule and hours > inside:
+        yield service.schedule.outside.fewest, hours - inside
 
 
 def _largest(cheapest: Option, rates: Rates) -> Largest | None:
@@ -246,14 +268,11 @@ def _busy_hours(shape: Shape) -> Decimal:
 def _hours_inside(service: ServiceShape) -> Decimal:
     if service.schedule is None:
         return Decimal(HOURS_A_MONTH)
+    inside, outside = Bounds(1, 1), Bounds(0, 0)
     hours = service.schedule.hours
-    (start, end), days = (_hour(hours.start), _hour(hours.end)), weekdays(hours.days) or []
-    return (end - start) * len(days) * HOURS_A_MONTH / HOURS_A_WEEK
-
-
-def _hour(written: str) -> Decimal:
-    hour, _, minute = written.partition(":")
-    return Decimal(hour) + Decimal(minute) / 60
+    actions = (Action(cron(hours, hours.start), inside), Action(cron(hours, hours.end), outside))
+    counted = weekly_hours(actions) or {}
+    return counted.get(inside, Decimal(0)) * HOURS_A_MONTH / HOURS_A_WEEK
 
 
 def _most_tasks(cheapest: Option, rates: Rates) -> tuple[Mapping[str, int], Money]:

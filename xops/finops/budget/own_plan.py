@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from xops.finops.budget.shape import ServiceShape, Shape
+from xops.finops.budget.shape import ServiceShape, Shape, WeeklyHours
 from xops.finops.prices.book import PriceBook
 from xops.finops.pricing.assumptions import Assumptions
 from xops.finops.pricing.plan_pricing import PricedPlan, price_plan
@@ -65,8 +65,9 @@ def _network(shape: Shape) -> Iterator[Resource]:
 
 def _data(shape: Shape) -> Iterator[Resource]:
     module = "module.data"
-    for name in ("aws_backup_vault.this", "aws_efs_file_system.this", "aws_kms_key.data"):
+    for name in ("aws_backup_vault.this", "aws_kms_key.data"):
         yield _resource(module, name)
+    yield _resource(module, "aws_efs_file_system.this", throughput_mode="elastic")
     for purpose in ("evidence", "logs", "reports"):
         yield _resource(module, f'aws_s3_bucket.this["{purpose}"]')
     for name in shape.secrets:
@@ -128,14 +129,19 @@ def _actions(module: str, scaled: str, service: ServiceShape) -> Iterator[Resour
         ("business-hours", hours.start, service.schedule.inside),
         ("off-hours", hours.end, service.schedule.outside),
     ):
-        hour, _, minute = at.partition(":")
         yield _resource(
             module,
             f'aws_appautoscaling_scheduled_action.hours["{label}"]',
             resource_id=scaled,
-            schedule=f"cron({int(minute)} {int(hour)} ? * {hours.days} *)",
+            schedule=cron(hours, at),
             scalable_target_action=[_capacity(bounds)],
         )
+
+
+def cron(hours: WeeklyHours, at: str) -> str:
+    """A time of day of their days, as Application Auto Scaling takes it."""
+    hour, _, minute = at.partition(":")
+    return f"cron({int(minute)} {int(hour)} ? * {hours.days} *)"
 
 
 def _capacity(bounds: Bounds) -> dict[str, int]:

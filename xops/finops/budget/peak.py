@@ -55,6 +55,6 @@ class Peak:
 
 
 def scale_up(option: Option, hours: int, book: PriceBook) -> Peak:
-    """All tasks for so many hours, on top of the fewest of business hours."""
+    """All tasks for so many hours, those of business hours first, on top of the fewest."""
     usages = peak_hour(option.shape, Decimal(hours))
     return Peak(hours, option, Bill.of(usages, book, option.shape.region))

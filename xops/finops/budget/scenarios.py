@@ -185,17 +185,14 @@ def full_peak_hours(case: Case, book: PriceBook, *, with_addresses: bool = False
     base = on_demand_minimum(case, book)
     more = _more_tasks_for(case, Decimal(1), with_addresses=with_addresses)
     an_hour = Bill.of(more, book, case.region)
-    left = (case.budget - base.bill.total).amount
-    hours = (
-        max(Decimal(0), left / an_hour.total.amount).to_integral_value(ROUND_FLOOR)
-        if an_hour.total.amount
-        else Decimal(0)
-    )
+    hours = _whole_hours((case.budget - base.bill.total).amount, an_hour)
+    known = not (base.bill + an_hour).unpriced
+    hours = hours if known else Decimal(0)
     peak = Bill.of(_more_tasks_for(case, hours, with_addresses=with_addresses), book, case.region)
     counted = "with" if with_addresses else "without"
     return Scenario(
         f"full_peak_hours{'_with_addresses' if with_addresses else ''}",
-        f"2 tasks of each service always, 6 and 8 for {hours} hours",
+        f"2 tasks of each service always, 6 and 8 for {hours if known else 'unknown'} hours",
         base.compute + peak,
         base.fixed,
         case.budget,
@@ -205,8 +202,20 @@ def full_peak_hours(case: Case, book: PriceBook, *, with_addresses: bool = False
             _FIXED,
             f"on demand; whole hours, {counted} the addresses of the tasks added",
         ),
-        {"hours": int(hours), "usd_an_hour": str(an_hour.total.amount)},
+        {
+            "hours": int(hours) if known else "unknown",
+            "usd_an_hour": str(an_hour.total.amount) if known else "unknown",
+        },
     )
+
+
+def _whole_hours(left: Decimal, an_hour: Bill) -> Decimal:
+    """How many fit into what is left; a month has no more than its own."""
+    if left <= 0:
+        return Decimal(0)
+    if left >= an_hour.total.amount * _MONTH:
+        return _MONTH
+    return (left / an_hour.total.amount).to_integral_value(ROUND_FLOOR)
 
 
 def k3s(

@@ -37,6 +37,9 @@ _UNIT = f"({_SIZES}|{_COUNT})"
 UNIT = f"([0-9]+ )?{_UNIT}|{_UNIT}-{_TIMES}|{_UNIT}/({_TIME})|{_UNIT}/[0-9]+ {_TIMES}"
 """What the Unit Format lets stand: a unit, by or over a time, with a whole number before either."""
 
+_JSON_TEXT = r'"(\\.|[^"\\])*"'
+_LAX = r",\s*[}\]]|(?i:nan|inf)"
+
 PLACEHOLDERS = ("Not Applicable", "N/A")
 
 FREE_TEXT = tuple(
@@ -181,10 +184,13 @@ def _no_pairs(name: str) -> str:
     )
     # The brackets are looked for first: few objects hold any, and taking one apart takes long.
     may_nest = f"contains({name}, '[') OR contains(substr({name}, 2), '{{')"
+    # What the engine lets pass and JSON does not: a comma before the end, and what is no number.
+    without_texts = f"regexp_replace({name}, '{_JSON_TEXT}', '', 'g')"
+    lax = f"regexp_matches({name}, '{_LAX}') AND regexp_matches({without_texts}, '{_LAX}')"
     # Of what is no JSON, nothing else may be asked: CASE alone keeps to its order.
     return (
         f"CASE WHEN {name} IS NULL THEN false WHEN NOT json_valid({name}) THEN true "
-        f"WHEN json_type({name}) <> 'OBJECT' THEN true "
+        f"WHEN json_type({name}) <> 'OBJECT' OR {lax} THEN true "
         f"WHEN len({keys}) <> len(list_distinct({keys})) THEN true "
         f"WHEN {may_nest} THEN {nested} ELSE false END"
     )

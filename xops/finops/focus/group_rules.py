@@ -15,6 +15,9 @@ MUST, SHOULD = Keyword.MUST, Keyword.SHOULD
 CENT = "0.01"
 """Sums differ by less, in the billing currency: an invoice is in whole cents."""
 
+SUMS = "BilledCost.invoice-sum"
+"""The rule that the totals of invoices are for."""
+
 
 def group_rules() -> Iterator[GroupRule]:
     """All of them."""
@@ -100,7 +103,7 @@ def _sums() -> Iterator[GroupRule]:
     )
     total = "any_value(payable)"
     yield GroupRule(
-        "BilledCost.invoice-sum",
+        SUMS,
         "BilledCost",
         MUST,
         "an invoice's charges add up to its total",

@@ -36,6 +36,8 @@ def read_invoices(file: Path) -> dict[str, Decimal]:
         findings.append(Finding(str(file), "", error.problem, error.line))
     except csv.Error as error:
         findings.append(Finding(str(file), "", str(error)))
+    if not totals and not findings:
+        findings.append(Finding(str(file), "", "names no invoice"))
     if findings:
         raise InputError(f"reading the invoices of {file}", findings)
     return totals
@@ -46,7 +48,7 @@ def _rows(text: str) -> Iterator[tuple[int, str, str]]:
     header = next(reader, [])
     if header != _COLUMNS:
         raise csv.Error(f"the first line is {','.join(_COLUMNS)}")
-    for row in reader:
+    for row in filter(None, reader):
         invoice, total, *more = (*row, "", "")
         yield reader.line_num, "" if any(more) else invoice, total
 

@@ -14,7 +14,8 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -24,7 +25,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xops.core.errors import Finding, InputError, PermanentError
+from xops.core.errors import DiskFullError, Finding, InputError, PermanentError
 from xops.core.files.reading import UnusableTextError, open_regular
 from xops.finops.focus.columns import COLUMNS, Column, Kind
 from xops.finops.focus.requirement import CHARGES, CHARGES_AND_TEXTS
@@ -33,7 +34,12 @@ FILE, ROW = "x_File", "x_Row"
 """The columns that say which row of which file it is, from 1."""
 
 MOST_MEMORY = "1GB"
-_MOST_HEADER = 1 << 20
+_NO_ROOM = ("No space left", "max_temp_directory_size", "Could not write all bytes")
+_ROW_NUMBER = "file_row_number"
+"""The engine's column of where a row is in its file."""
+_LONGEST_LINE = 4 << 20
+_OTHER_DELIMITERS = (";", "\t", "|")
+MOST_HEADER = 1 << 20
 _LONGEST_NAME = 60
 _LINE = re.compile(r"CSV Error on Line: (\d+)")
 _WIDTHS = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
@@ -88,6 +94,7 @@ def open_exports(files: list[Path]) -> Iterator[tuple[duckdb.DuckDBPyConnection,
         InputError: a file cannot be read to its end, with file, line or column.
     """
     with tempfile.TemporaryDirectory(prefix="xops-focus-") as spill:
+        _refuse_same(files)
         exports = [_look_at(file) for file in files]
         with duckdb.connect(config=_config(spill)) as engine:
             engine.execute(_SETTINGS)
@@ -126,10 +133,19 @@ def translate_errors(exports: list[Export]) -> Iterator[None]:
 
     Raises:
         InputError: the file is not whole or not what it says.
+        DiskFullError: there is no room for what does not fit into memory.
     """
     try:
         yield
-    except duckdb.OutOfMemoryException:
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        if any(words in str(error) for words in _NO_ROOM):
+            raise DiskFullError(
+                "reading exports of cost",
+                f"there is no room left in {tempfile.gettempdir()} for what memory does not hold",
+                "Free disk space, or set TMPDIR to a folder that has some, then run it again.",
+            ) from None
+        if isinstance(error, duckdb.IOException):
+            raise _unreadable(exports, error) from None
         raise PermanentError(
             "reading exports of cost",
             f"it takes more than {MOST_MEMORY} of memory",
@@ -138,12 +154,14 @@ def translate_errors(exports: list[Export]) -> Iterator[None]:
     except _OWN_FAULTS:
         raise
     except duckdb.Error as error:
-        findings = [one for export in exports for one in _find_damage(export, str(error))]
-        unknown = (
-            "cannot be read to its end" if len(exports) == 1 else "this or another cannot be read"
-        )
-        findings = findings or [Finding(str(one.file), "", unknown) for one in exports]
-        raise InputError("reading exports of cost", findings, _REMEDY) from None
+        raise _unreadable(exports, error) from None
+
+
+def _unreadable(exports: list[Export], error: duckdb.Error) -> InputError:
+    findings = [one for export in exports for one in _find_damage(export, str(error))]
+    unknown = "cannot be read to its end" if len(exports) == 1 else "this or another cannot be read"
+    findings = findings or [Finding(str(one.file), "", unknown) for one in exports]
+    return InputError("reading exports of cost", findings, _REMEDY)
 
 
 _OWN_FAULTS = (
@@ -162,6 +180,15 @@ def _unusable(file: Path, problem: str, line: int | None = None, path: str = "")
     return InputError("reading exports of cost", [finding], _REMEDY)
 
 
+def _refuse_same(files: Sequence[Path]) -> None:
+    """Refuse a file that is given twice: what it costs would be added up twice."""
+    seen: set[Path] = set()
+    for file in files:
+        if file.resolve() in seen:
+            raise _unusable(file, "is given twice")
+        seen.add(file.resolve())
+
+
 def _look_at(file: Path) -> Export:
     try:
         with open_regular(file) as handle:
@@ -178,25 +205,46 @@ def _look_at(file: Path) -> Export:
 
 def _names_of_parquet(file: Path) -> tuple[str, ...]:
     try:
-        return tuple(pq.read_schema(file).names)
+        names = pq.read_schema(file).names
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         problem = f"is no whole parquet file: {str(error).splitlines()[0].rstrip('.')}"
         raise _unusable(file, problem) from None
+    _refuse_twins(file, names)
+    return tuple(names)
 
 
 def _names_of_csv(file: Path, kind: Format) -> tuple[str, ...]:
     try:
         with gzip.open(file) if kind is Format.GZIP_CSV else file.open("rb") as stream:
-            line = stream.readline(_MOST_HEADER).decode("utf-8-sig")
+            line = stream.readline(MOST_HEADER).decode("utf-8-sig")
         names = next(csv.reader(io.StringIO(line), strict=True), [])
     except (UnicodeDecodeError, csv.Error, EOFError, zlib.error, OSError) as error:
         problem = f"has no header of a CSV file: {error}"
         raise _unusable(file, problem, 1) from None
-    twins = sorted({name for name in names if names.count(name) > 1 or not name})
-    if not names or twins:
-        problem = f"columns named twice or not at all: {', '.join(map(_shortened, twins[:5]))}"
-        raise _unusable(file, problem if twins else "has no header of a CSV file", 1)
+    if not names:
+        raise _unusable(file, "has no header of a CSV file", 1)
+    if problem := problem_of_header(line, names):
+        raise _unusable(file, problem, 1)
+    _refuse_twins(file, names, 1)
     return tuple(names)
+
+
+def problem_of_header(line: str, names: Sequence[str]) -> str:
+    """Why the first line of a CSV file is no header of columns; empty where it is one."""
+    if len(line.encode()) >= MOST_HEADER - 3:  # but for a mark of the byte order
+        return f"has a first line of more than {MOST_HEADER >> 20} MiB"
+    other = next((mark for mark in _OTHER_DELIMITERS if mark in names[0]), None)
+    if len(names) == 1 and other:
+        return f"has its columns divided by {other!r}: FOCUS has commas there"
+    return ""
+
+
+def _refuse_twins(file: Path, names: Sequence[str], line: int | None = None) -> None:
+    """Refuse two columns of one name, in whatever letters: to the engine they are one."""
+    counts = Counter(name.casefold() for name in names)
+    if twins := sorted({name for name in names if counts[name.casefold()] > 1 or not name}):
+        problem = f"columns named twice or not at all: {', '.join(map(_shortened, twins[:5]))}"
+        raise _unusable(file, problem, line)
 
 
 def _shortened(name: str) -> str:
@@ -208,12 +256,17 @@ def _add(
 ) -> tuple[Export, tuple[str, str]]:
     """A file with how it stores its columns, and its rows as a SELECT for either table."""
     if export.format is Format.PARQUET:
-        scan = f"read_parquet({_path(export.file)}, file_row_number = true)"
-        row = "file_row_number + 1"
+        of_engine = "" if _ROW_NUMBER in export.names else f", {_ROW_NUMBER} = true"
+        scan = f"read_parquet({_path(export.file)}, hive_partitioning = false{of_engine})"
+        row = f"{_ROW_NUMBER} + 1" if of_engine else "NULL::BIGINT"
     else:
         scan, row = f"raw{number}", "rowid + 1"
+        known = ", ".join(f'"{one.name}"' for one in COLUMNS if one.name in export.names)
         with translate_errors([export]):
-            engine.execute(f"CREATE TABLE {scan} AS FROM {_read_csv(export)}")
+            # Of a column that nobody asks for only the name is: it would take room for nothing.
+            engine.execute(
+                f"CREATE TABLE {scan} AS SELECT {known or 'true'} FROM {_read_csv(export)}"  # noqa: S608
+            )
     with translate_errors([export]):
         described = engine.execute(f"DESCRIBE FROM {scan}").fetchall()
     stored = {str(name): str(kind) for name, kind, *_ in described}
@@ -236,6 +289,7 @@ def _read_csv(export: Export) -> str:
     # What a dialect's detection takes for a row differs from file to file; FOCUS knows one dialect.
     return (
         f"read_csv({_path(export.file)}, auto_detect = false, header = true, delim = ',', "
+        f"hive_partitioning = false, max_line_size = {_LONGEST_LINE}, "
         f"quote = '\"', escape = '\"', nullstr = ['', 'NULL'], columns = {{{columns}}}, "
         f"compression = '{'gzip' if export.format is Format.GZIP_CSV else 'none'}')"
     )
@@ -301,6 +355,8 @@ def _csv_finding(file: Path, message: str) -> Finding:
         return Finding(str(file), "", "a quote is opened and not closed", line)
     if "utf-8" in message:
         return Finding(str(file), "", "is not UTF-8", line)
+    if "maximum line size" in message.lower():
+        return Finding(str(file), "", f"is longer than {_LONGEST_LINE >> 20} MiB", line)
     if "gzip" in message.lower():
         return Finding(str(file), "", "is no whole gzip file", line)
     return Finding(str(file), "", "cannot be read as CSV", line)

@@ -13,6 +13,7 @@ import duckdb
 from xops.core.errors import Finding, InputError
 from xops.finops.focus.applicability import Waiver, waivers
 from xops.finops.focus.columns import FOCUS_COLUMNS, Kind, Version
+from xops.finops.focus.group_rules import SUMS
 from xops.finops.focus.outcome import Checked, Example, State, Validation
 from xops.finops.focus.requirement import (
     CHARGES,
@@ -61,7 +62,10 @@ class Case:
         Raises:
             InputError: something is asked for that the version has no rule of.
         """
-        rules = rules_of(version)
+        rules = [*rules_of(version)]
+        if self.invoices is not None:
+            # Who gives totals asks for the sums, of data too that has no invoices in its version.
+            rules += [one for one in rules_of(Version.V1_2) if one.id == SUMS and one not in rules]
         known = {name for rule in rules for name in (rule.id, rule.column)}
         if unknown := sorted(self.only - known):
             findings = [
@@ -181,6 +185,8 @@ class _Sorting:
         return [export for export in self.exports if column not in export.names]
 
     def _is_required(self, column: str) -> bool:
+        if column == "InvoiceId" and self.case.invoices is not None:
+            return True
         criteria = CRITERIA.get(column)
         return column in MANDATORY or (criteria is not None and self.case.supports(criteria))
 
@@ -295,7 +301,8 @@ def _count_waived(
     questions = []
     for rule in with_waivers:
         providers = ", ".join(f"'{one.provider}'" for one in waived[rule.id])
-        questions.append(_counted(f"({rule.violation}) AND ProviderName IN ({providers})"))
+        counted = _counted(f"({rule.violation}) AND ProviderName IN ({providers})")
+        questions.append(f"coalesce({counted}, 0)")  # null where no row has a provider
     counts = _ask(engine, questions)
     return dict(zip((rule.id for rule in with_waivers), counts, strict=True))
 

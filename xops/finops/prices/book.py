@@ -8,15 +8,16 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationError
 
 from xops.core.errors import Finding, InputError
 from xops.core.files import settings
@@ -34,7 +35,11 @@ EDGES = {"ap-southeast-2": "australia-new-zealand"}
 """Where CloudFront serves a region's people from, as its price page groups them."""
 
 OLD_AFTER = timedelta(days=90)
-"""A row that was seen longer ago is old; so is one that says no day."""
+"""A row that was seen longer ago is old; so is one that says no day, or one yet to come."""
+
+_MOST = Decimal(10) ** 9
+_FINEST = -40
+"""No price has more digits than these allow; arithmetic on them stays exact."""
 
 REGION_CODES = {"ap-southeast-2": "APS2", "us-east-1": "USE1"}
 """What usage types begin with. Source: AWS billing codes."""
@@ -68,6 +73,18 @@ def _confidence(value: object) -> object:
     return _BY_NAME[value]
 
 
+def is_price(value: Decimal) -> bool:
+    """Whether a number can be one at all."""
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= _FINEST and 0 <= value < _MOST
+
+
+def _price(value: Decimal) -> Decimal:
+    if not is_price(value):
+        raise ValueError(f"must lie from 0 to below {_MOST}, with {-_FINEST} places at most")
+    return value
+
+
 class Price(Model):
     """One row.
 
@@ -83,7 +100,7 @@ class Price(Model):
     region: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*(-\d)?$")]
     usage_type: str = ""
     unit: Annotated[str, Field(min_length=1)]
-    usd: Annotated[Amount, Field(ge=0)]
+    usd: Annotated[Amount, Field(ge=0), AfterValidator(_price)]
     seen_on: Annotated[date | None, BeforeValidator(lambda value: value or None)] = None
     confidence: Annotated[Confidence, BeforeValidator(_confidence), PlainSerializer(str)]
     source: Annotated[str, Field(min_length=1)]
@@ -95,7 +112,9 @@ class Price(Model):
 
     def is_old(self, today: date) -> bool:
         """Whether it is to be looked up anew."""
-        return self.seen_on is None or today - self.seen_on > OLD_AFTER
+        if self.seen_on is None or self.seen_on > today:
+            return True
+        return today - self.seen_on > OLD_AFTER
 
     def is_of(self, usage_type: str) -> bool:
         """Whether a row of a bill with that usage type is at this price.
@@ -129,7 +148,10 @@ class PriceBook:
             return cls._read(file)
         looked_up = own_file()
         packaged = cls._read(FILE)
-        return packaged.overlaid(cls._read(looked_up)) if os.path.lexists(looked_up) else packaged
+        if not os.path.lexists(looked_up):
+            return packaged
+        units = {row.item: row.unit for row in packaged.rows}
+        return packaged.overlaid(cls._read(looked_up, units))
 
     def overlaid(self, other: PriceBook) -> PriceBook:
         """With the rows of another book: of two for one thing, the one that was seen later."""
@@ -141,7 +163,7 @@ class PriceBook:
         return PriceBook(tuple(rows.values()))
 
     @classmethod
-    def _read(cls, file: Path) -> PriceBook:
+    def _read(cls, file: Path, units: Mapping[str, str] | None = None) -> PriceBook:
         attempted = f"reading the prices of {file}"
         try:
             text = read_text(file)
@@ -152,6 +174,7 @@ class PriceBook:
         findings: list[Finding] = []
         rows = list(_read_rows(text, str(file), findings))
         findings += _find_twins(rows, str(file))
+        findings += _find_other_units(rows, units or {}, str(file))
         if findings:
             raise InputError(attempted, findings)
         return cls(tuple(row for _, row in rows))
@@ -215,6 +238,17 @@ def _read_rows(text: str, name: str, findings: list[Finding]) -> Iterable[tuple[
 def _cells(row: dict[Any, Any]) -> dict[str, Any]:
     """The row as read: a cell too many or too few is told by its absence or its strange name."""
     return {str(key): value for key, value in row.items() if value is not None}
+
+
+def _find_other_units(
+    rows: Iterable[tuple[int, Price]], units: Mapping[str, str], name: str
+) -> list[Finding]:
+    """A price a month in the place of one an hour would count 730 times."""
+    return [
+        Finding(name, "unit", f"{row.item} is priced by {known}, and not by {row.unit}", line)
+        for line, row in rows
+        if (known := units.get(row.item, row.unit)) != row.unit
+    ]
 
 
 def _find_twins(rows: Iterable[tuple[int, Price]], name: str) -> list[Finding]:

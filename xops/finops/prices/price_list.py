@@ -16,6 +16,7 @@ from xops.aws.target import Target
 from xops.core.errors import PermanentError
 from xops.core.files.bounded_json import parse_json
 from xops.core.files.reading import UnusableTextError
+from xops.finops.prices.book import is_price
 from xops.finops.prices.products import Question
 
 REGION = "us-east-1"
@@ -132,7 +133,7 @@ def _number(text: object) -> Decimal:
         value = Decimal(str(text))
     except InvalidOperation:
         value = Decimal("NaN")
-    if not value.is_finite() or value < 0:
+    if not is_price(value):
         raise UnreadableProductError("a product's price is no number of USD")
     return value
 

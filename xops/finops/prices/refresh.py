@@ -16,7 +16,7 @@ from typing import Any
 from xops.core.errors import CredentialsError, XopsError
 from xops.core.files.reading import UnusableTextError
 from xops.finops.prices import spot_feed
-from xops.finops.prices.book import Confidence, Price, PriceBook
+from xops.finops.prices.book import Confidence, Price, PriceBook, is_price
 from xops.finops.prices.price_list import Listed
 from xops.finops.prices.products import Question
 
@@ -141,6 +141,10 @@ def _answered(
     if len(listed) != 1:
         return _without_one(*question.key, before, len(listed))
     (found,) = listed
+    usd = _plain(found.usd * question.per)
+    if not is_price(usd):
+        said = f"{found.usd} by {found.unit} is no price by {question.unit}"
+        return LookedUp(*question.key, Outcome.FAR_OFF, before, said=said)
     source = (
         f"AWS Price List Query API, {question.service_code}, {found.usage_type}, SKU {found.sku},"
         f" {found.unit}, effective {found.effective}"
@@ -153,7 +157,7 @@ def _answered(
             region=question.region,
             usage_type=question.usage_type,
             unit=question.unit,
-            usd=_plain(found.usd * question.per),
+            usd=usd,
             seen_on=today,
             confidence=Confidence.PRICE_LIST,
             source=source,
@@ -178,6 +182,8 @@ def _without_one(item: str, region: str, before: Price | None, count: int) -> Lo
 
 def _judged(before: Price | None, after: Price) -> LookedUp:
     key = (after.item, after.region)
+    if not after.usd:
+        return LookedUp(*key, Outcome.FAR_OFF, before, after, "0: look whether nothing is asked")
     if before is None:
         return LookedUp(*key, Outcome.NEW, None, after)
     if before.usd == after.usd:

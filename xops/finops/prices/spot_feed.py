@@ -14,6 +14,7 @@ import httpx
 from xops.core.errors import TemporaryError
 from xops.core.files.bounded_json import parse_json
 from xops.core.files.reading import UnusableTextError
+from xops.finops.prices.book import is_price
 
 ADDRESS = "https://dftu77xade0tc.cloudfront.net/fargate-spot-prices.json"
 VARIABLE = "XOPS_FARGATE_SPOT_FEED"
@@ -81,6 +82,6 @@ def _usd(text: str) -> Decimal:
         value = Decimal(text)
     except InvalidOperation:
         value = Decimal("NaN")
-    if not value.is_finite() or value <= 0:
+    if not is_price(value) or not value:
         raise UnusableTextError("is no feed of prices: one of them is no number of USD")
     return value

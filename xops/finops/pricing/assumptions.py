@@ -14,7 +14,7 @@ from xops.core.money import Amount
 
 FILE = Path(__file__).with_name("assumptions.yaml")
 
-Quantity = Annotated[Amount, Field(ge=0)]
+Quantity = Annotated[Amount, Field(ge=0, le=10**12, decimal_places=12)]
 
 
 class Range(Model):
@@ -57,6 +57,14 @@ class Assumptions(Model):
     zone_million_queries: Annotated[Range, Field(description="Of a hosted zone.")]
     key_10k_requests: Annotated[Range, Field(description="Of a KMS key.")]
     secret_10k_calls: Annotated[Range, Field(description="Of a secret.")]
+    file_system_read_gb: Annotated[
+        Range | None,
+        Field(description="Read from a file system of elastic throughput; none: it is unpriced."),
+    ] = None
+    file_system_written_gb: Annotated[
+        Range | None,
+        Field(description="Written to a file system of elastic throughput; none: it is unpriced."),
+    ] = None
     insights_metrics: Annotated[
         Range | None,
         Field(description="Metrics of a cluster's Container Insights; none: they are unpriced."),

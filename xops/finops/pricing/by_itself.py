@@ -118,9 +118,21 @@ def _cache(resource: Resource, _: Assumptions) -> Usages:
 # What is paid by the piece, or as it is used
 
 
-def _file_system(_: Resource, assume: Assumptions) -> Usages:
-    """Storage."""
-    yield RangedUsage.assumed("efs standard", assume.file_system_gb)
+def _file_system(resource: Resource, assume: Assumptions) -> Usages:
+    """Storage, in one zone or in all; elastic throughput by use, which no plan says."""
+    kind = "one zone" if resource.get("availability_zone_name") else "standard"
+    yield RangedUsage.assumed(f"efs {kind}", assume.file_system_gb)
+    mode = resource.get("throughput_mode")
+    if mode == "provisioned":
+        yield "no price is known of its provisioned throughput"
+    if mode != "elastic":
+        return
+    read, written = assume.file_system_read_gb, assume.file_system_written_gb
+    if read is None or written is None:
+        yield "what is read and written is counted by use, which nobody has assumed"
+        return
+    yield RangedUsage.assumed("efs elastic read", read)
+    yield RangedUsage.assumed("efs elastic write", written)
 
 
 def _backup_vault(_: Resource, assume: Assumptions) -> Usages:
@@ -165,7 +177,11 @@ def _zone(_: Resource, assume: Assumptions) -> Usages:
 def _firewall(resource: Resource, assume: Assumptions) -> Usages:
     """The list, each of its rules, and what it looks at."""
     yield RangedUsage.always("waf acl")
-    yield RangedUsage.always("waf rule", Decimal(len(resource.get("rule", default=()))))
+    rules = resource.get("rule")
+    if rules is None:
+        yield "how many rules it has is not known"
+    else:
+        yield RangedUsage.always("waf rule", Decimal(len(rules)))
     yield RangedUsage.assumed("waf requests", assume.firewall_million_requests)
 
 

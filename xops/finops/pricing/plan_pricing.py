@@ -6,7 +6,7 @@ one of a type that nobody has looked at is unpriced, and named: it is no saving 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -24,6 +24,7 @@ from xops.finops.pricing.schedules import HOURS_A_WEEK, Action, Bounds, weekly_h
 
 _MONTH = Decimal(HOURS_A_MONTH)
 _UNBOUNDED = "how many tasks it has is not known"
+_UNREADABLE = "one of its values is none that can be counted with"
 
 _FREE_GIB = 20
 """Of a task's own storage. Source: Fargate's price page."""
@@ -58,11 +59,17 @@ FREE = frozenset(
 
 @dataclass(frozen=True)
 class PricedPlan:
-    """A plan's bills before and after, each in three quantities."""
+    """A plan's bills before and after, each in three quantities.
+
+    Attributes:
+        unpriced: what of the state after it has no price.
+        unpriced_before: what of the state before has none and is gone after it.
+    """
 
     before: tuple[Bill, Bill, Bill]
     after: tuple[Bill, Bill, Bill]
     unpriced: tuple[str, ...]
+    unpriced_before: tuple[str, ...] = ()
 
     def effect(self, budget: Money | None, today: date) -> CostEffect:
         """As the plan shows it and the policy judges it; `today` tells which prices are old."""
@@ -70,6 +77,7 @@ class PricedPlan:
             before=_range(self.before),
             after=_range(self.after),
             unpriced=self.unpriced,
+            unpriced_before=self.unpriced_before,
             budget=budget,
             basis=_basis(self.before[1] + self.after[1], today),
         )
@@ -82,10 +90,15 @@ def price_plan(
     before = _Priced(state.before, assumptions)
     after = _Priced(state.after, assumptions)
     bills_before, bills_after = before.bills(book, region), after.bills(book, region)
-    unpriced = {*before.not_looked_at, *after.not_looked_at}
-    for bill in (*bills_before, *bills_after):
-        unpriced |= {f"{usage.what_for}: {usage.item} has no price" for usage in bill.unpriced}
-    return PricedPlan(bills_before, bills_after, tuple(sorted(unpriced)))
+    unpriced = _unpriced(after, bills_after)
+    gone = _unpriced(before, bills_before) - unpriced
+    return PricedPlan(bills_before, bills_after, tuple(sorted(unpriced)), tuple(sorted(gone)))
+
+
+def _unpriced(state: _Priced, bills: Iterable[Bill]) -> set[str]:
+    without = {usage for bill in bills for usage in bill.unpriced}
+    said = {f"{usage.what_for}: {usage.item} has no price" for usage in without}
+    return said | set(state.not_looked_at)
 
 
 def _basis(bill: Bill, today: date) -> PriceBasis | None:
@@ -105,7 +118,13 @@ class _Priced:
     """The usages of all resources of one state."""
 
     def __init__(self, resources: Sequence[Resource], assumptions: Assumptions) -> None:
-        self._resources = resources
+        self._by_type: dict[str, list[Resource]] = {}
+        self._by_service: dict[tuple[str, str | None], list[Resource]] = {}
+        for resource in resources:
+            self._by_type.setdefault(resource.type, []).append(resource)
+            if resource.get("service_namespace", default="ecs") == "ecs":
+                key = resource.type, _service_name(resource)
+                self._by_service.setdefault(key, []).append(resource)
         self._assume = assumptions
         self.not_looked_at: list[str] = []
         self._usages: list[tuple[Resource, RangedUsage]] = []
@@ -128,7 +147,11 @@ class _Priced:
     def _look_at(self, resource: Resource) -> None:
         if resource.type in FREE:
             return
-        for found in self._usages_of(resource):
+        try:
+            usages = list(self._usages_of(resource))
+        except (ArithmeticError, AttributeError, TypeError, ValueError):
+            usages = [_UNREADABLE]  # a file of a plan can say anything
+        for found in usages:
             if isinstance(found, str):
                 self.not_looked_at.append(f"{resource.address}: {found}")
             else:
@@ -144,11 +167,8 @@ class _Priced:
 
     def of_type(self, kind: str, module: str | None = None) -> list[Resource]:
         """All resources of a type, or those of one module."""
-        return [
-            one
-            for one in self._resources
-            if one.type == kind and (module is None or one.module == module)
-        ]
+        rows = self._by_type.get(kind, [])
+        return [one for one in rows if module is None or one.module == module]
 
     # Fargate
 
@@ -167,12 +187,13 @@ class _Priced:
         if isinstance(bounds, str):
             yield bounds
             return
-        if problem := _not_plain_fargate(service, task):
+        strategy = self._strategy_of(service)
+        if problem := _not_plain_fargate(strategy, task):
             yield problem
             return
         architecture = str(task.get("runtime_platform", 0, "cpu_architecture", default="X86_64"))
-        vcpu, gib = (Decimal(str(task.get(key))) / 1024 for key in ("cpu", "memory"))
-        on_demand, spot = _task_hours(service, bounds)
+        vcpu, gib = (_units(task.get(key)) / 1024 for key in ("cpu", "memory"))
+        on_demand, spot = _task_hours(strategy or [], bounds)
         for prefix, hours in (("fargate ", on_demand), ("fargate spot ", spot)):
             for part, size in (("vCPU", vcpu), ("memory", gib)):
                 item = f"{prefix}{architecture.lower()} {part}"
@@ -186,25 +207,49 @@ class _Priced:
             yield RangedUsage("fargate ephemeral storage", *(more * hours for hours in both))
 
     def _task_of(self, service: Resource) -> Resource | None:
-        """By its ARN where that is known, else the only one that its module has."""
+        """By its ARN where that is known, else the one of its module that goes with it."""
         arn = service.get("task_definition")
         tasks = self.of_type("aws_ecs_task_definition", service.module)
-        by_arn = [one for one in tasks if arn and one.get("arn") == arn]
-        found = by_arn or tasks
+        found = [one for one in tasks if arn and one.get("arn") == arn]
+        found = found or [one for one in tasks if _may_be(one, arn)]
+        if len(found) > 1:
+            found = self._going_with(service, found)
         return found[0] if len(found) == 1 else None
+
+    def _going_with(self, service: Resource, rows: list[Resource]) -> list[Resource]:
+        """The rows of a module that has one service; else those of the same count or key."""
+        if len(self.of_type("aws_ecs_service", service.module)) == 1:
+            return rows
+        return [one for one in rows if one.index and one.index == service.index]
+
+    def _strategy_of(self, service: Resource) -> list[Any] | None:
+        """How its tasks are bought: its own strategy or its cluster's; empty: all on demand."""
+        if rows := service.get("capacity_provider_strategy"):
+            return list(rows)
+        if service.get("launch_type") == "FARGATE":
+            return []
+        clusters = self.of_type("aws_ecs_cluster_capacity_providers")
+        if len(clusters) != 1:
+            return None
+        return list(clusters[0].get("default_capacity_provider_strategy", default=())) or None
 
     def _bounds_of(self, service: Resource) -> dict[Bounds, Decimal] | str:
         """Hours of a week by the tasks that scaling allows in them."""
         actions: list[Action] = []
-        for one in self._scaling(service, "aws_appautoscaling_scheduled_action"):
+        scheduled = self._scaling(service, "aws_appautoscaling_scheduled_action")
+        targets = self._scaling(service, "aws_appautoscaling_target")
+        if scheduled is None or targets is None:
+            return _UNBOUNDED
+        for one in scheduled:
             bounds = _bounds(one.get("scalable_target_action", 0, default={}))
             if bounds is None:
                 return _UNBOUNDED
             actions.append(Action(str(one.get("schedule")), bounds))
         if actions:
-            hours = weekly_hours(actions)
+            zones = {one.get("timezone", default="UTC") for one in scheduled}
+            hours = weekly_hours(actions) if len(zones) == 1 else None
             return hours or "its schedule is not one that can be counted"
-        for target in self._scaling(service, "aws_appautoscaling_target"):
+        for target in targets:
             bounds = _bounds(target.values)
             return _UNBOUNDED if bounds is None else {bounds: Decimal(HOURS_A_WEEK)}
         count = service.get("desired_count")
@@ -212,11 +257,17 @@ class _Priced:
             return _UNBOUNDED
         return {Bounds(int(count), int(count)): Decimal(HOURS_A_WEEK)}
 
-    def _scaling(self, service: Resource, kind: str) -> list[Resource]:
+    def _scaling(self, service: Resource, kind: str) -> list[Resource] | None:
+        """Its rows of scaling; None where it is not known whose those of its module are."""
         name = service.get("name", default="")
-        rows = self.of_type(kind, service.module)
-        named = [one for one in rows if str(one.get("resource_id")).endswith(f"/{name}")]
-        return named or [one for one in rows if one.get("resource_id") is None]
+        named = self._by_service.get((kind, name), [])
+        if here := [one for one in named if one.module == service.module]:
+            return here
+        if named and len(self._by_service["aws_ecs_service", name]) == 1:
+            return named
+        nameless = self._by_service.get((kind, None), [])
+        here = [one for one in nameless if one.module == service.module]
+        return self._going_with(service, here) or (None if here else [])
 
     # Network
 
@@ -231,7 +282,10 @@ class _Priced:
         yield RangedUsage.assumed(f"{name} lcu", self._assume.load_balancer_units, _MONTH)
         if not resource.get("internal", default=False):
             zones = len(resource.get("subnets", default=())) or self._public_subnets()
-            yield RangedUsage.always("public ipv4 address", _MONTH * zones)
+            mapped = resource.get("subnet_mapping", default=())
+            own = sum(1 for one in mapped if one.get("allocation_id"))
+            # Elastic addresses are resources, and priced as such.
+            yield RangedUsage.always("public ipv4 address", _MONTH * max(0, zones - own))
 
     def _public_subnets(self) -> int:
         routed = {
@@ -271,9 +325,31 @@ def _bounds(values: Any) -> Bounds | None:
     return None if fewest is None or most is None else Bounds(int(fewest), int(most))
 
 
-def _not_plain_fargate(service: Resource, task: Resource) -> str | None:
+def _may_be(task: Resource, name: str | None) -> bool:
+    """Whether it can be the one of that ARN: its own is not known, or of the same family."""
+    arn = task.get("arn")
+    return not name or arn is None or arn.rpartition(":")[0] == name.rpartition(":")[0]
+
+
+def _service_name(resource: Resource) -> str | None:
+    """A service's own, or whose scaling it is, of `service/CLUSTER/NAME`; None: not known."""
+    written = resource.get("name" if resource.type == "aws_ecs_service" else "resource_id")
+    return None if written is None else str(written).rpartition("/")[2]
+
+
+def _units(size: Any) -> Decimal:
+    """1024 are a vCPU or a GB. ECS also takes `1 vCPU` and `2 GB`."""
+    text = str(size).lower()
+    for unit in ("vcpu", "gb"):
+        if text.endswith(unit):
+            return Decimal(text.removesuffix(unit).strip()) * 1024
+    return Decimal(text)
+
+
+def _not_plain_fargate(rows: list[Any] | None, task: Resource) -> str | None:
     """Why a service has no price, if it has none."""
-    rows = service.get("capacity_provider_strategy", default=[])
+    if rows is None:
+        return "how its tasks are bought is not known"
     others = {str(one.get("capacity_provider")) for one in rows} - {"FARGATE", "FARGATE_SPOT"}
     if others:
         return f"its capacity provider {', '.join(sorted(others))} is none of Fargate's"
@@ -284,14 +360,13 @@ def _not_plain_fargate(service: Resource, task: Resource) -> str | None:
 
 
 def _task_hours(
-    service: Resource, weekly: dict[Bounds, Decimal]
+    strategy: list[Any], weekly: dict[Bounds, Decimal]
 ) -> tuple[list[Decimal], list[Decimal]]:
     """On demand and on Spot: a month's task hours, low, expected and high.
 
     Low and expected are the fewest tasks that scaling keeps, high the most.
     """
     on_demand, spot = [Decimal(0)] * 3, [Decimal(0)] * 3
-    strategy = service.get("capacity_provider_strategy", default=[])
     for bounds, hours in weekly.items():
         month = hours * HOURS_A_MONTH / HOURS_A_WEEK
         for place, count in enumerate((bounds.fewest, bounds.fewest, bounds.most)):
@@ -312,7 +387,10 @@ def purchase(rows: Any, count: int) -> tuple[Decimal, Decimal]:
     on_demand = min(count, _sum(rows, "FARGATE", "base"))
     spot = min(count - on_demand, _sum(rows, "FARGATE_SPOT", "base"))
     weights = [_sum(rows, name, "weight") for name in ("FARGATE", "FARGATE_SPOT")]
-    share = Decimal(weights[1]) / sum(weights) if any(weights) else Decimal(0)
+    if not any(weights):  # ECS takes that of a provider that is alone
+        only_spot = {one.get("capacity_provider") for one in rows} == {"FARGATE_SPOT"}
+        weights = [0, 1] if only_spot else [1, 0]
+    share = Decimal(weights[1]) / sum(weights)
     rest = count - on_demand - spot
     return on_demand + rest * (1 - share), spot + rest * share
 

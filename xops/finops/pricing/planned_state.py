@@ -35,6 +35,11 @@ class Resource:
     type: str
     values: Mapping[str, Any]
 
+    @property
+    def index(self) -> str:
+        """Its count or its key of for_each, as it is written; empty without one."""
+        return self.address.removeprefix(f"{self.module}.").partition("[")[2]
+
     def get(self, *path: str | int, default: Any = None) -> Any:
         """The value there; the default where it is not known, or null."""
         found: Any = self.values
@@ -76,26 +81,42 @@ class PlannedState:
         Raises:
             ValueError: it is none of Terraform's plans, or of a format that is not known.
         """
-        if not isinstance(document, dict) or "planned_values" not in document:
+        if not isinstance(document, dict) or document.get("planned_values") is None:
             raise ValueError("is no plan of Terraform's: it has no planned_values")
         version = document.get("format_version")
         if not isinstance(version, str) or not version.startswith(_FORMAT):
             raise ValueError(f"has the format {version!r}; known is 1.x")
+        if document.get("errored"):
+            raise ValueError("is of a plan that failed, so that it is not whole")
         prior = document.get("prior_state") or {}
-        return cls(
-            tuple(_resources(prior.get("values") if isinstance(prior, dict) else None)),
-            tuple(_resources(document["planned_values"])),
-        )
+        before = tuple(_resources(prior.get("values") if isinstance(prior, dict) else None))
+        planned = tuple(_resources(document["planned_values"]))
+        gone = _deleted(document) | {one.address for one in planned}
+        # `-target` and `-refresh-only` plan nothing for the others: they stay, and cost.
+        return cls(before, (*planned, *(one for one in before if one.address not in gone)))
+
+
+def _deleted(document: Mapping[str, Any]) -> set[str]:
+    """Addresses; one that Terraform only forgets runs on."""
+    changes = [
+        (row.get("address"), row.get("change")) for row in _dicts(document.get("resource_changes"))
+    ]
+    return {
+        str(address)
+        for address, change in changes
+        if isinstance(change, dict) and "delete" in (change.get("actions") or ())
+    }
 
 
 def _resources(values: Any) -> Iterator[Resource]:
-    if isinstance(values, dict):
-        yield from _of_module(values.get("root_module"), "")
+    if values is not None:
+        yield from _of_module(_dicts([values])[0].get("root_module"), "")
 
 
 def _of_module(module: Any, address: str) -> Iterator[Resource]:
-    if not isinstance(module, dict):
+    if module is None:
         return
+    (module,) = _dicts([module])
     for row in _dicts(module.get("resources")):
         if row.get("mode") == "managed":
             values = row.get("values")
@@ -109,5 +130,10 @@ def _of_module(module: Any, address: str) -> Iterator[Resource]:
         yield from _of_module(child, str(child.get("address")))
 
 
-def _dicts(value: Any) -> Iterator[dict[str, Any]]:
-    yield from (row for row in value if isinstance(row, dict)) if isinstance(value, list) else ()
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    """What is left out here would cost nothing, so nothing is."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise ValueError("is damaged: one of its resources, modules or changes is no object")
+    return value

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Self
 
+from xops.core.errors import PermanentError
 from xops.core.money import Money
 from xops.core.plan.cost import CostEffect
 from xops.finops.prices.book import PriceBook
@@ -39,8 +40,16 @@ class TerraformPricer:
     def price(
         self, document: Mapping[str, Any], *, region: str, budget: Money, is_emulated: bool
     ) -> CostEffect:
-        """As `Pricer.price`."""
-        state = PlannedState.of(document)
+        """As `Pricer.price`.
+
+        Raises:
+            PermanentError: the document is none that can be priced.
+        """
+        try:
+            state = PlannedState.of(document)
+        except ValueError as error:
+            remedy = "Use the version of Terraform that docs/reference/tested-on.md names."
+            raise PermanentError("pricing the plan", f"it {error}", remedy) from None
         priced = price_plan(state, self.book, self.assumptions, region)
         effect = priced.effect(budget, self.today)
         return effect.model_copy(update={"is_emulated": is_emulated})

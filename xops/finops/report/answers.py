@@ -83,19 +83,19 @@ def _of_day(day: ExplainedDay, currency: str) -> str:
     said = f"{day.day} is the last day that is complete: {money(day.total)} {currency}"
     if day.usual is None:
         return f"{said}; what is usual is not known yet."
-    causes = ", ".join(f"{each.usage_type} {each.amount:+,.2f}" for each in day.causes[:3])
+    causes = ", ".join(f"{each.usage_type} {each.amount:+z,.2f}" for each in day.causes[:3])
     why = f": {causes}" if causes else ""
-    return f"{said}, {day.total - day.usual:+,.2f} against what is usual for its weekday{why}."
+    return f"{said}, {day.total - day.usual:+z,.2f} against what is usual for its weekday{why}."
 
 
 def _of_movers(moved: Movers | Unknown) -> str:
     if isinstance(moved, Unknown):
         return f"unknown: {moved.reason}"
-    most = ", ".join(f"{row.name} {row.change:+,.2f}" for row in moved.rows[:3])
+    most = ", ".join(f"{row.name} {row.change:+z,.2f}" for row in moved.moved[:3])
     whose = f"{len(moved.changes)} applies of ours are on record in these weeks"
     if moved.unknown_changes:
         whose += f"; not all are known: {moved.unknown_changes}"
-    return f"{moved.after - moved.before:+,.2f} in all, most of it {most or 'nothing'}; {whose}."
+    return f"{moved.after - moved.before:+z,.2f} in all, most of it {most or 'nothing'}; {whose}."
 
 
 def _of_peak(estimates: Sequence[Estimate], name: str) -> str:

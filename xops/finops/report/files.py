@@ -33,8 +33,8 @@ _ARROW = {
     Kind.MONEY: pa.decimal128(38, _DECIMALS),
     Kind.DAY: pa.date32(),
 }
-_FORMULA = ("=", "+", "-", "@")
-"""What a spreadsheet takes for the beginning of a formula in a text."""
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+"""What a spreadsheet takes for the beginning of a formula in a text; in full width, too."""
 
 
 @dataclass(frozen=True)

@@ -37,30 +37,30 @@ def watch(readings: Readings, scope: Scope, changes: Changes) -> Watch | Unknown
     rows = used(readings, scope)
     if not rows:
         return Unknown(f"no usage is known of {scope}")
+    if (known := len(readings.days.delivered)) < FEWEST_DAYS:
+        return Unknown(f"{known} days are known, {FEWEST_DAYS} are needed to say what is usual")
     found = anomalies.find_in(rows, readings.days, changes.known)
     recent = [one for one in found if one.period.end > readings.today - TOLD_DAYS * _DAY]
     [whole] = grouped(rows, lambda _: None, readings.days).values()
     return Watch(
         tuple(_band(whole)[-_DRAWN_DAYS:]),
         tuple(_told(one, readings.label) for one in recent),
-        _note(changes, len(whole.since_first().costs)),
+        _note(changes),
     )
 
 
-def _note(changes: Changes, longest: int) -> str:
+def _note(changes: Changes) -> str:
     said = (
         f"Of the last {TOLD_DAYS} days, each service of each environment by its weekdays; the line"
         " is all of them together."
     )
-    if longest < FEWEST_DAYS:
-        said += f" Unknown before {FEWEST_DAYS} days are known: there are {longest}."
     if changes.unknown:
         said += f" Whether a change of ours explains one is not wholly known: {changes.unknown}."
     return said
 
 
 def _told(one: anomalies.Anomaly, label: Label) -> Anomaly:
-    causes = ", ".join(f"{each.usage_type} {each.amount:+,.2f}" for each in one.causes[:3])
+    causes = ", ".join(f"{each.usage_type} {each.amount:+z,.2f}" for each in one.causes[:3])
     is_new = one.kind is anomalies.Kind.NEW
     return Anomaly(
         one.period.start, one.period.end - _DAY, str(one.subject), _KINDS[one.kind], one.cost,

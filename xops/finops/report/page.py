@@ -19,7 +19,7 @@ from xops.finops.report.model.report import Report
 from xops.finops.report.model.values import Unknown
 from xops.finops.report.plots.canvas import DARK, LIGHT
 from xops.finops.report.plots.gallery import Picture
-from xops.finops.report.wording import format_exact, money
+from xops.finops.report.wording import change, format_exact, money
 
 _FOLDER = Path(__file__).parent
 _TEMPLATE = "page.html.j2"
@@ -48,7 +48,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"money": money, "exact": format_exact, "day": _day, "drawing": _drawing}
+    made.filters |= {
+        "money": money, "change": change, "exact": format_exact, "day": _day, "drawing": _drawing
+    }  # fmt: skip
     made.tests["unknown"] = lambda value: isinstance(value, Unknown)
     return made
 

@@ -146,10 +146,10 @@ def _by_preference(found: Sequence[str]) -> list[str]:
 
 
 def _looked_at(month: str, today: date) -> bool:
-    first = Period.month(today - timedelta(days=1)).start
+    last = first = Period.month(today - timedelta(days=1)).start
     for _ in range(MONTHS_BEFORE):
         first = Period.month(first - timedelta(days=1)).start
-    return f"{first:%Y-%m}" <= month <= f"{today:%Y-%m}"
+    return f"{first:%Y-%m}" <= month <= f"{last:%Y-%m}"
 
 
 def _nothing(store: CostStore, today: date) -> InputError:

@@ -64,7 +64,7 @@ def reconciliation(
         for one in found.variances
     )
     unplanned = sum((one.amount for one in found.unplanned), _NOTHING)
-    notes = [f"on no plan, or without a quantity: {one.name}: {one.amount:+,.2f}"
+    notes = [f"on no plan, or without a quantity: {one.name}: {one.amount:+z,.2f}"
              for one in found.unplanned]  # fmt: skip
     notes += [f"planned without a price: {name}" for name in unpriced]
     return Reconciliation(

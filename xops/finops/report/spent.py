@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -86,7 +86,7 @@ def used(readings: Readings, scope: Scope) -> list[CostRow]:
     return [row for row in readings.usage if scope.holds(row.environment)]
 
 
-def month(name: str, days: Days, today: date) -> Month:
+def month(name: str, days: Days) -> Month:
     """A billing period, and how far it is known."""
     whole = Period.month(date.fromisoformat(f"{name}-01"))
     ends = min(whole.end, days.provisional.start)
@@ -95,7 +95,7 @@ def month(name: str, days: Days, today: date) -> Month:
     if ends == whole.end:
         return Month(name, None, missing)
     delivered = [day for day in days.delivered if day in whole]
-    return Month(name, max(delivered, default=min(today, whole.end) - _DAY), missing)
+    return Month(name, max(delivered, default=whole.start - _DAY), missing)
 
 
 def spend(readings: Readings, scope: Scope) -> Spend | Unknown:
@@ -103,22 +103,33 @@ def spend(readings: Readings, scope: Scope) -> Spend | Unknown:
     rows = cost_rows(readings, scope)
     if not rows:
         return Unknown(f"no charge names the environment {scope.environment}")
-    months = tuple(month(name, readings.calendar, readings.today) for name in readings.months)
+    months = tuple(month(name, readings.calendar) for name in readings.months)
     sums: dict[str, dict[str, Decimal]] = {}
     for row in rows:
         line = sums.setdefault(_APART.get(row.category, row.service), {})
         line[row.month] = line.get(row.month, _NOTHING) + row.billed
     ordered = sorted(sums.items(), key=lambda each: (-sum(each[1].values()), each[0]))
     ordered.sort(key=lambda each: each[0] in _APART.values())
-    found = tuple(
-        SpendRow(name, tuple(_known(line.get(each.name, _NOTHING), readings) for each in months))
-        for name, line in ordered
-    )
-    totals = tuple(
-        _known(sum((row.billed for row in rows if row.month == each.name), _NOTHING), readings)
+    lines = {name: _by_month(line, months, readings) for name, line in ordered}
+    totals = {
+        each.name: sum((line.get(each.name, _NOTHING) for line in sums.values()), _NOTHING)
+        for each in months
+    }
+    found = tuple(SpendRow(name, amounts) for name, amounts in lines.items())
+    return Spend(months, found, _by_month(totals, months, readings))
+
+
+def _by_month(
+    line: Mapping[str, Decimal], months: Sequence[Month], readings: Readings
+) -> tuple[Amount, ...]:
+    """An amount for each month; unknown where it has no charge of anything."""
+    with_charges = {f"{row['period']:%Y-%m}" for row in readings.monthly}
+    return tuple(
+        _known(line.get(each.name, _NOTHING), readings)
+        if each.name in with_charges
+        else Unknown("nothing was delivered for it")
         for each in months
     )
-    return Spend(months, found, totals)
 
 
 def _known(amount: Decimal, readings: Readings) -> Amount:
@@ -150,7 +161,7 @@ def _budget(readings: Readings, name: str, budget: Money | None, scope: Scope) -
     if scope.last_month:
         period = Period.month(period.start - _DAY)
     comparable = budget is not None and budget.currency == readings.currency
-    this_month = month(f"{period.start:%Y-%m}", readings.calendar, readings.today)
+    this_month = month(f"{period.start:%Y-%m}", readings.calendar)
     spent: Amount
     ends: spending.Forecast | Unknown
     if name in readings.environments:
@@ -172,6 +183,8 @@ def _spent(
     [series] = grouped(rows, lambda _: name, readings.days).values()
     found = forecast.forecast_month(series, period, _once(readings, name, period))
     spent = _known(found.actual, readings)
+    if not any(day in readings.days.delivered for day in period):
+        spent = Unknown(f"nothing was delivered for {period.start:%Y-%m} yet")
     if isinstance(found, forecast.UnknownForecast):
         return spent, Unknown(found.reason)
     ends = spending.Forecast(found.low, found.expected, found.high, readings.label.derived, _METHOD)

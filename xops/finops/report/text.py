@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from xops.core.rendering import Markdown
@@ -13,6 +14,12 @@ from xops.finops.report.wording import money
 
 _MOST = 5
 """Lines of a list; the page has all."""
+
+_MOST_BUDGETS = 20
+"""Rows of the table of budgets."""
+
+_TIME = re.compile(r"(?<!\S)\d\d:\d\d(?:-\d\d:\d\d)?(?!\S)", re.ASCII)
+"""A time of day, or from when to when, as a word of its own."""
 
 
 def summary(report: Report) -> Markdown:
@@ -37,11 +44,23 @@ def _summary(report: Report) -> Iterator[Markdown]:
     ends = f"ends at ({report.label.derived})"
     yield Markdown.table(
         ("environment", "month", "spent", "budget", ends, "80 % between", "state"),
-        map(_row, report.budgets),
+        map(_row, report.budgets[:_MOST_BUDGETS]),
     )
     yield Markdown("")
     for line in _lines(report):
-        yield Markdown.of("- {line}", line=line)
+        yield Markdown.of("- {line}", line=_with_times(line))
+
+
+def _with_times(line: str) -> Markdown:
+    """A line of others' text; its times of day are code, in which a colon needs no escape.
+
+    A chat shows Markdown as it is written.
+    """
+    parts, end = [], 0
+    for found in _TIME.finditer(line):
+        parts += [Markdown.render(line[end : found.start()]), Markdown.code(found[0])]
+        end = found.end()
+    return Markdown.joined("", [*parts, Markdown.render(line[end:])])
 
 
 def _row(row: EnvironmentBudget) -> tuple[str, ...]:
@@ -59,6 +78,8 @@ def _row(row: EnvironmentBudget) -> tuple[str, ...]:
 
 
 def _lines(report: Report) -> Iterator[str]:
+    if (left := len(report.budgets) - _MOST_BUDGETS) > 0:
+        yield f"and {left} more environments, which the page lists"
     for gap in report.gaps:
         yield f"unknown: {gap.what}: {gap.reason}"
     yield from _coverage_lines(report.coverage)
@@ -88,12 +109,11 @@ def _mover_lines(found: Movers | Unknown) -> Iterator[str]:
         yield f"what moved: unknown: {found.reason}"
         return
     yield (
-        f"week of {found.week}: {money(found.after)}, {found.after - found.before:+,.2f} against"
+        f"week of {found.week}: {money(found.after)}, {found.after - found.before:+z,.2f} against"
         " the week before"
     )
-    ordered = sorted(found.rows, key=lambda row: (-abs(row.change), row.name))
-    moved = [row for row in ordered if row.change][:_MOST]
-    yield from (f"moved: {row.name}: {row.change:+,.2f}" for row in moved)
+    ordered = sorted(found.moved, key=lambda row: (-abs(row.change), row.name))
+    yield from (f"moved: {row.name}: {row.change:+z,.2f}" for row in ordered[:_MOST])
 
 
 def _anomaly_lines(found: Watch | Unknown) -> Iterator[str]:

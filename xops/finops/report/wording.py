@@ -12,8 +12,13 @@ def money(amount: Amount | Decimal) -> str:
     if isinstance(amount, Unknown):
         return f"unknown: {amount.reason}"
     if isinstance(amount, AtLeast):
-        return f"at least {amount.amount:,.2f}"
-    return f"{amount.amount if isinstance(amount, Known) else amount:,.2f}"
+        return f"at least {amount.amount:z,.2f}"
+    return f"{amount.amount if isinstance(amount, Known) else amount:z,.2f}"
+
+
+def change(difference: Decimal) -> str:
+    """A difference to the cent, with its sign."""
+    return f"{difference:+z,.2f}"
 
 
 def format_exact(amount: Decimal) -> str:

@@ -11,6 +11,7 @@ from xops.core.errors import Finding, InputError
 from xops.finops.configuration import COST_EXPLORER
 from xops.finops.store import partitions
 from xops.finops.store.examination import (
+    SAME_CHARGES,
     Total,
     carries,
     late_usage,
@@ -22,10 +23,6 @@ from xops.finops.store.partitions import Label, Partition
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
-
-SAME_CHARGES = Decimal("0.5")
-"""The share of the smaller's charges from which on two exports are of the same charges. Some rows
-of any two are alike: a tax of 0, a flat fee."""
 
 
 def without_exported_months(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from xops.finops.store.examination import Total
 from xops.finops.store.partitions import Label, Partition
+
+INVOICED_AFTER = timedelta(days=5)
+"""After the end of the month."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,20 @@ class MonthChange:
     restated: bool
     replaced: tuple[Total, ...] | None = None
 
+    @property
+    def shown(self) -> tuple[Total, ...]:
+        """What they come to; nothing, in a currency that they had before and have no more."""
+        left = {one.currency for one in self.after}
+        gone = (one for one in self.before or () if one.currency not in left)
+        nothing = Decimal(0)
+        return (
+            *self.after,
+            *(
+                Total(currency=one.currency, rows=0, billed=nothing, effective=nothing)
+                for one in gone
+            ),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """JSON values only: exact decimals as texts."""
         return {
@@ -42,9 +59,19 @@ class MonthChange:
             "totals": _totals(self.after),
             "before": None if self.before is None else _totals(self.before),
             "restated": self.restated,
-            "delta": _deltas(self.before, self.after) if self.restated else None,
+            "delta": self._deltas("billed"),
+            "effective_delta": self._deltas("effective"),
             "replaced_estimate": None if self.replaced is None else _totals(self.replaced),
         }
+
+    def _deltas(self, kind: Literal["billed", "effective"]) -> dict[str, str] | None:
+        """After less before, of a month that was restated."""
+        if not self.restated:
+            return None
+        amounts = {one.currency: getattr(one, kind) for one in self.after}
+        for one in self.before or ():
+            amounts[one.currency] = amounts.get(one.currency, Decimal(0)) - getattr(one, kind)
+        return {currency: f"{amount:f}" for currency, amount in sorted(amounts.items())}
 
 
 @dataclass(frozen=True)
@@ -81,9 +108,16 @@ class Ingested:
 
 def is_restated(before: Partition | None, after: Partition) -> bool:
     """Whether a month that was over when it was taken in comes to something else now."""
-    if before is None or before.totals == after.totals:
+    if before is None or _amounts(before.totals) == _amounts(after.totals):
         return False
-    return before.taken_in_at.date() >= first_day_after(before.month)
+    # An estimate is complete with the invoice: until then credits and taxes come to it.
+    invoiced = INVOICED_AFTER if before.label is Label.ESTIMATED else timedelta(0)
+    return before.taken_in_at.date() >= first_day_after(before.month) + invoiced
+
+
+def _amounts(totals: Sequence[Total]) -> dict[str, tuple[Decimal, Decimal]]:
+    """By currency; how many rows they are split over makes no difference."""
+    return {one.currency: (one.billed, one.effective) for one in totals}
 
 
 def first_day_after(month: str) -> date:
@@ -101,11 +135,3 @@ def _totals(totals: Sequence[Total]) -> dict[str, Any]:
         }
         for one in totals
     }
-
-
-def _deltas(before: Sequence[Total] | None, after: Sequence[Total]) -> dict[str, str]:
-    """After less before, of what is billed."""
-    amounts = {one.currency: one.billed for one in after}
-    for one in before or ():
-        amounts[one.currency] = amounts.get(one.currency, Decimal(0)) - one.billed
-    return {currency: f"{amount:f}" for currency, amount in sorted(amounts.items())}

@@ -21,6 +21,7 @@ from xops.finops.store.changes import Ingested, MonthChange, is_restated
 from xops.finops.store.engine import (
     named,
     open_engine,
+    parquet,
     quoted,
     translate_engine_errors,
     view,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from ibis.expr.types import Table
 
 _VIEW = "xops_charges"
+_TAKE_IN_AGAIN = (
+    "Remove the manifest.json of the month that it names, or the whole folder, then take in again."
+)
 
 
 @dataclass(frozen=True)
@@ -111,8 +115,7 @@ class CostStore:
         condition = "" if currency is None else f" WHERE BillingCurrency = {quoted(currency)}"
         parts = [
             f"SELECT {columns}, {quoted(one.month)} AS billing_period,"  # noqa: S608 - quoted
-            f" {quoted(one.export_id)} AS export_id FROM"
-            f" read_parquet([{', '.join(quoted(str(file)) for file in files)}]){condition}"
+            f" {quoted(one.export_id)} AS export_id FROM {parquet(files)}{condition}"
             for one in found
             if (files := partitions.part_files(self.folder, one))
         ]
@@ -124,8 +127,13 @@ class CostStore:
 
         Raises:
             TemporaryError: one is under way, for longer than is waited.
+            PermanentError: a part is damaged.
         """
-        with locked(self.folder, shared=True, wait_seconds=self.wait_seconds):
+        attempted = f"reading the charges in {self.folder}"
+        with (
+            locked(self.folder, shared=True, wait_seconds=self.wait_seconds),
+            translate_engine_errors(attempted, _TAKE_IN_AGAIN),
+        ):
             yield
 
     def ingest(
@@ -154,16 +162,22 @@ class CostStore:
             TemporaryError: a refresh of it is under way, or another run changes the store.
             DiskFullError: there is no room; what was there before still counts.
         """
-        known: list[str] = []
+        known: set[str] = set()
+        empty: list[str] = []
 
         def stage(engine: Backend, folder: Path) -> list[Staged]:
             deliveries = find_deliveries(source)
             fresh = [one for one in deliveries if not self._is_known(one, export_id)]
-            known.extend(one.month for one in deliveries if one not in fresh and one.month)
-            return Stage(engine, source, folder, told).read(fresh)
+            for one in deliveries:
+                known.update(self._kept_of(one, export_id) if one not in fresh else ())
+            staged = Stage(engine, source, folder, told).read(fresh)
+            if fresh and not staged:
+                empty.append("there are no rows, so that no month is known of")
+            return staged
 
         found = self.keep(stage, export_id, source.address(), now=now, apart=apart, tags=tags)
-        return replace(found, unchanged=tuple(sorted({*known, *found.unchanged})))
+        unchanged = tuple(sorted({*known, *found.unchanged}))
+        return replace(found, unchanged=unchanged, notes=(*empty, *found.notes))
 
     def keep(
         self,
@@ -192,11 +206,18 @@ class CostStore:
 
     def _is_known(self, delivery: Delivery, export_id: str) -> bool:
         """Whether it looks as it did when it was taken in."""
+        seen = self._kept_of(delivery, export_id)
+        now = {(file.name, file.version) for file in delivery.files}
+        # Of a month that one of its files is left of, all of them have to be.
+        return bool(now) and now == {file for files in seen.values() for file in files}
+
+    def _kept_of(self, delivery: Delivery, export_id: str) -> dict[str, set[tuple[str, str]]]:
+        """The months that any of its files were taken in for, each with all of its files then."""
         chosen = self.months() if delivery.month is None else [delivery.month]
         found = (partitions.read_manifest(self.folder, month).of(export_id) for month in chosen)
-        seen = {(file.name, file.seen_as) for one in found if one for file in one.files}
+        files = {one.month: {(f.name, f.seen_as) for f in one.files} for one in found if one}
         now = {(file.name, file.version) for file in delivery.files}
-        return bool(now) and (now == seen if delivery.month else now <= seen)
+        return {month: seen for month, seen in files.items() if delivery.month or seen & now}
 
     @contextmanager
     def _incoming(self) -> Iterator[tuple[Backend, Path]]:

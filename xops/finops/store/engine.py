@@ -8,7 +8,7 @@ which is what was written: 0.1 stays 0.1.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,8 @@ MONEY = "decimal(38, 12)"
 MEMORY = "1GB"
 THREADS = 2
 _MOST_SPILLED = "64GB"
+_NO_PATTERN = str.maketrans({"[": "[[]", "*": "[*]", "?": "[?]"})
+_REPORT = "Look at what it names, and report it with the file if that is sound."
 _NO_ROOM = ("No space left", "max_temp_directory_size", "Could not write all bytes")
 _SETTINGS = (
     "TimeZone = 'UTC'",
@@ -75,8 +77,11 @@ def is_no_room(error: duckdb.Error) -> bool:
 
 
 @contextmanager
-def translate_engine_errors(attempted: str) -> Iterator[None]:
+def translate_engine_errors(attempted: str, remedy: str = _REPORT) -> Iterator[None]:
     """Turn the engine's exceptions into xOps errors with a cause and a remedy.
+
+    Args:
+        remedy: where it is neither the disk nor the memory.
 
     Raises:
         DiskFullError: there is no room for what it writes, or for what does not fit into memory.
@@ -87,12 +92,11 @@ def translate_engine_errors(attempted: str) -> Iterator[None]:
     except duckdb.Error as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         if is_no_room(error):
-            remedy = "Free disk space, then run it again; what was there before is as it was."
-            raise DiskFullError(attempted, "there is no room left on the disk", remedy) from None
+            room = "Free disk space, then run it again; what was there before is as it was."
+            raise DiskFullError(attempted, "there is no room left on the disk", room) from None
         if isinstance(error, duckdb.OutOfMemoryException):
-            remedy = "Have the provider export smaller files, or use a machine with more memory."
-            raise PermanentError(attempted, said, remedy) from None
-        remedy = "Look at what it names, and report it with the file if that is sound."
+            smaller = "Have the provider export smaller files, or use a machine with more memory."
+            raise PermanentError(attempted, said, smaller) from None
         raise PermanentError(attempted, said, remedy) from error
 
 
@@ -117,6 +121,17 @@ def quoted(text: str) -> str:
     """A text as SQL writes it, for where no parameter can stand."""
     escaped = text.replace("'", "''")
     return f"'{escaped}'"
+
+
+def path_of(file: Path) -> str:
+    """A file as SQL writes it: that file alone, where the engine would find a pattern in a name."""
+    return quoted(str(file.absolute()).translate(_NO_PATTERN))
+
+
+def parquet(files: Sequence[Path], options: str = "") -> str:
+    """Parquet files as a relation; what their folders are called is no column of theirs."""
+    listed = ", ".join(path_of(file) for file in files)
+    return f"read_parquet([{listed}], hive_partitioning = false{options})"
 
 
 def named(column: str) -> str:

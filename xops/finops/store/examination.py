@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +18,7 @@ from pydantic import Field
 from xops.core.errors import Finding, InputError
 from xops.core.files.validation import Model
 from xops.core.money import Amount
-from xops.finops.store.engine import named, quoted
+from xops.finops.store.engine import named, parquet
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -32,6 +32,9 @@ _NEVER_NULL = (
     "ChargePeriodStart",
     "ChargePeriodEnd",
 )
+_DIGITS = 60
+"""Of sums: more than the engine's decimals have, and than Python keeps by itself."""
+
 _CENTURIES = "BETWEEN TIMESTAMPTZ '1990-01-01' AND TIMESTAMPTZ '2200-01-01'"
 """Beyond them a calendar may end."""
 
@@ -43,6 +46,10 @@ _VIOLATIONS: dict[str, tuple[str, str]] = {
     "century": (
         "BillingPeriodStart",
         f"BillingPeriodStart NOT {_CENTURIES} OR BillingPeriodEnd NOT {_CENTURIES}",
+    ),
+    "charge_century": (
+        "ChargePeriodStart",
+        f"ChargePeriodStart NOT {_CENTURIES} OR ChargePeriodEnd NOT {_CENTURIES}",
     ),
     "future": (
         "ChargePeriodStart",
@@ -59,6 +66,7 @@ _VIOLATIONS: dict[str, tuple[str, str]] = {
 }
 _MEANS = {
     "century": "have a billing period of another century",
+    "charge_century": "have a charge period of another century",
     "future": "are usage that begins after the end of its billing period",
     "backwards": "end before they begin",
     "currency": "have a currency that is none of ISO 4217",
@@ -141,17 +149,20 @@ def _wrong_period(start: datetime, end: datetime, rows: int, month: str | None) 
 
 def add_up(totals: Sequence[Total]) -> tuple[Total, ...]:
     """One total a currency."""
-    currencies = sorted({total.currency for total in totals})
-    return tuple(
-        Total(
-            currency=currency,
-            rows=sum(one.rows for one in totals if one.currency == currency),
-            billed=sum((one.billed for one in totals if one.currency == currency), Decimal(0)),
-            effective=sum(
-                (one.effective for one in totals if one.currency == currency), Decimal(0)
-            ),
-        )
-        for currency in currencies
+    found: dict[str, Total] = {}
+    with localcontext(prec=_DIGITS):
+        for one in totals:
+            before = found.get(one.currency)
+            found[one.currency] = one if before is None else _sum(before, one)
+    return tuple(found[currency] for currency in sorted(found))
+
+
+def _sum(one: Total, other: Total) -> Total:
+    return Total(
+        currency=one.currency,
+        rows=one.rows + other.rows,
+        billed=one.billed + other.billed,
+        effective=one.effective + other.effective,
     )
 
 
@@ -194,6 +205,11 @@ _CHARGE = (
 """What two exports of the same charge have in common, whatever their version."""
 
 
+SAME_CHARGES = Decimal("0.5")
+"""The share of the smaller's charges from which on two exports are of the same charges. Some rows
+of any two are alike: a tax of 0, a flat fee."""
+
+
 def share_in_common(engine: Backend, one: Sequence[Path], other: Sequence[Path]) -> Decimal:
     """The part of the smaller's charges that are in both, from 0 to 1; 0 where one is empty."""
     charge = ", ".join(named(name) for name in _CHARGE)
@@ -213,7 +229,7 @@ def share_in_common(engine: Backend, one: Sequence[Path], other: Sequence[Path])
 
 def parts(files: Sequence[Path]) -> str:
     """Typed parts as a relation."""
-    return f"read_parquet([{', '.join(quoted(str(file)) for file in files)}])"
+    return parquet(files)
 
 
 def _counts() -> str:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from xops.aws.access import Aws
 from xops.core.errors import ExitCode, Finding, InputError, XopsError
 from xops.core.files import settings
-from xops.finops.configuration import CostConfiguration, Export
+from xops.finops.configuration import COST_EXPLORER, CostConfiguration, Export
 from xops.finops.store.changes import Ingested, MonthChange
 from xops.finops.store.cost_explorer.call_budget import CallBudget
 from xops.finops.store.cost_explorer.explorer import CostExplorer
@@ -173,6 +174,11 @@ class Ingest:
     folder_of: Callable[[str], Path] = any_folder
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 
+    @cached_property
+    def budget(self) -> CallBudget:
+        """What asking Cost Explorer may cost: one for the run, however often a task is retried."""
+        return CallBudget(self.configuration.cost_explorer.most_usd_a_run)
+
     def take_in(
         self, exports: Sequence[Export], *, now: datetime, told: Told = tell_nobody
     ) -> IngestRun:
@@ -213,9 +219,18 @@ class Ingest:
         """
         aws = Aws(self.configuration.target, COST_EXPLORER_REGION, self.environ)
         account, _ = aws.identity()
-        budget = CallBudget(self.configuration.cost_explorer.most_usd_a_run)
         explorer = CostExplorer(
-            aws.client("ce"), account, self.store, budget, self.configuration.tags.environment
+            aws.client("ce"), account, self.store, self.budget, self.configuration.tags.environment
         )
-        done = explorer.ingest(now=now, months=months, told=told)
-        return IngestRun(self.store.folder, (done,), (), budget.sent, budget.usd, budget.most_usd)
+        return self._asked((explorer.ingest(now=now, months=months, told=told),))
+
+    def unanswered(self, error: XopsError) -> IngestRun:
+        """What a run did whose question to Cost Explorer has no answer; it may have cost some."""
+        return self._asked((), ((COST_EXPLORER, error),))
+
+    def _asked(
+        self, ingested: tuple[Ingested, ...], errors: tuple[tuple[str, XopsError], ...] = ()
+    ) -> IngestRun:
+        spent = self.budget
+        store = self.store.folder
+        return IngestRun(store, ingested, errors, spent.sent, spent.usd, spent.most_usd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from xops.finops.store.changes import MonthChange
 from xops.finops.store.examination import Total
@@ -44,13 +45,19 @@ def _rows(change: MonthChange) -> list[Sequence[str]]:
             str(change.label),
             restatement(change, total),
         )
-        for total in change.after
+        for total in change.shown
     ]
 
 
 def restatement(change: MonthChange, total: Total) -> str:
     """What a month that was over came to before; empty where it is no such month."""
-    before = next((one for one in change.before or () if one.currency == total.currency), None)
-    if not change.restated or before is None:
+    if not change.restated:
         return ""
-    return f"restated by {total.billed - before.billed:+,.2f}, was {before.billed:,.2f}"
+    before = next((one for one in change.before or () if one.currency == total.currency), None)
+    billed, effective = (before.billed, before.effective) if before else (Decimal(0), Decimal(0))
+    if total.billed != billed:
+        return f"restated by {total.billed - billed:+,.2f}, was {billed:,.2f}"
+    if total.effective != effective:
+        delta = total.effective - effective
+        return f"effective cost restated by {delta:+,.2f}, was {effective:,.2f}"
+    return ""

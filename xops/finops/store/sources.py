@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from xops.aws.errors import translate_aws_errors
 from xops.core.errors import DiskFullError, Finding, InputError, PermanentError, TemporaryError
-from xops.core.files.reading import UnusableTextError, open_regular, read_bytes
+from xops.core.files.reading import UnusableTextError, open_regular, read_handle
 
 MOST_FILES = 100_000
 """Of an export, with all its months and executions."""
@@ -64,7 +64,7 @@ class Source(Protocol):
 
 
 class Folder:
-    """A folder on this machine. Links are not followed.
+    """A folder on this machine. Links are not followed: a file that is one is refused when read.
 
     Args:
         path: it, or a single file.
@@ -103,7 +103,8 @@ class Folder:
             InputError: it cannot be read, or is larger.
         """
         try:
-            return read_bytes(self._top / file.name, most)
+            with open_regular(self._top / file.name, follow=False) as handle:
+                return read_handle(handle, most)
         except UnusableTextError as error:
             raise _unusable(self.address(file.name), error.problem) from None
 
@@ -125,7 +126,7 @@ class Folder:
             raise _unusable(str(path), error.problem) from None
         except OSError as error:
             raise _unusable(str(path), f"cannot be read: {error.strerror}") from None
-        if self._listed(path) != file:
+        if not is_still(path, file):
             raise TemporaryError(f"reading {path}", "it changed while it was read", _UNDER_WAY)
         return path, digest.hexdigest()
 
@@ -138,13 +139,10 @@ class Folder:
         for folder, folders, files in os.walk(self._path, onerror=_raise):
             folders[:] = [name for name in folders if not name.startswith(".")]
             paths = (Path(folder) / name for name in files if not name.startswith("."))
-            yield from (path for path in paths if path.is_file() and not path.is_symlink())
+            yield from (path for path in paths if path.is_file())
 
     def _listed(self, path: Path) -> Listed:
-        seen = path.stat()
-        changed_at = datetime.fromtimestamp(seen.st_mtime, UTC)
-        name = path.relative_to(self._top).as_posix()
-        return Listed(name, seen.st_size, changed_at, f"{seen.st_size}-{seen.st_mtime_ns}")
+        return _listed(path, path.relative_to(self._top).as_posix())
 
 
 class Bucket:
@@ -234,6 +232,20 @@ class Bucket:
     def _listed(self, entry: dict[str, Any]) -> Listed:
         name = str(entry["Key"]).removeprefix(self._prefix)
         return Listed(name, entry["Size"], entry["LastModified"], entry["ETag"])
+
+
+def is_still(path: Path, listed: Listed) -> bool:
+    """Whether a file of this machine is as it was listed; it may be gone."""
+    try:
+        return _listed(path, listed.name) == listed
+    except OSError:
+        return False
+
+
+def _listed(path: Path, name: str) -> Listed:
+    seen = path.stat()
+    changed_at = datetime.fromtimestamp(seen.st_mtime, UTC)
+    return Listed(name, seen.st_size, changed_at, f"{seen.st_size}-{seen.st_mtime_ns}")
 
 
 def disk_error(attempted: str, error: OSError) -> PermanentError:

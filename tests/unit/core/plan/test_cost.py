@@ -104,6 +104,14 @@ def costing(
         (costing("200", "180", is_emulated=True), None),
         (costing("1", "180", "nat", is_emulated=True), None),
         (
+            costing("180.004", "180"),
+            "180.00 USD a month is less than a cent (0.004) over the budget of 180.00 USD",
+        ),
+        (
+            costing("180.01", "180"),
+            "180.01 USD a month is 0.01 USD over the budget of 180.00 USD",
+        ),
+        (
             costing("200", "180", "nat"),
             "200.00 USD a month is 20.00 USD over the budget of 180.00 USD",
         ),

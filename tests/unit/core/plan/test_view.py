@@ -516,8 +516,9 @@ def test_the_monthly_cost_is_shown_with_what_has_no_price() -> None:
         return CostRange(**dict(zip(("low", "expected", "high"), amounts, strict=True)))
 
     cost = CostEffect(
-        before=month(45), after=month(200), unpriced=("nat",), budget=Money(amount=Decimal(180))
-    )
+        before=month(45), after=month(200), unpriced=("nat",), unpriced_before=("vault",),
+        budget=Money(amount=Decimal(180)),
+    )  # fmt: skip
 
     assert lines(created(1), cost=cost)[2:] == [
         "Monthly cost:",
@@ -525,9 +526,15 @@ def test_the_monthly_cost_is_shown_with_what_has_no_price() -> None:
         " budget 180.00 USD: over",
         "  200.00 USD a month is 20.00 USD over the budget of 180.00 USD",
         "  no price: nat",
+        "  no price before it, so that no saving is known: vault",
     ]
     emulated = cost.model_copy(
-        update={"is_emulated": True, "basis": PriceBasis(confidence="seen"), "unpriced": ()}
+        update={
+            "is_emulated": True,
+            "basis": PriceBasis(confidence="seen"),
+            "unpriced": (),
+            "unpriced_before": (),
+        }
     )
     assert lines(created(1), cost=emulated)[2:] == [
         "Monthly cost:",

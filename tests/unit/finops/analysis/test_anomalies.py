@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from xops.finops.analysis.anomalies import (
     PlannedChange,
     find_in,
     planned_change,
+    planned_changes,
 )
 from xops.finops.analysis.baseline import USUAL, band, baseline
 from xops.finops.analysis.periods import Period
@@ -127,6 +129,14 @@ def test_what_is_too_little_money_is_not_told() -> None:
     assert only(find_in(rows(costs), days(84), sensitivity=small)).kind is Kind.RISE
 
 
+def test_what_is_below_a_cent_is_no_cause() -> None:
+    costs = weekly(84)
+    costs[70] = 60.0
+    tiny = [0.0] * 70 + [0.004] + [0.0] * 13
+    found = only(find_in(rows(costs) + rows(tiny, TRAFFIC), days(84)))
+    assert TRAFFIC not in [cause.usage_type for cause in found.causes]
+
+
 def test_a_refund_does_not_break_the_statistics() -> None:
     costs = weekly(84)
     costs[70] = -40.0
@@ -146,6 +156,7 @@ def test_a_planned_change_explains_its_own_environment_and_days() -> None:
     other = [
         replace(right, subject="sit"),
         replace(right, period=Period(day(60), day(70))),
+        replace(right, period=Period(day(71), day(73))),
         replace(right, period=Period(day(72), day(75))),
     ]
     found = only(find_in(rows(costs), days(84), [*other, right]))
@@ -166,6 +177,19 @@ def test_a_record_tells_who_changed_what_and_when() -> None:
         Period(date(2026, 3, 1), date(2026, 3, 3)), "prod", "d" * 64, "jo"
     )
     assert planned_change("prod", Record("key", body | {"approval": None}, "")).who == ""
+
+
+def test_an_apply_that_found_nothing_to_change_explains_nothing() -> None:
+    body: dict[str, Any] = {
+        "kind": "apply", "digest": "d" * 64, "approval": {"by": "jo"}, "status": "applied",
+        "recorded_at": datetime(2026, 3, 1, tzinfo=UTC).isoformat(),
+    }  # fmt: skip
+    again = body | {"recorded_at": datetime(2026, 3, 9, tzinfo=UTC).isoformat(),
+                    "status": "unchanged", "approval": None}  # fmt: skip
+    intent = {key: value for key, value in body.items() if key != "status"} | {"kind": "intent"}
+    records = [Record(str(key), one, "") for key, one in enumerate((again, body, intent))]
+    [only] = planned_changes("prod", records)
+    assert (only.period.start, only.who) == (date(2026, 3, 1), "jo")
 
 
 def test_what_is_within_the_band_is_not_odd() -> None:

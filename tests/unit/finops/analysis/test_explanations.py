@@ -74,7 +74,10 @@ def test_movers_name_the_change_and_missing_days_make_them_unknown() -> None:
     ]
     found = movers(compared, earlier, later, days(date(2026, 3, 9)), [CHANGE])
     assert [one.changes for one in found.movers] == [(CHANGE,), ()]
-    assert found.difference == 7
+    assert found.difference is None
+    assert found.to_json()["difference"] is None
+    assert {one["difference"] for one in found.to_json()["movers"]} == {None}
+    assert movers(compared, earlier, later, days(), [CHANGE]).difference == 7
     assert found.missing == (date(2026, 3, 9),)
     assert found.to_json()["movers"][0]["changes"][0]["who"] == "jo"
 
@@ -86,16 +89,19 @@ def test_days_before_the_first_delivered_one_are_missing_in_a_comparison() -> No
     assert movers([], earlier, later, known).missing == tuple(Period(earlier.start, first))
 
 
-@pytest.mark.parametrize(("tagged", "percent"), [("2", "66.7"), ("3", "100.0"), ("0", "0.0")])
+@pytest.mark.parametrize(
+    ("tagged", "percent"), [("2", "66.6"), ("2.9999", "99.9"), ("3", "100.0"), ("0", "0.0")]
+)
 def test_coverage_in_percent(tagged: str, percent: str) -> None:
     covered = {"usage": Decimal(3), "owner": Decimal(tagged)}
-    [found] = untagged(ALL, covered, []).coverage
-    assert str(found.percent) == percent
+    [found] = untagged(ALL, covered, [], {"owner": "Owner"}).coverage
+    assert (found.tag, str(found.percent)) == ("Owner", percent)
     assert found.untagged == 3 - Decimal(tagged)
 
 
 def test_coverage_of_nothing_is_unknown() -> None:
-    [found] = untagged(ALL, {"usage": Decimal(0), "owner": Decimal(0)}, []).coverage
+    covered = {"usage": Decimal(0), "owner": Decimal(0)}
+    [found] = untagged(ALL, covered, [], {"owner": "owner"}).coverage
     assert found.percent is None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +52,25 @@ def test_a_step_is_followed_within_days() -> None:
     found = known(forecast_month(series([10] * 85 + [30] * 5, date(2026, 3, 16)), MARCH))
     assert found.actual == 10 * 10 + 5 * 30
     assert abs(found.expected - (found.actual + 16 * 30)) < 20
+
+
+@pytest.mark.parametrize("amount", [-400, -40, 400])
+@pytest.mark.parametrize("days_ago", [3, 6, 10, 22])
+def test_a_single_refund_or_buy_says_nothing_of_the_days_to_come(
+    amount: int, days_ago: int
+) -> None:
+    costs = [5] * 90
+    costs[-days_ago] = amount
+    found = known(forecast_month(series(costs, date(2026, 3, 12)), MARCH))
+    assert found.expected == found.actual + 20 * 5
+    assert found.high - found.low < 1
+
+
+def test_a_day_of_each_week_that_costs_most_is_expected_to() -> None:
+    start = date(2025, 12, 1)  # a Monday
+    costs = [200 if day.weekday() == 0 else 5 for day in Period(start, date(2026, 3, 16))]
+    found = known(forecast_month(DailySeries(start, tuple(map(Decimal, costs))), MARCH))
+    assert abs(found.expected - sum(200 if day.weekday() == 0 else 5 for day in MARCH)) < 1
 
 
 @given(st.lists(COSTS, min_size=28, max_size=120), st.integers(1, 31), st.lists(COSTS, max_size=2))

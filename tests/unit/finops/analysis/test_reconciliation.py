@@ -67,6 +67,23 @@ def test_rounding_moves_a_group_by_half_a_cent_at_most(items: list[Item]) -> Non
         assert abs(planned - Fraction(one.planned)) <= Fraction(5, 1000)
 
 
+@given(ITEMS)
+def test_the_actual_cost_is_that_of_the_bill_however_many_lines_are_rounded(
+    items: list[Item],
+) -> None:
+    billed = sum((Fraction(item.actual_cost) for item in items), Fraction(0))
+    assert abs(billed - Fraction(reconcile(MARCH, items, None).actual)) <= Fraction(5, 1000)
+
+
+def test_parts_of_a_cent_are_lost_in_no_line() -> None:
+    small = [item(str(number), None, ("1", "0.004")) for number in range(500)]
+    found = reconcile(MARCH, small, None)
+    assert found.actual == 2
+    assert [(one.name, one.amount) for one in found.unplanned] == [
+        ("rounding of the lines above to cents", Decimal(2))
+    ]
+
+
 def test_more_hours_are_quantity() -> None:
     found = only([item("on demand", ("100", "0.04"), ("150", "6.00"))])
     assert parts(found) == [2, 0, 0]

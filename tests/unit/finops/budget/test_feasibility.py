@@ -14,19 +14,29 @@ from xops.core.plan.cost import BudgetVerdict
 from xops.finops.budget.changes import Lever, single_changes
 from xops.finops.budget.feasibility import Option, Rates, prove, spot_break_even
 from xops.finops.budget.feasibility_json import feasibility_to_json
+from xops.finops.budget.own_plan import price_own
 from xops.finops.budget.peak import scale_up
+from xops.finops.budget.shape import WeeklyHours
 from xops.finops.prices.book import PriceBook
+from xops.finops.prices.terms import Terms
 from xops.finops.pricing.bill import Bill, Usage
+from xops.finops.pricing.schedules import Bounds
 
 PROD = proof_of("prod")
 WHOLE = RATES.assumptions.model_validate(
     RATES.assumptions.model_dump(by_alias=True)
-    | {"insights_metrics": {"low": "0", "expected": "0", "high": "0"}}
+    | {
+        name: {"low": "0", "expected": "0", "high": "0"}
+        for name in ("insights_metrics", "file_system_read_gb", "file_system_written_gb")
+    }
 )
-BACKUP = BOOK.rows[0].model_copy(
-    update={"item": "backup efs", "region": "ap-southeast-2", "usd": Decimal("0.05")}
-)
-PRICED = Rates(PriceBook((*BOOK.rows, BACKUP)), WHOLE)
+MORE = [
+    BOOK.rows[0].model_copy(
+        update={"item": item, "region": "ap-southeast-2", "usd": Decimal("0.05")}
+    )
+    for item in ("backup efs", "efs elastic read", "efs elastic write")
+]
+PRICED = Rates(PriceBook((*BOOK.rows, *MORE)), WHOLE)
 """With a price for everything, as after a refresh."""
 
 
@@ -192,6 +202,19 @@ def test_a_bill_without_spot_fits_or_does_not() -> None:
         assert spot_break_even(bill(0, 1000), limit, BOOK, "ap-southeast-2") == answer
 
 
+def test_spot_is_held_against_on_demand_and_not_against_what_is_committed_to() -> None:
+    committed = Terms(savings_plan_percent=Decimal(20)).apply(BOOK)
+    found = proof_of("prod", "155", Rates(committed, RATES.assumptions, BOOK))
+    spot = found.cheapest.bill.where(lambda usage: usage.item.startswith("fargate spot ")).total
+    listed, rest = spot.amount / Decimal("0.3"), (found.cheapest.total - spot).amount
+
+    def total(percent: Decimal) -> Decimal:
+        return rest + listed * (1 - percent / 100)
+
+    assert found.spot_break_even is not None
+    assert total(found.spot_break_even) <= 155 < total(found.spot_break_even - Decimal("0.01"))
+
+
 # Peak hours
 
 
@@ -209,6 +232,35 @@ def test_all_tasks_for_some_hours_are_added_to_the_month() -> None:
 
 def test_no_hour_adds_nothing() -> None:
     assert scale_up(own(), 0, BOOK).added == Money(amount=Decimal(0))
+
+
+NIGHTS = WeeklyHours(start="19:00", end="07:00")
+
+
+@pytest.mark.parametrize("hours", [None, NIGHTS])
+@pytest.mark.parametrize("name", ["test", "sit", "prod"])
+def test_all_tasks_for_the_whole_month_cost_what_they_cost_without_a_schedule(
+    name: str, hours: WeeklyHours | None
+) -> None:
+    """Outside business hours there are fewer tasks that run anyway."""
+    shape = shape_of(name)
+    scheduled = {
+        called: replace(
+            one, schedule=one.schedule and replace(one.schedule, hours=hours or one.schedule.hours)
+        )
+        for called, one in shape.services.items()
+    }
+    always = {
+        called: replace(one, bounds=Bounds(one.busiest.most, one.busiest.most), schedule=None)
+        for called, one in shape.services.items()
+    }
+    month = replace(
+        proof_of(name).own,
+        shape=replace(shape, services=scheduled),
+        priced=price_own(replace(shape, services=scheduled), BOOK, RATES.assumptions),
+    )
+    all_of_them = price_own(replace(shape, services=always), BOOK, RATES.assumptions)
+    assert cents(scale_up(month, 730, BOOK).total) == cents(all_of_them.after[1].total)
 
 
 def test_public_tasks_bring_their_addresses() -> None:

@@ -37,6 +37,8 @@ def test_a_month_of_what_is_committed(name: str, low: str, middle: str, high: st
 def test_what_has_no_price_is_named_and_not_in_the_total() -> None:
     assert priced(shape_of("prod")).unpriced == (
         "module.data.aws_backup_vault.this: backup efs has no price",
+        "module.data.aws_efs_file_system.this: what is read and written is counted by use,"
+        " which nobody has assumed",
         "module.ecs.aws_ecs_cluster.this: metrics of Container Insights are counted by use,"
         " which nobody has assumed",
     )

@@ -68,6 +68,20 @@ def test_no_hour_of_all_tasks_fits_where_the_fewest_do_not() -> None:
     assert scenario.verdict is BudgetVerdict.OVER
 
 
+@pytest.mark.parametrize("name", ["full_peak_hours", "full_peak_hours_with_addresses"])
+def test_a_month_has_no_more_hours_than_its_own(name: str) -> None:
+    assert found(name, "10000").figures["hours"] == 730
+
+
+@pytest.mark.parametrize("item", ["fargate arm64 vCPU", "alb"])
+@pytest.mark.parametrize("name", ["full_peak_hours", "full_peak_hours_with_addresses"])
+def test_how_many_hours_fit_is_unknown_where_something_has_no_price(name: str, item: str) -> None:
+    without = PriceBook(tuple(row for row in BOOK.rows if row.item != item))
+    scenario = found(name, "380", without)
+    assert scenario.figures == {"hours": "unknown", "usd_an_hour": "unknown"}
+    assert "unknown hours" in scenario.summary
+
+
 def test_business_hours_are_260_a_month() -> None:
     assert BUSINESS_HOURS == 260
 

@@ -112,11 +112,11 @@ def test_a_row_without_a_usage_type_is_of_none(book: PriceBook) -> None:
 # Age
 
 
-@given(st.integers(0, 2000))
-def test_a_row_is_old_after_ninety_days(days: int) -> None:
+@given(st.integers(-2000, 2000))
+def test_a_row_is_old_after_ninety_days_and_before_its_day(days: int) -> None:
     today = date(2026, 11, 29)
     price = Price.model_validate(_row(seen_on=today - timedelta(days)))
-    assert price.is_old(today) is (days > OLD_AFTER.days)
+    assert price.is_old(today) is not (0 <= days <= OLD_AFTER.days)
 
 
 def test_a_row_without_a_day_is_old(book: PriceBook) -> None:
@@ -142,6 +142,8 @@ def test_confidence_has_an_order() -> None:
         (HEADER + ROW.replace("0.0252", "-1"), "prices.csv:2: usd"),
         (HEADER + ROW.replace("0.0252", "NaN"), "prices.csv:2: usd"),
         (HEADER + ROW.replace("0.0252", "free"), "prices.csv:2: usd"),
+        (HEADER + ROW.replace("0.0252", "1e-90"), "prices.csv:2: usd"),
+        (HEADER + ROW.replace("0.0252", "1e30"), "prices.csv:2: usd"),
         (HEADER + ROW.replace("2017-12-18", "18 Dec"), "prices.csv:2: seen_on"),
         (HEADER + ROW.replace(",seen,", ",sure,"), "is none of estimate, memory, seen"),
         (HEADER + ROW.replace("a page", ""), "prices.csv:2: source"),

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from xops.core.errors import InputError
 from xops.finops.prices.book import FILE, Price, PriceBook, own_file, to_csv
+from xops.finops.prices.price_list import Listed
 from xops.finops.prices.products import Question, questions, regions
+from xops.finops.prices.refresh import Outcome, look_up, read_rows
 
 BOOK = PriceBook.load(FILE)
 SYDNEY = "ap-southeast-2"
@@ -50,6 +53,27 @@ def test_of_two_rows_the_one_that_was_seen_later_counts(seen_on: date | None) ->
 
 def test_without_a_file_of_one_s_own_the_book_is_the_packaged_one() -> None:
     assert PriceBook.load() == BOOK
+
+
+@pytest.mark.parametrize(
+    ("item", "usd"), [("alb", "0"), ("route53 queries", "900000000"), ("backup efs", "0.0000")]
+)
+def test_a_price_that_cannot_be_is_not_taken_though_nobody_had_one(item: str, usd: str) -> None:
+    """None is known of backups: a price of nothing would make them free."""
+    answer = Listed("x", "SKU", Decimal(usd), "Hrs", "2026-01-01")
+    (found,) = look_up([asked(item)], lambda _: [answer], PriceBook(()), date(2026, 11, 29))
+    assert found.outcome is Outcome.FAR_OFF
+    assert found.said
+    assert read_rows([found]).rows == ()
+
+
+def test_a_row_of_one_s_own_in_another_unit_is_refused_with_its_line() -> None:
+    """A price a month in the place of one an hour would count 730 times."""
+    row = BOOK.find_row("alb", SYDNEY)
+    assert row is not None
+    own_file().write_text(to_csv(PriceBook((row.model_copy(update={"unit": "month"}),))))
+    with pytest.raises(InputError, match=r"prices.csv:2: unit: alb is priced by hour, and not by"):
+        PriceBook.load()
 
 
 # Questions

@@ -3,6 +3,9 @@
 from datetime import date
 from decimal import Decimal
 
+import pytest
+
+from xops.core.errors import PermanentError
 from xops.core.money import Money
 from xops.core.plan.cost import BudgetVerdict, CostEffect
 from xops.finops.prices.book import FILE, PriceBook
@@ -35,3 +38,12 @@ def test_over_the_budget_it_says_by_how_much_and_on_an_emulator_nothing_is_spent
     )
     emulated = price("4", is_emulated=True)
     assert (emulated.verdict, emulated.excess) == (BudgetVerdict.OVER, None)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"format_version": "2.0"}, {"planned_values": None}, {"errored": True}]
+)
+def test_a_document_that_cannot_be_priced_is_no_cost_of_nothing(odd: dict[str, object]) -> None:
+    limit = Money(amount=Decimal(1))
+    with pytest.raises(PermanentError, match="pricing the plan"):
+        PRICER.price(DOCUMENT | odd, region="ap-southeast-2", budget=limit, is_emulated=False)

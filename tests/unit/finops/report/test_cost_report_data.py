@@ -21,7 +21,8 @@ from xops.finops.report.names import file_name
 from xops.finops.report.tables import Kind, Table, tables
 
 MADE = report()
-FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "  =1", "\t=1", "=cmd|' /C calc'!A0", "\r=1")
+FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "  =1", "\t=1", "=cmd|' /C calc'!A0", "\r=1",
+            "\uff1d1", "\uff0b1", "\uff0d1", "\uff20A", "\u3000=1")  # fmt: skip
 AMOUNTS = st.integers(-(10**21), 10**21).map(lambda units: Decimal(units).scaleb(-12))
 
 

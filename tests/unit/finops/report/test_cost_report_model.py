@@ -48,7 +48,7 @@ def test_a_whole_month_needs_no_forecast() -> None:
 def test_a_month_with_a_day_missing_is_partial_and_says_so() -> None:
     assert not Month("2026-02").is_partial
     assert Month("2026-02", missing=2).is_partial
-    assert str(Month("2026-03", date(2026, 3, 15), 1)) == "2026-03 (to 15 Mar, 1 days missing)"
+    assert str(Month("2026-03", date(2026, 3, 15), 1)) == "2026-03 (to 15 Mar, 1 day missing)"
 
 
 def test_the_days_left_are_those_after_the_last_with_costs() -> None:

@@ -1,6 +1,9 @@
 """The page and the summary: complete in themselves, honest, and deaf to what names say."""
 
 import re
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from html.parser import HTMLParser
 
 import pytest
@@ -9,8 +12,11 @@ from tests.hostile import HOSTILE, as_html, readable
 from tests.unit.finops.report.samples import environment, report
 from xops.core.rendering import read_markdown, visible
 from xops.finops.report import page, text
+from xops.finops.report.model.planning import Plans
+from xops.finops.report.model.spending import Mover, Movers
 from xops.finops.report.model.trust import Gap
-from xops.finops.report.model.values import Label, Unknown
+from xops.finops.report.model.values import Known, Label, Unknown
+from xops.finops.report.wording import money
 
 every_class = pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
 OURS = {"p", "strong", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}
@@ -136,6 +142,50 @@ def test_the_summary_fits_a_chat_and_names_its_label() -> None:
     assert "Sample data: every amount was made up" in said
     assert "| prod | 2026-03 (to 15 Mar) | 188.40 | 180.00 | 381.00 |" in read_markdown(said)
     assert len(said) < 4000
+
+
+def plans(advice: str) -> tuple[Plans, ...]:
+    return (replace(report().plans[0], advice=(advice,)),)
+
+
+@pytest.mark.parametrize("times", ["07:00-19:00", "07:00"])
+def test_a_time_of_day_is_readable_where_markdown_is_not_rendered(times: str) -> None:
+    said = text.summary(report(plans=plans(f"promised: 2 MON-FRI {times} Australia/Sydney")))
+    assert f"promised: 2 MON-FRI `{times}` Australia/Sydney" in said
+
+
+@every_class
+def test_a_time_of_day_lets_nothing_beside_it_act(hostile: str) -> None:
+    for advice in (f"{hostile}07:00{hostile}", f"{hostile} 07:00 {hostile}", f"07:00\t{hostile}"):
+        seen = as_html(text.summary(report(plans=plans(advice))))
+        assert set(seen.tags) <= OURS | {"code"}
+        assert not re.search(r"[@#]\w|GH-\d", seen.text)
+        assert readable(visible(f"prod: {advice}")) in readable(seen.text)
+
+
+@pytest.mark.parametrize("word", [":07:00:", "@07:00", "#07:00", "x:07:00", "5:100:5", "a07:00"])
+def test_a_word_that_only_holds_a_time_stays_escaped(word: str) -> None:
+    said = text.summary(report(plans=plans(f"at {word} x")))
+    assert word not in said
+    assert word in read_markdown(said)
+
+
+def test_an_amount_that_rounds_to_nothing_has_no_sign_of_a_loss() -> None:
+    tiny = Decimal("-0.001")
+    made = report(
+        reconciliations=(replace(report().reconciliations[0], unplanned=tiny),),
+        movers=Movers(date(2026, 3, 9), Label.SAMPLE, (Mover("small", tiny, tiny * 2),), ()),
+        budgets=(environment("prod", "-0.001", None, "-0.001"),),
+    )
+    assert "-0.00" not in page.render(made, []) + text.summary(made)
+    assert money(Known(tiny, Label.ACTUAL)) == "0.00"
+
+
+def test_the_summary_lists_some_environments_of_many() -> None:
+    rows = tuple(environment(f"pr-{number}", "1", None, "2") for number in range(500))
+    said = text.summary(report(budgets=rows))
+    assert "and 480 more environments, which the page lists" in said
+    assert len(said) < 6000
 
 
 def test_the_summary_says_what_is_unknown() -> None:

@@ -1,13 +1,15 @@
 """The plots: the same bytes again, colours of the page, and names that are text."""
 
+from datetime import date
 from xml.etree import ElementTree as Xml
 
 import pytest
 
 from tests.hostile import HOSTILE
-from tests.unit.finops.report.samples import report
+from tests.unit.finops.report.samples import environment, report
 from xops.core.rendering import visible
-from xops.finops.report.model.values import Unknown
+from xops.finops.report.model.spending import Movers
+from xops.finops.report.model.values import Label, Unknown
 from xops.finops.report.plots import canvas
 from xops.finops.report.plots.canvas import DARK, LIGHT
 from xops.finops.report.plots.gallery import Picture, Plot, draw, plots
@@ -35,6 +37,24 @@ def test_there_is_a_plot_for_each_part_that_has_numbers() -> None:
         "anomalies", "coverage",
     ]  # fmt: skip
     assert all(len(one.alt.split()) > 8 for one in plots(report()))
+
+
+def test_every_drawing_says_its_labels_itself(movers: Picture) -> None:
+    assert "sample" in [text.text for text in parsed(movers.svg).iter(f"{SVG}text")]
+
+
+def test_environments_may_be_as_many_as_tags() -> None:
+    rows = [environment(f"pr-{number}", "1", None, "2") for number in range(500)]
+    budgets, forecast, *_ = plots(report(budgets=tuple(rows)))
+    assert budgets.title.endswith("the first 24 of 500")
+    assert forecast.title.endswith("the first 12 of 500")
+    assert max(budgets.height, forecast.height) < 15
+
+
+@pytest.mark.filterwarnings("error")
+def test_weeks_without_costs_are_drawn_without_a_warning() -> None:
+    weeks = Movers(date(2026, 3, 9), Label.ACTUAL, (), ())
+    assert draw(next(one for one in plots(report(movers=weeks)) if one.name == "movers")).png
 
 
 def test_what_is_unknown_is_not_drawn() -> None:

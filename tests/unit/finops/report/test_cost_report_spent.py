@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.finops.report.readings_by_hand import A_DAY, ECS, TODAY, known, readings
+from tests.unit.finops.report.readings_by_hand import (
+    A_DAY,
+    ECS,
+    TODAY,
+    known,
+    readings,
+    usage,
+)
 from tests.unit.finops.report.samples import usd
 from xops.finops.analysis.anomalies import PlannedChange
 from xops.finops.analysis.periods import Period
@@ -25,20 +32,20 @@ LIMITS = [("test", usd("45")), ("prod", usd("180")), ("peak", usd("380"))]
 
 
 def test_a_month_is_whole_once_all_of_its_days_are_complete() -> None:
-    assert spent.month("2026-02", known(), TODAY) == Month("2026-02")
-    assert spent.month("2026-03", known(), TODAY) == Month("2026-03", date(2026, 3, 15))
+    assert spent.month("2026-02", known()) == Month("2026-02")
+    assert spent.month("2026-03", known()) == Month("2026-03", date(2026, 3, 15))
     lost = known({date(2026, 2, 10), date(2026, 2, 11)})
-    assert spent.month("2026-02", lost, TODAY) == Month("2026-02", None, 2)
+    assert spent.month("2026-02", lost) == Month("2026-02", None, 2)
 
 
 def test_a_month_that_begins_before_the_first_delivery_is_partial() -> None:
     begun = known(first=date(2026, 1, 20))
-    assert spent.month("2026-01", begun, TODAY).missing == 19
+    assert spent.month("2026-01", begun).missing == 19
 
 
 @pytest.mark.parametrize("today", [date(2026, 3, 1), date(2026, 3, 2)])
 def test_a_month_is_not_whole_while_its_last_days_may_grow(today: date) -> None:
-    assert spent.month("2026-02", known(today=today), today).is_partial
+    assert spent.month("2026-02", known(today=today)).is_partial
 
 
 def test_the_months_add_up_to_what_was_billed() -> None:
@@ -175,6 +182,35 @@ def test_a_spike_is_told_with_the_change_that_explains_it() -> None:
     band = {one.day: one for one in odd.days}[day]
     assert band.high is not None
     assert band.amount > band.high
+
+
+def test_a_month_of_which_nothing_was_delivered_has_unknown_costs_and_no_zero() -> None:
+    december, today = [date(2026, 12, 1)], date(2026, 12, 2)
+    rows = [row for row in usage(today, date(2026, 10, 1)) if row.day not in december]
+    days = known(december, date(2026, 10, 1), today)
+    found = readings(today, usage=tuple(rows), calendar=days, days=days)
+    prod, *_ = spent.budgets(found, [("prod", usd("300"))], Scope())
+    assert prod.spent == Unknown("nothing was delivered for 2026-12 yet")
+    assert prod.state is BudgetState.UNKNOWN
+    assert str(prod.month) == "2026-12 (no day known)"
+    assert prod.days_left == 31
+    assert isinstance(prod.forecast, Forecast)
+
+
+def test_a_month_without_a_charge_came_to_nothing_that_is_known() -> None:
+    months = ("2025-12", *readings().months)
+    found = spent.spend(readings(months=months), Scope())
+    assert isinstance(found, Spend)
+    assert found.totals[0] == Unknown("nothing was delivered for it")
+    assert {row.amounts[0] for row in found.rows} == {found.totals[0]}
+    assert all(isinstance(total, Known) for total in found.totals[1:])
+
+
+def test_too_few_days_to_say_what_is_usual_are_no_calm() -> None:
+    first = TODAY - timedelta(days=10)
+    days = known(first=first)
+    found = oddities.watch(readings(usage=tuple(usage(first=first)), days=days), Scope(), Changes())
+    assert found == Unknown("10 days are known, 21 are needed to say what is usual")
 
 
 def test_nothing_known_is_no_calm() -> None:

@@ -38,6 +38,8 @@ def at(month: int, day: int, hour: int = 0) -> datetime:
         (at(5, 14), at(6, 6), False),  # since then its month is invoiced
         (at(6, 6), at(6, 7), True),
         (at(6, 6), at(12, 31), True),  # for good
+        (at(6, 7), at(6, 6), False),  # by a clock that was wrong
+        (at(5, 12), at(5, 11, 5), False),
     ],
 )
 def test_an_answer_holds(asked_at: datetime, now: datetime, expected: bool) -> None:
@@ -56,7 +58,7 @@ def test_answers_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["{", "[]", '{"days": 1}', '{"days": {"x": {}}}'])
 def test_answers_that_somebody_changed_are_said(tmp_path: Path, content: str) -> None:
     (tmp_path / "usage.json").write_text(content)
-    with pytest.raises(InputError, match=r"usage\.json"):
+    with pytest.raises(InputError, match=r"(?s)usage\.json.*Remove the file"):
         Answers(tmp_path, "usage").usable([MAY_10], at(5, 20))
 
 
@@ -107,3 +109,13 @@ def test_a_month_is_over_on_the_first_day_of_the_next(day: date) -> None:
     after = first_day_after(day.strftime("%Y-%m"))
     assert after.day == 1
     assert timedelta(0) < after - day <= timedelta(days=31)
+
+
+def test_a_total_without_groups_is_no_answer_and_not_nothing_spent() -> None:
+    nothing, something = (
+        {"Groups": [], "Total": {"UnblendedCost": {"Amount": amount, "Unit": "USD"}}}
+        for amount in ("0", "5.01")
+    )
+    assert parse_groups(nothing) == parse_groups({"Groups": [], "Total": {}}) == []
+    with pytest.raises(ValueError, match="a total without groups"):
+        parse_groups(something)

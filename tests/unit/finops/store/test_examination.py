@@ -14,6 +14,7 @@ from xops.finops.store.engine import open_engine
 from xops.finops.store.examination import (
     Total,
     Typed,
+    add_up,
     carries,
     examine,
     late_usage,
@@ -82,6 +83,11 @@ def test_credits_and_corrections_of_other_months_are_kept(engine: Any, tmp_path:
             "ChargePeriodStart",
             "usage that begins after the end",
         ),
+        (
+            {"ChargeCategory": "Tax", "ChargePeriodEnd": MAY.replace(year=9999)},
+            "ChargePeriodStart",
+            "charge period of another century",
+        ),
         ({"ChargePeriodEnd": MAY - timedelta(days=1)}, "ChargePeriodEnd", "end before they begin"),
         ({"Tags": "environment=prod"}, "Tags", "no object of JSON"),
         ({"Tags": '["environment"]'}, "Tags", "no object of JSON"),
@@ -133,3 +139,15 @@ def test_the_share_in_common_counts_each_charge_once(engine: Any, tmp_path: Path
     assert share_in_common(engine, [twice], [once]) == Decimal("0.5")
     assert share_in_common(engine, [once], [once]) == 1
     assert share_in_common(engine, [once], [empty]) == 0
+
+
+def test_a_sum_of_totals_keeps_every_digit() -> None:
+    """Python's own context keeps 28 digits, and the engine's decimals have 38."""
+    long, short = (Decimal(text) for text in ("12345678901234567890.123456789012", "1E-12"))
+    totals = [
+        Total(currency="USD", rows=1, billed=one, effective=one.copy_negate())
+        for one in (long, short)
+    ]
+    (found,) = add_up(totals)
+    assert str(found.billed) == "12345678901234567890.123456789013"
+    assert str(found.effective) == "-12345678901234567890.123456789013"

@@ -131,13 +131,13 @@ class EnvironmentBudget:
         """What is spent of what, and where the month ends."""
         if isinstance(self.spent, Unknown):
             return f"{self.environment}: unknown: {self.spent.reason}"
-        allowed = f" of {self.budget.amount:,.2f}" if self.budget else ", without a budget"
-        said = f"{self.environment}: {self.spent.amount:,.2f}{allowed} in {self.month}"
+        allowed = f" of {self.budget.amount:z,.2f}" if self.budget else ", without a budget"
+        said = f"{self.environment}: {self.spent.amount:z,.2f}{allowed} in {self.month}"
         if isinstance(self.forecast, Unknown):
             return f"{said}; its end is unknown: {self.forecast.reason}"
         low, high = self.forecast.low, self.forecast.high
-        ends = f"{self.forecast.expected:,.2f} ({self.forecast.label})"
-        return f"{said}; ends at {ends}, 80 % {low:,.2f} to {high:,.2f}"
+        ends = f"{self.forecast.expected:z,.2f} ({self.forecast.label})"
+        return f"{said}; ends at {ends}, 80 % {low:z,.2f} to {high:z,.2f}"
 
     @property
     def share(self) -> int | None:

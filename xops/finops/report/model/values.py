@@ -87,6 +87,7 @@ class Month:
 
     Attributes:
         through: the last day of which there are costs, where the month is not whole; else None.
+            The day before its first where there is none yet.
         missing: how many of its days up to there were not delivered.
     """
 
@@ -100,6 +101,10 @@ class Month:
         return self.through is not None or self.missing > 0
 
     def __str__(self) -> str:
-        parts = [f"to {self.through:%d %b}"] if self.through else []
-        parts += [f"{self.missing} days missing"] if self.missing else []
+        parts = []
+        if self.through is not None:
+            is_begun = f"{self.through:%Y-%m}" == self.name
+            parts.append(f"to {self.through:%d %b}" if is_begun else "no day known")
+        if self.missing:
+            parts.append(f"{self.missing} {'day' if self.missing == 1 else 'days'} missing")
         return f"{self.name} ({', '.join(parts)})" if parts else self.name

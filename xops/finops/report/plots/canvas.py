@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -97,6 +97,12 @@ def drawing(theme: Theme, height: float) -> Iterator[Figure]:
         figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
+
+
+def say_labels(figure: Figure, labels: Sequence[str], theme: Theme) -> None:
+    """What kinds of numbers it shows, for where no page says it beside it; before `settle`."""
+    said = ", ".join(map(str, labels))
+    figure.supxlabel(said, x=0.995, ha="right", fontsize=7, color=theme.muted)
 
 
 def settle(figure: Figure) -> None:

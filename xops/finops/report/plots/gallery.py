@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -54,6 +54,7 @@ def draw(plot: Plot) -> Picture:
     """One plot in SVG, which serves both themes, and as PNG for where no page is."""
     with canvas.drawing(LIGHT, plot.height) as figure:
         plot.draw(figure, LIGHT)
+        canvas.say_labels(figure, plot.labels, LIGHT)
         canvas.settle(figure)
         return Picture(plot, canvas.svg(figure, plot.name, plot.alt, LIGHT), canvas.png(figure))
 
@@ -67,16 +68,19 @@ def _of_spending(report: Report) -> Iterator[Plot]:
     rows, currency = report.budgets, report.currency
     billed, ahead = (report.label,), _with_derived(report.label)
     if rows:
+        bars = rows[: spend.MOST_BARS]
         yield Plot(
-            "budgets", "budgets", "Spent of each budget",
+            "budgets", "budgets", f"Spent of each budget{_of_all(bars, rows)}",
             "Bars of what each environment has spent in the month, its budget as a line and the"
             " forecast of the month's end.",
-            ahead, 0.9 + 0.55 * len(rows),
-            partial(spend.budgets, rows=rows, currency=currency),
+            ahead, 0.9 + 0.55 * len(bars),
+            partial(spend.budgets, rows=bars, currency=currency),
         )  # fmt: skip
-    if daily := [row for row in rows if row.days]:
+    if with_days := [row for row in rows if row.days]:
+        daily = with_days[: spend.MOST_FANS]
         yield Plot(
-            "forecast", "budgets", "The month day by day, and where it ends",
+            "forecast", "budgets",
+            f"The month day by day, and where it ends{_of_all(daily, with_days)}",
             "Lines of what each environment has spent since the first of the month, with a fan to"
             " the month's end that holds 80 % of what may come, and the budget.",
             ahead, 2.5 * -(-len(daily) // spend.FANS_IN_A_ROW),
@@ -97,6 +101,11 @@ def _of_spending(report: Report) -> Iterator[Plot]:
             billed, 1.0 + 0.3 * (len(spend.moved(found.moved)) + 2),
             partial(spend.movers, found=found, currency=currency),
         )  # fmt: skip
+
+
+def _of_all(drawn: Sequence[object], rows: Sequence[object]) -> str:
+    """What a title says where not all is drawn: environments may be as many as tags."""
+    return "" if len(drawn) == len(rows) else f": the first {len(drawn)} of {len(rows)}"
 
 
 def _with_derived(label: Label) -> tuple[Label, ...]:

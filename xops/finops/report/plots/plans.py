@@ -84,7 +84,7 @@ def streams(figure: Figure, theme: Theme, found: Streams, currency: str) -> None
         axes.barh(place, invoice, _BAR, color=theme.series[0], label="" if place else "invoice")
         axes.barh(place, labour, _BAR, left=invoice, color=theme.series[1],
                   label="" if place else "people's hours")  # fmt: skip
-        text = f"{invoice + labour:,.2f}"
+        text = f"{invoice + labour:z,.2f}"
         if number(row.labour) is None:
             text += " + hours that are not set"
         note(axes, text, (invoice + labour, place), theme)

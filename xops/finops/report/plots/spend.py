@@ -26,6 +26,8 @@ _MOST_SERVICES = 7
 _MOST_MOVERS = 8
 _BAR = 0.62
 FANS_IN_A_ROW = 3
+MOST_BARS, MOST_FANS = 24, 12
+"""Environments that are drawn; the table has all."""
 
 _SMALL = 0.3
 """Changes together below this part of the totals are drawn on an axis that begins later."""
@@ -204,14 +206,15 @@ def waterfall(
         level = start + value
         colour = theme.series[0] if is_total else theme.bad if value > 0 else theme.good
         axes.barh(place, value, left=start, height=_BAR, color=colour)
-        text = f"{value:,.2f}" if is_total else f"{value:+,.2f}"
+        text = f"{value:z,.2f}" if is_total else f"{value:+z,.2f}"
         note(axes, text, (max(start, level), place), theme)
         if place + 1 < len(steps):
             axes.vlines(level, place, place + 1, color=theme.muted, linewidth=0.7)
     axes.set_yticks(range(len(steps)), [shown(name) for name, _, _ in steps])
     axes.invert_yaxis()
     start = min(0.0, *_levels(steps)) if from_zero else _axis_start(steps)
-    axes.set_xlim(start, max(_levels(steps)) + 0.16 * (max(_levels(steps)) - start))
+    most = max(_levels(steps))
+    axes.set_xlim(start, most + 0.16 * (most - start) or 1.0)  # no axis where all is nothing
     money_axis(axes, vertical=False)
     axes.tick_params(axis="y", labelcolor=theme.ink)
     axes.set_xlabel(f"{currency}; the axis begins at {start:,.0f}" if start else currency)

@@ -14,18 +14,16 @@ from typing import Annotated
 
 from pydantic import Field
 
+from xops.core.errors import InputError
 from xops.core.files import settings
 from xops.core.files.private_file import write_private
 from xops.core.files.reading import UnusableTextError, read_text
 from xops.core.files.validation import Model, Moment
 from xops.core.money import Amount
-from xops.finops.store.changes import first_day_after
+from xops.finops.store.changes import INVOICED_AFTER, first_day_after
 from xops.finops.store.sources import disk_error
 
 SETTLED_AFTER = timedelta(days=3)
-INVOICED_AFTER = timedelta(days=5)
-"""After the end of the month."""
-
 HOLDS = timedelta(hours=6)
 """An answer about a day that is not settled."""
 
@@ -99,13 +97,19 @@ class Answers:
     def _load(self) -> dict[date, Day]:
         try:
             text = read_text(self._file, _MOST_BYTES)
+            return settings.load_json(_Kept, self._file, text).days
         except UnusableTextError as error:
-            raise settings.unusable(self._file, error) from None
-        return settings.load_json(_Kept, self._file, text).days
+            found = settings.unusable(self._file, error)
+        except InputError as error:
+            found = error
+        remedy = "Remove the file: what it held is asked for again, at a cent a page."
+        raise InputError(found.attempted, found.findings, remedy)
 
 
 def holds(day: date, answer: Day, now: datetime) -> bool:
     """Whether an answer about a day need not be asked for again."""
+    if answer.asked_at > now:
+        return False  # by a clock that was wrong: nobody knows when it was asked
     invoiced = _midnight(first_day_after(day.strftime("%Y-%m"))) + INVOICED_AFTER
     settled = _midnight(day + timedelta(days=1)) + SETTLED_AFTER
     if answer.asked_at >= invoiced:

@@ -138,17 +138,22 @@ class CostExplorer:
         wanted = [start + timedelta(days=n) for n in range((end - start).days)]
         if lacking := [day for day in wanted if day not in groups]:
             raise _no_answer(f"nothing about {lacking[0]} and {len(lacking) - 1} more days")
+        for day in wanted:
+            if len({one.keys for one in groups[day]}) < len(groups[day]):
+                raise _no_answer(f"a group of {day} twice")
         return {day: Day(asked_at=now, groups=tuple(groups[day])) for day in wanted}
 
     def _pages(self, parameters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         token: dict[str, str] = {}
+        seen: set[str] = set()
         for _ in range(MOST_PAGES):
             page = self._call("get_cost_and_usage", {**parameters, **token})
             yield page
             if not page.get("NextPageToken"):
                 return
-            if token.get("NextPageToken") == page["NextPageToken"]:
+            if page["NextPageToken"] in seen:
                 raise _no_answer("the same page again as the next one")
+            seen.add(page["NextPageToken"])
             token = {"NextPageToken": page["NextPageToken"]}
         raise _no_answer(f"more than {MOST_PAGES} pages")
 

@@ -73,8 +73,12 @@ def parse_groups(result: Mapping[str, Any]) -> list[Group]:
     """The groups of one day of an answer.
 
     Raises:
-        KeyError, ArithmeticError: it is no such answer.
+        KeyError, ArithmeticError, ValueError: it is no such answer. A day that has a total and no
+            groups is none: its charges are not nothing.
     """
+    totals = [Decimal(one["Amount"]) for one in (result.get("Total") or {}).values()]
+    if any(totals) and not result["Groups"]:
+        raise ValueError("a total without groups")
     return [
         Group(
             keys=tuple(group["Keys"]),

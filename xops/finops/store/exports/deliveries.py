@@ -65,7 +65,14 @@ def find_deliveries(source: Source) -> list[Delivery]:
     listed = source.list()
     if any(_DATA.fullmatch(one.name) or _MANIFEST.fullmatch(one.name) for one in listed):
         return _of_aws(source, listed)
-    files = tuple(one for one in listed if one.name.endswith(SUFFIXES))
+    files = tuple(one for one in listed if one.name.lower().endswith(SUFFIXES))
+    if odd := [one for one in files if not one.name.endswith(SUFFIXES)]:
+        endings = f"does not end with {', '.join(SUFFIXES)} in small letters"
+        raise InputError(
+            f"reading {source.address()}",
+            [Finding(source.address(one.name), "", endings) for one in odd],
+            "Rename it, or move it to another folder.",
+        )
     if not files:
         found = f"has no file that ends with {', '.join(SUFFIXES)}"
         raise InputError(
@@ -116,13 +123,15 @@ def _complete(
     """
     execution, paths = _read_manifest(source, manifest)
     top = manifest.name.rpartition("metadata/BILLING_PERIOD=")[0]
+    # A file that is named twice is one file: its charges count once.
+    paths = list(dict.fromkeys(paths))
     names = [_name_in(source, path, top, month) for path in paths]
     lacking = [path for path, name in zip(paths, names, strict=True) if name not in by_name]
     attempted = f"reading the refresh that {source.address(manifest.name)} names"
     if lacking:
         found = f"{len(lacking)} of its {len(paths)} files are not there: {', '.join(lacking[:3])}"
         raise TemporaryError(attempted, found, _LATER)
-    files = tuple(by_name[name] for name in names)
+    files = tuple(by_name[name] for name in dict.fromkeys(names))
     newer = [one.name for one in files if one.changed_at > manifest.changed_at]
     if newer and source.dates_are_deliveries:
         found = f"{len(newer)} of its {len(paths)} files are newer than it: {', '.join(newer[:3])}"

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
+
+from xops.core.errors import Finding, InputError, TemporaryError
 from xops.finops.focus.sample import is_sample
 from xops.finops.store.engine import quoted
-from xops.finops.store.examination import MONTH, Total, Typed, add_up, examine, parts
-from xops.finops.store.exports.deliveries import Delivery, identity
+from xops.finops.store.examination import (
+    MONTH,
+    SAME_CHARGES,
+    Total,
+    Typed,
+    add_up,
+    examine,
+    parts,
+    share_in_common,
+)
+from xops.finops.store.exports.deliveries import SUFFIXES, Delivery, identity
 from xops.finops.store.exports.typed_reading import DataFile, copy_to, write_typed
 from xops.finops.store.partitions import Label, SourceFile
-from xops.finops.store.sources import Listed, Source
+from xops.finops.store.sources import Listed, Source, is_still
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -84,7 +97,9 @@ class Stage:
         staged: dict[str, Staged] = {}
         for delivery in deliveries:
             self._read(delivery, staged)
-        return [staged[month] for month in sorted(staged)]
+        found = [staged[month] for month in sorted(staged)]
+        refuse_copies(self._engine, self._source, found)
+        return found
 
     def _read(self, delivery: Delivery, staged: dict[str, Staged]) -> None:
         if delivery.month:
@@ -118,10 +133,14 @@ class Stage:
         tell(0.0)
         path, content = self._source.fetch(listed, self._folder, heard)
         part = self._next_part()
-        with watched(self._engine, lambda share: tell(_FETCHED + (1 - _FETCHED) * share)):
+        is_copy = path.parent == self._folder
+        with (
+            watched(self._engine, lambda share: tell(_FETCHED + (1 - _FETCHED) * share)),
+            nullcontext() if is_copy else unchanged(path, listed, address),
+        ):
             write_typed(self._engine, DataFile(path, address), part)
-        if path.parent == self._folder:
-            path.unlink()  # a copy: room for the next one
+        if is_copy:
+            path.unlink()  # room for the next one
         self._done += listed.size
         return Typed(part, address), content
 
@@ -139,6 +158,60 @@ class Stage:
     def _next_part(self) -> Path:
         self._count += 1
         return self._folder / f"{self._count:06d}.parquet"
+
+
+def refuse_copies(engine: Backend, source: Source, staged: Sequence[Staged]) -> None:
+    """Refuse files that have the same charges: a copy, or the same export in two formats.
+
+    Raises:
+        InputError: there are some.
+    """
+    findings = [
+        Finding(source.address(file.name), one.month, f"has the charges of {other.name} again")
+        for one in staged
+        for other, file in _copies(engine, one)
+    ]
+    if findings:
+        raise InputError(
+            f"reading {source.address()}",
+            findings,
+            "Remove one of the two: together they would count everything twice.",
+        )
+
+
+def _copies(engine: Backend, staged: Staged) -> Iterator[tuple[SourceFile, SourceFile]]:
+    first: dict[str, SourceFile] = {}
+    kinds: dict[str, list[tuple[SourceFile, Path]]] = {}
+    for file, part in zip(staged.files, staged.parts, strict=True):
+        if not pq.read_metadata(part).num_rows:
+            continue  # two headers are alike and count nothing
+        if file.content in first:
+            yield first[file.content], file
+        first.setdefault(file.content, file)
+        kind = next(suffix for suffix in SUFFIXES if file.name.endswith(suffix))
+        kinds.setdefault(kind, []).append((file, part))
+    for one, other in combinations(kinds.values(), 2):
+        files = ([part for _, part in those] for those in (one, other))
+        if share_in_common(engine, *files) >= SAME_CHARGES:
+            yield one[0][0], other[0][0]
+
+
+@contextmanager
+def unchanged(path: Path, listed: Listed, address: str) -> Iterator[None]:
+    """A file of somebody else's that is read within the block, and is to be the same at its end.
+
+    Raises:
+        TemporaryError: it was replaced or removed meanwhile, whatever became of the reading.
+    """
+    try:
+        yield
+    finally:
+        if not is_still(path, listed):
+            raise TemporaryError(
+                f"reading {address}",
+                "it was replaced or removed while it was read",
+                "A refresh is under way: run it again when it is over.",
+            )
 
 
 @contextmanager

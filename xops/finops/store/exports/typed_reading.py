@@ -13,7 +13,8 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,13 +26,20 @@ import pyarrow.parquet as pq
 from xops.core.errors import Finding, InputError, PermanentError, XopsError
 from xops.finops.focus.columns import COLUMNS, Column, Kind, Level, Version
 from xops.finops.focus.sample import SAMPLE_KEY, is_sample
-from xops.finops.store.engine import is_no_room, named, quoted, translate_engine_errors
+from xops.finops.focus.source import MOST_HEADER, problem_of_header
+from xops.finops.store.engine import (
+    is_no_room,
+    named,
+    parquet,
+    path_of,
+    quoted,
+    translate_engine_errors,
+)
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 ROW_GROUP = 122_880
-_HEADER_BYTES = 1 << 18
 _LONGEST_LINE = 4 << 20
 _REJECTED = "xops_rejected"
 _SHOWN = 60
@@ -74,7 +82,7 @@ def write_typed(engine: Backend, file: DataFile, part: Path) -> None:
     columns = _read_columns(file)
     sample = file.is_parquet and is_sample(file.path)
     if file.is_parquet:
-        selected = _selected(columns, f"read_parquet({quoted(str(file.path))})")
+        selected = _selected(columns, parquet([file.path]))
         try:
             copy_to(engine, selected, part, sample=sample)
         except duckdb.ConversionException as error:
@@ -126,6 +134,13 @@ def _read_columns(file: DataFile) -> dict[str, _Read]:
     return {name: _Read(known[name], kind) for name, kind in found.items() if name in known}
 
 
+def _refuse_twins(file: DataFile, names: Sequence[str]) -> None:
+    """Refuse two columns of one name, in whatever letters: to the engine they are one."""
+    counts = Counter(name.casefold() for name in names)
+    if twice := sorted({name for name in names if counts[name.casefold()] > 1}):
+        raise _refused(file, f"has columns twice: {', '.join(twice[:5])}")
+
+
 def _refuse_missing(file: DataFile, found: Mapping[str, str]) -> None:
     needed = (
         column.name
@@ -150,9 +165,7 @@ def _parquet_types(file: DataFile) -> dict[str, str]:
         schema = pq.read_schema(file.path)
     except (pa.ArrowException, OSError) as error:
         raise _refused(file, f"is no parquet file: {_first_line(error)}") from None
-    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
-    if twice:
-        raise _refused(file, f"has columns twice: {', '.join(twice)}")
+    _refuse_twins(file, schema.names)
     kinds = {column.name: column.kind for column in COLUMNS}
     wrong = [
         Finding(
@@ -223,7 +236,7 @@ def _first_bad_value(
     engine: Backend, file: DataFile, columns: Mapping[str, _Read], error: Exception
 ) -> XopsError:
     """The first value of each column that is none of its kind, with its row."""
-    relation = f"read_parquet({quoted(str(file.path))}, file_row_number = true)"
+    relation = parquet([file.path], ", file_row_number = true")
     findings = []
     for name, read in columns.items():
         tried = _expression(read.column, read, "TRY_CAST")
@@ -254,7 +267,7 @@ def _bad_value(file: DataFile, column: Column, row: int, value: str) -> Finding:
 def _csv_header(file: DataFile) -> dict[str, str]:
     try:
         with _opened(file) as opened:
-            first = opened.readline(_HEADER_BYTES)
+            first = opened.readline(MOST_HEADER)
     except (OSError, EOFError, zlib.error) as error:
         raise _refused(file, f"cannot be read: {_first_line(error)}") from None
     try:
@@ -265,8 +278,13 @@ def _csv_header(file: DataFile) -> dict[str, str]:
     names = rows[0] if rows else []
     if not names:
         raise _refused(file, "is empty: not even a header is there")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise _refused(file, f"has columns twice: {', '.join(twice)}")
+    if problem := problem_of_header(text, names):
+        raise _refused(file, problem)
+    if not all(names):
+        raise _refused(
+            file, f"has a column without a name, the {names.index('') + 1}. of its first line"
+        )
+    _refuse_twins(file, names)
     return dict.fromkeys(names, "plain")
 
 
@@ -284,8 +302,9 @@ def _write_typed_csv(
     }
     listed = ", ".join(f"{quoted(name)}: '{kind}'" for name, kind in types.items())
     relation = (
-        f"read_csv({quoted(str(file.path))}, columns = {{{listed}}}, header = true,"
-        " auto_detect = false, delim = ',', quote = '\"', escape = '\"', nullstr = ['', 'NULL'],"
+        f"read_csv({path_of(file.path)}, columns = {{{listed}}}, header = true,"
+        " auto_detect = false, hive_partitioning = false, delim = ',', quote = '\"',"
+        " escape = '\"', nullstr = ['', 'NULL'],"
         f" strict_mode = true, max_line_size = {_LONGEST_LINE}, store_rejects = true,"
         f" rejects_table = '{_REJECTED}', rejects_scan = '{_REJECTED}_scans', rejects_limit = 10)"
     )

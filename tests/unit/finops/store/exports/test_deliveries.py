@@ -148,3 +148,15 @@ def test_a_folder_without_charges_is_said() -> None:
 def test_an_identity_depends_on_the_parts_and_not_on_their_order(parts: list[str]) -> None:
     assert identity(parts) == identity(reversed(parts))
     assert identity([*parts, "more"]) != identity(parts)
+
+
+def test_a_file_that_a_manifest_names_twice_is_one_file() -> None:
+    one, two = (f"{DATA}/focus-0000{n}.parquet" for n in (1, 2))
+    twice = manifest(one, two, one)
+    twice["dataFiles"] = [*twice["dataFiles"], f"s3://elsewhere/{one}"]  # type: ignore[misc]
+    assert of({one: (0, b""), two: (0, b""), MANIFEST: (5, twice)})[0][1] == [one, two]
+
+
+def test_no_file_of_charges_is_left_out_for_the_letters_of_its_name() -> None:
+    with pytest.raises(InputError, match=r"b\.CSV: does not end with .* in small letters"):
+        of({"a.csv": (0, b""), "b.CSV": (0, b"")})

@@ -203,6 +203,10 @@ def test_a_cell_that_is_no_text_is_named(
         (b"\n", "is empty"),
         (b"\xff\xfe", "no header of names in UTF-8"),
         (b"BilledCost,BilledCost\n", "has columns twice: BilledCost"),
+        (b"BilledCost,billedcost\n", "has columns twice: BilledCost, billedcost"),
+        (b"BilledCost;Tags\n", "divided by ';': FOCUS has commas there"),
+        (b"x," * (1 << 19) + b"Tags\n", "has a first line of more than 1 MiB"),
+        (b"BilledCost,Tags,\n", "has a column without a name, the 3. of its first line"),
     ],
 )
 def test_a_csv_without_a_header_is_refused(
@@ -287,3 +291,27 @@ def test_a_usage_type_is_where_the_export_has_it(engine: Any, tmp_path: Path, ke
     pq.write_table(table if kept else table.drop_columns(["x_UsageType"]), file)
     wanted = "APS2-LoadBalancerUsage" if kept else "APS2-LCUUsage"
     assert read(engine, file).column("x_UsageType").to_pylist() == [wanted]
+
+
+@pytest.mark.parametrize("name", ["*.csv", "*.parquet", "[ab].csv", "?.parquet"])
+def test_a_name_is_one_file_and_no_pattern(engine: Any, tmp_path: Path, name: str) -> None:
+    write = write_parquet if name.endswith("parquet") else write_csv
+    write(tmp_path / f"a{Path(name).suffix}", charges(cost="50"))
+    found = read(engine, write(tmp_path / name, charges()))
+    assert found["BilledCost"].to_pylist() == [Decimal(1)] * 3
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet"])
+def test_what_a_folder_is_called_is_no_column(engine: Any, tmp_path: Path, name: str) -> None:
+    write = write_parquet if name.endswith("parquet") else write_csv
+    found = read(engine, write(tmp_path / "BilledCost=100" / name, charges()))
+    assert found["BilledCost"].to_pylist() == [Decimal(1)] * 3
+
+
+def test_a_column_of_a_parquet_file_in_other_letters_is_another_of_its_name(
+    engine: Any, tmp_path: Path
+) -> None:
+    """The engine would take the first of the two, whichever that is."""
+    table = pq.read_table(write_parquet(tmp_path / "x.parquet", charges()))
+    pq.write_table(table.add_column(0, "billedcost", [[7, 7, 7]]), tmp_path / "x.parquet")
+    assert "has columns twice" in refusal(engine, tmp_path / "x.parquet")[0][1]
