@@ -88,7 +88,7 @@ def test_old_and_new_are_shown(capsys: pytest.CaptureFixture[str], served: Price
         "changed", "fargate", "arm64", "vCPU", REGION, "0.03885", "->", "0.0399",
     ]  # fmt: skip
     assert f"rows to {own_file()}" in out
-    assert "looking up 66 prices of ap-southeast-2" in err
+    assert "looking up 68 prices of ap-southeast-2" in err
 
 
 def test_another_file_may_be_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
