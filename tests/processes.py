@@ -2,8 +2,10 @@
 
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+import psutil
 
 
 @contextmanager
@@ -14,3 +16,11 @@ def running(argv: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[by
             yield process
         finally:
             process.kill()
+
+
+def kill_all(victims: Sequence[psutil.Process]) -> None:
+    """Kill them and wait for their ends; one that has ended by itself meanwhile is as good."""
+    for victim in victims:
+        with suppress(psutil.NoSuchProcess):
+            victim.kill()
+    psutil.wait_procs(victims, timeout=30)

@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.prefect_api import PrefectApi
 from tests.e2e.stack import SEVERAL_APPLIES, Embedded
 from tests.e2e.test_faults import Aws, start
+from tests.processes import kill_all
 from xops.local.services import START_DEADLINE, answers
 
 PROVISION = "provision-ecs/provision-ecs"
@@ -59,9 +60,7 @@ def test_a_killed_worker_leaves_terraform_to_finish_and_the_next_run_converges(
     worker = psutil.Process(record["pid"])
     terraform = [p for p in worker.children(recursive=True) if "terraform" in p.name()]
     victims = [p for p in [worker, *worker.children(recursive=True)] if p not in terraform]
-    for victim in victims:
-        victim.kill()
-    psutil.wait_procs(victims, timeout=30)
+    kill_all(victims)
     eventually(lambda: not aws.locked(), 90)
     assert aws.retention() == 7
 
@@ -91,9 +90,7 @@ def test_the_whole_stack_killed_during_an_apply_comes_back_and_the_next_run_goes
     run_id = hold_an_apply(aws, prefect, 60)
     assert prefect.held("ecs-local") == 1
     victims = of_the_stack(stack)
-    for victim in victims:
-        victim.kill()
-    psutil.wait_procs(victims, timeout=30)
+    kill_all(victims)
 
     with start(stack, "up", "--once") as up:
         wait_until_ready(stack)
