@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from tests.integration.prefect_server.production import (
     NAME,
@@ -78,7 +79,8 @@ def test_one_command_sets_it_up_after_showing_what_it_would_do(
 
     done = deploy(server, "--apply")
     assert done.returncode == ExitCode.DONE, done.stdout + done.stderr
-    assert api.post("/api/deployments/count", json={}).json() == 8
+    named = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    assert api.post("/api/deployments/count", json={}).json() == len(named) > 0
 
     again = deploy(server)
     assert again.returncode == ExitCode.DONE, again.stdout
