@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import NAMESPACE_URL, uuid5
@@ -23,14 +22,11 @@ from flows.lifecycle_tasks import is_temporary
 from flows.progress import emit_named, show_markdown, show_png
 from xops.aws.access import Aws
 from xops.core.errors import XopsError
-from xops.core.evidence.log import RecordKind
-from xops.core.evidence.settings import FolderEvidence
 from xops.core.files import settings
-from xops.core.money import Money
 from xops.core.rendering import Markdown, Plain
 from xops.ecs import environment
 from xops.ecs.stream1 import open_log
-from xops.finops.analysis.anomalies import PlannedChange, planned_changes
+from xops.finops.analysis.anomalies import CHANGES, PlannedChange, planned_changes
 from xops.finops.budget.feasibility import Rates
 from xops.finops.configuration import CostConfiguration
 from xops.finops.prices.book import PriceBook
@@ -80,9 +76,8 @@ class CostReportRequest(Form):
 
 def _facts(name: str) -> EnvironmentFacts:
     found = EcsEnvironment.named(name).load_environment()
-    budget = Money(amount=found.budget.amount, currency=found.budget.currency)
     return EnvironmentFacts.of(
-        name, budget, found.terraform_variables(), found.promise.model_dump()
+        name, found.budget.money, found.terraform_variables(), found.promise.model_dump()
     )
 
 
@@ -94,18 +89,8 @@ def read_changes(name: str) -> list[PlannedChange]:
     block = EcsEnvironment.named(name)
     found = block.load_environment()
     aws = Aws(found.target, found.region, block.environ())
-    account = "" if isinstance(found.evidence, FolderEvidence) else aws.identity()[0]
-    kinds = (RecordKind.INTENT, RecordKind.APPLY, RecordKind.DESTROY)
-    log = open_log(found, aws, account)
-    return planned_changes(name, _lately(log.newest_first(*kinds)))
-
-
-def _lately(records: Iterator[Any]) -> Iterator[Any]:
-    now = datetime.now(UTC)
-    for record in records:
-        if (now - record.recorded_at).days > HISTORY_DAYS:
-            return
-        yield record
+    since = datetime.now(UTC) - timedelta(days=HISTORY_DAYS)
+    return planned_changes(name, open_log(found, aws).newest_first(*CHANGES), since)
 
 
 def _changes() -> Changes:

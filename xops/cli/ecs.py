@@ -27,6 +27,7 @@ from xops.cli.console import (
 
 if TYPE_CHECKING:
     from xops.core.lifecycle.steps import Outcome
+    from xops.core.plan.cost import Pricer
     from xops.ecs.state_recovery import Settled
     from xops.ecs.stream1 import Stream1
 
@@ -84,8 +85,10 @@ def destroy(
 def drift(environment: EnvironmentName, target: TargetName = None, as_json: AsJson = False) -> None:
     """Compare the environment with its configuration; exit code 10 if anything differs."""
     from xops.core.lifecycle.drift import detect_drift
+    from xops.finops.pricing.pricer import TerraformPricer
 
-    with _open_stream(environment, target, quiet=as_json) as (stream, watcher):
+    pricer = TerraformPricer.load()
+    with _open_stream(environment, target, quiet=as_json, pricer=pricer) as (stream, watcher):
         found = detect_drift(stream, watcher)
     print_drift(found, as_json=as_json)
 
@@ -145,13 +148,17 @@ def _print_settled(settled: Settled, done: str, as_json: bool) -> None:
 
 @contextmanager
 def _open_stream(
-    name: str, target: Target | None, *, quiet: bool, destroy: bool = False
+    name: str,
+    target: Target | None,
+    *,
+    quiet: bool,
+    destroy: bool = False,
+    pricer: Pricer | None = None,
 ) -> Iterator[tuple[Stream1, TerminalWatcher]]:
     """The environment's stack; the embedded AWS is started if it is the target."""
     from xops.aws.access import ENDPOINT_VARIABLE
     from xops.ecs.environment import Environment
     from xops.ecs.stream1 import Stream1
-    from xops.finops.pricing.pricer import TerraformPricer
     from xops.local.stack import stack as local_stack
 
     environment = Environment.load(name, target=target)
@@ -164,7 +171,6 @@ def _open_stream(
         environ[ENDPOINT_VARIABLE] = stack.aws_endpoint
     with bar(f"{environment.subject} on {environment.target}") as show:
         watcher = TerminalWatcher(show, quiet=quiet)
-        pricer = TerraformPricer.load()
         stream = Stream1.open(environment, watcher, environ, destroy=destroy, pricer=pricer)
         with stream.folder:
             yield stream, watcher
@@ -179,7 +185,13 @@ def _run_lifecycle(
     destroy: bool = False,
     approve: str | None = None,
 ) -> Outcome[Any]:
-    with _open_stream(name, target, quiet=as_json, destroy=destroy) as (stream, watcher):
+    # Where no plan is made (a lock cleared, a state put back) no price is read: a wrong file of
+    # prices must not stand in the way of that.
+    from xops.finops.pricing.pricer import TerraformPricer
+
+    pricer = TerraformPricer.load()
+    opened = _open_stream(name, target, quiet=as_json, destroy=destroy, pricer=pricer)
+    with opened as (stream, watcher):
         outcome = run_steps(stream, watcher, approve, apply=apply, as_json=as_json)
     print_outcome(outcome, as_json=as_json)
     return outcome

@@ -18,6 +18,7 @@ from xops.core.errors import ExitCode, Finding, InputError
 
 if TYPE_CHECKING:
     from xops.core.evidence.log import EvidenceLog, Record
+    from xops.ecs.environment import Environment
 
 app = typer.Typer()
 
@@ -29,7 +30,9 @@ def _open_log(subject: str) -> EvidenceLog:
     """The records about a subject, in the store that its file names."""
     step, _, name = subject.partition("/")
     if step == "ecs" and name:
-        return _open_environment_log(name)
+        from xops.ecs.environment import Environment
+
+        return open_environment_log(Environment.load(name))
     if step == "k3s" and name:
         from xops.k3s.cluster_file.cluster import Cluster
         from xops.k3s.operations.bootstrap import open_log as open_cluster_log
@@ -39,21 +42,17 @@ def _open_log(subject: str) -> EvidenceLog:
     raise InputError("reading the subject", [Finding("argument SUBJECT", "", message)])
 
 
-def _open_environment_log(name: str) -> EvidenceLog:
+def open_environment_log(environment: Environment) -> EvidenceLog:
+    """The records about an environment, read as this machine reaches its target."""
     from xops.aws.access import ENDPOINT_VARIABLE, Aws
     from xops.aws.target import Target
-    from xops.core.evidence.settings import FolderEvidence
-    from xops.ecs.environment import Environment
     from xops.ecs.stream1 import open_log
     from xops.local.stack import stack as local_stack
 
-    environment = Environment.load(name)
     environ = dict(os.environ)
     if environment.target is Target.EMBEDDED:
         environ.setdefault(ENDPOINT_VARIABLE, local_stack().aws_endpoint)
-    aws = Aws(environment.target, environment.region, environ)
-    is_in_folder = isinstance(environment.evidence, FolderEvidence)
-    return open_log(environment, aws, "" if is_in_folder else aws.identity()[0])
+    return open_log(environment, Aws(environment.target, environment.region, environ))
 
 
 @app.command(name="list")

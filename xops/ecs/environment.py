@@ -25,7 +25,7 @@ from xops.core.files.provenance import read_provenance
 from xops.core.files.validation import Model, TimeZone
 from xops.core.lifecycle.approval_policy import ApprovalPolicy
 from xops.core.lifecycle.gate import PolicyInForce
-from xops.core.money import Amount
+from xops.core.money import Amount, Money
 
 FOLDER = settings.ROOT / "deployments" / "environments"
 VARIABLE_PREFIX = "XOPS_ENVIRONMENT__"
@@ -79,6 +79,11 @@ class Budget(Model):
         if wrong:
             raise ValueError(f"not an e-mail address: {', '.join(wrong)}")
         return value
+
+    @property
+    def money(self) -> Money:
+        """What may be spent in a month."""
+        return Money(amount=self.amount, currency=self.currency)
 
 
 class Promise(Model):

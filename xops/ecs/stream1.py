@@ -28,7 +28,6 @@ from xops.core.lifecycle.gate import PolicyInForce, account
 from xops.core.lifecycle.probes import Probe
 from xops.core.lifecycle.steps import ATTEMPTS
 from xops.core.lifecycle.watching import Progress, Watcher
-from xops.core.money import Money
 from xops.core.plan.cost import CostEffect, Pricer
 from xops.core.plan.fingerprint import FingerprintKey, load_or_create_key
 from xops.core.plan.model import Change, Plan
@@ -270,11 +269,10 @@ class Stream1:
         """What the plan costs; None where there is none, or nobody to ask."""
         if self.pricer is None or not document:
             return None
-        budget = self.environment.budget
         return self.pricer.price(
             document,
             region=self.environment.region,
-            budget=Money(amount=budget.amount, currency=budget.currency),
+            budget=self.environment.budget.money,
             is_emulated=self.environment.target is not Target.AWS,
         )
 
@@ -454,15 +452,21 @@ def state_bucket(environment: Environment, aws: Aws, account_id: str) -> StateBu
 def open_log(
     environment: Environment,
     aws: Aws,
-    account_id: str,
+    account_id: str | None = None,
     waiting: Sequence[WaitingRecords] = (),
 ) -> EvidenceLog:
-    """The records about an environment; `waiting` is where they wait besides xOps' home."""
+    """The records about an environment.
+
+    Args:
+        account_id: None: AWS is asked, if they are in a bucket.
+        waiting: where records wait besides xOps' home.
+    """
     kept = environment.evidence
     store: EvidenceStore
     if isinstance(kept, FolderEvidence):
         store = kept.open()
     else:
+        account_id = aws.identity()[0] if account_id is None else account_id
         name = kept.bucket or state_bucket(environment, aws, account_id).name
         store = S3Store(aws.client("s3"), name, kept.prefix)
     return open_evidence(store, environment.subject, waiting)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xops.cli.console import AsJson, print_json, print_row, say, styled
+from xops.cli.costs.budgets import STYLES
 from xops.cli.costs.spent import (
     CURRENCY,
     HISTORY_DAYS,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from xops.finops.analysis.anomalies import Anomaly
     from xops.finops.analysis.forecast import Forecast, UnknownForecast
 
-_STYLES = {"within": "green", "over": "red", "unknown": "yellow"}
 _CAUSES = 3
 
 
@@ -245,5 +245,5 @@ def _print_outlook(one: _Outlook) -> None:
             "{row} {budget}, {verdict}",
             row=f"{'Budget:':<13}",
             budget=one.budget,
-            verdict=styled(_STYLES[one.verdict], one.verdict),
+            verdict=styled(STYLES[one.verdict], one.verdict),
         )

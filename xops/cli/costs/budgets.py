@@ -73,13 +73,6 @@ def budget(
     _exit_by(found.feasibility.own.verdict)
 
 
-def budget_of(environment: Environment) -> Money:
-    """What its file allows a month."""
-    from xops.core.money import Money
-
-    return Money(amount=environment.budget.amount, currency=environment.budget.currency)
-
-
 @dataclass(frozen=True)
 class _Found:
     """All answers on one environment."""
@@ -110,7 +103,7 @@ def _look(
     proof = feasibility.prove(
         Shape.of(environment.terraform_variables()),
         Promise.of(environment.promise.model_dump()),
-        budget_of(environment),
+        environment.budget.money,
         feasibility.Rates(book, assumed, replace(terms, savings_plan_percent=None).apply(listed)),
     )
     added = None if peak_hours is None else peak.scale_up(proof.own, peak_hours, book)
@@ -131,7 +124,7 @@ def _case(environment: Environment, terms: Terms) -> Case:
     return Case(
         {name: TaskSize.of(one.cpu, one.memory) for name, one in sizes.items()},
         environment.region,
-        budget_of(environment),
+        environment.budget.money,
         terms.said(),
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xops.cli.console import AsJson, print_json, print_row, say, styled
-from xops.cli.costs.budgets import STYLES, budget_of
+from xops.cli.costs.budgets import STYLES
 from xops.cli.costs.terms import Gst, SavingsPlan, read_terms
 from xops.cli.inputs import readable_file
 from xops.core.errors import ExitCode, Finding, InputError
@@ -60,10 +60,7 @@ def price_plan(
     from xops.finops.pricing import assumptions, plan_pricing
     from xops.finops.pricing.planned_state import PlannedState
 
-    if environment and region:
-        problem = f"stands in the file of {environment}: give one of the two"
-        finding = Finding("argument --region", "", problem)
-        raise InputError("reading the options", [finding])
+    _refuse_both(environment, region)
     chosen = Environment.load(environment) if environment else None
     terms = read_terms(gst, savings_plan)
     priced = plan_pricing.price_plan(
@@ -73,7 +70,7 @@ def price_plan(
         chosen.region if chosen else region or _REGION,
     )
     today = datetime.now(UTC).date()
-    effect = priced.effect(budget_of(chosen) if chosen else None, today)
+    effect = priced.effect(chosen.budget.money if chosen else None, today)
     if as_json:
         lines = [line.to_json() for line in priced.after[1].lines]
         verdict = effect.verdict if chosen else None
@@ -87,6 +84,13 @@ def price_plan(
         raise typer.Exit(ExitCode.FINDINGS)
     if effect.incomplete or effect.unpriced_before:
         raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+def _refuse_both(environment: str | None, region: str | None) -> None:
+    if environment and region:
+        problem = f"stands in the file of {environment}: give one of the two"
+        finding = Finding("argument --region", "", problem)
+        raise InputError("reading the options", [finding])
 
 
 def _print_priced(priced: PricedPlan, effect: CostEffect) -> None:

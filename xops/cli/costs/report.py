@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,11 +17,12 @@ from xops.cli.costs.spent import (
     EnvironmentName,
     StoreFolder,
     WithBucket,
-    environments,
     load_environment,
+    parse_today,
     read_changes,
+    unread_evidence,
 )
-from xops.cli.inputs import parse_day, writable_folder
+from xops.cli.inputs import writable_folder
 from xops.core.errors import Finding, InputError, XopsError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def report(
         found = Finding("argument --sample", "", "cannot be given together with --store")
         raise InputError("reading --sample", [found])
     load_environment(environment)
-    today = parse_day("--as-of", as_of) if as_of else datetime.now(UTC).date()
+    today = parse_today(as_of)
     with bar("reading costs") as show, _sources(today, store, sample, with_bucket, show) as read:
         made, written = _write(read, Scope(environment, last_month), today, out, show)
     if as_json:
@@ -134,14 +135,13 @@ def _sources(
 
 
 def _environments() -> list[EnvironmentFacts]:
-    from xops.core.money import Money
     from xops.ecs.environment import Environment, names
     from xops.finops.report.estimates import EnvironmentFacts
 
     return [
         EnvironmentFacts.of(
             name,
-            Money(amount=found.budget.amount, currency=found.budget.currency),
+            found.budget.money,
             found.terraform_variables(),
             found.promise.model_dump(),
         )
@@ -151,19 +151,15 @@ def _environments() -> list[EnvironmentFacts]:
 
 def _changes(today: date, *, with_bucket: bool) -> Changes:
     """What was applied; evidence that cannot be read leaves it unknown, and the report goes on."""
-    from xops.core.evidence.settings import FolderEvidence
     from xops.ecs.environment import names
     from xops.finops.report.spent import Changes
 
-    found = environments(names())
-    in_buckets = [
-        name for name, one in found.items() if not isinstance(one.evidence, FolderEvidence)
-    ]
+    in_buckets = unread_evidence(names(), with_bucket=with_bucket)
     try:
-        known = read_changes(found, today, with_bucket=with_bucket)
+        known = read_changes(names(), today, with_bucket=with_bucket)
     except XopsError as error:
         return Changes(unknown=f"the evidence cannot be read: {error.attempted}: {error.found}")
-    if in_buckets and not with_bucket:
+    if in_buckets:
         kept = f"evidence of {', '.join(in_buckets)} is kept in a bucket: --with-bucket asks AWS"
         return Changes(tuple(known), kept)
     return Changes(tuple(known))

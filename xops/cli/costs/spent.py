@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -244,20 +242,14 @@ def print_unread(names: Sequence[str]) -> None:
 def _changes(
     environment: Environment, oldest: datetime, *, with_bucket: bool
 ) -> list[PlannedChange]:
-    from xops.aws.access import Aws
-    from xops.core.evidence.log import RecordKind
+    from xops.cli.evidence import open_environment_log
     from xops.core.evidence.settings import FolderEvidence
-    from xops.ecs.stream1 import open_log
-    from xops.finops.analysis.anomalies import planned_changes
+    from xops.finops.analysis.anomalies import CHANGES, planned_changes
 
-    in_folder = isinstance(environment.evidence, FolderEvidence)
-    if not in_folder and not with_bucket:
+    if not with_bucket and not isinstance(environment.evidence, FolderEvidence):
         return []
-    aws = Aws(environment.target, environment.region, dict(os.environ))
-    log = open_log(environment, aws, "" if in_folder else aws.identity()[0])
-    records = log.newest_first(RecordKind.INTENT, RecordKind.APPLY, RecordKind.DESTROY)
-    lately = takewhile(lambda record: record.recorded_at >= oldest, records)
-    return planned_changes(environment.name, lately)
+    records = open_environment_log(environment).newest_first(*CHANGES)
+    return planned_changes(environment.name, records, oldest)
 
 
 def print_changes(changes: Iterable[PlannedChange]) -> None:

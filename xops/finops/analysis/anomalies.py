@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
 
-from xops.core.evidence.log import Record
+from xops.core.evidence.log import Record, RecordKind
 from xops.core.lifecycle.steps import OutcomeStatus
 from xops.finops.analysis.baseline import NEW_LEVEL_AFTER, USUAL, Sensitivity, baseline
 from xops.finops.analysis.periods import Period
@@ -85,12 +85,23 @@ def planned_change(subject: str, record: Record) -> PlannedChange:
     )
 
 
-def planned_changes(subject: str, records: Iterable[Record]) -> list[PlannedChange]:
-    """The changes that records of intents, applies and destroys tell of, each once.
+CHANGES = (RecordKind.INTENT, RecordKind.APPLY, RecordKind.DESTROY)
+"""The kinds of records that tell of a change."""
+
+
+def planned_changes(
+    subject: str, records: Iterable[Record], since: datetime
+) -> list[PlannedChange]:
+    """The changes that records tell of from a moment on, each once.
 
     An apply that found nothing to change is on record, too; it changed no cost.
+
+    Args:
+        subject: the environment.
+        records: of the kinds in `CHANGES`, the newest first.
     """
-    made = (one for one in records if one.body.get("status") != OutcomeStatus.UNCHANGED)
+    lately = takewhile(lambda record: record.recorded_at >= since, records)
+    made = (one for one in lately if one.body.get("status") != OutcomeStatus.UNCHANGED)
     return list(dict.fromkeys(planned_change(subject, one) for one in made))
 
 

@@ -188,7 +188,7 @@ def test_an_apply_that_found_nothing_to_change_explains_nothing() -> None:
                     "status": "unchanged", "approval": None}  # fmt: skip
     intent = {key: value for key, value in body.items() if key != "status"} | {"kind": "intent"}
     records = [Record(str(key), one, "") for key, one in enumerate((again, body, intent))]
-    [only] = planned_changes("prod", records)
+    [only] = planned_changes("prod", records, datetime(2026, 1, 1, tzinfo=UTC))
     assert (only.period.start, only.who) == (date(2026, 3, 1), "jo")
 
 
