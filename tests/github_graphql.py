@@ -9,9 +9,12 @@ two pages moves to the top and is missed, as there.
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, Protocol
 
 from graphql import (
@@ -35,6 +38,9 @@ from tests.github_data import Commit, Fault, Person, PullRequest, Repository, te
 NODE_LIMIT = 500_000
 CONNECTION_ARGUMENT = "first"
 
+BLOB_TEXT = 512_000
+"""Characters of a blob's text; what is longer is cut and says `isTruncated`."""
+
 # GitHub's own names and kinds, of which only what xOps asks for.
 SCHEMA = build_schema("""
 scalar DateTime
@@ -45,11 +51,17 @@ enum PullRequestState { OPEN CLOSED MERGED }
 enum IssueOrderField { CREATED_AT UPDATED_AT COMMENTS }
 enum OrderDirection { ASC DESC }
 enum PatchStatus { ADDED DELETED RENAMED COPIED MODIFIED CHANGED }
+enum CommentAuthorAssociation {
+  COLLABORATOR CONTRIBUTOR FIRST_TIMER FIRST_TIME_CONTRIBUTOR MANNEQUIN MEMBER NONE OWNER
+}
+enum PullRequestReviewState { PENDING COMMENTED APPROVED CHANGES_REQUESTED DISMISSED }
 enum SearchType { ISSUE REPOSITORY USER DISCUSSION }
 input IssueOrder { field: IssueOrderField! direction: OrderDirection! }
 type Query {
   repository(owner: String!, name: String!, followRenames: Boolean = true): Repository
   node(id: ID!): Node
+  nodes(ids: [ID!]!): [Node]!
+  viewer: User!
   rateLimit(dryRun: Boolean = false): RateLimit
   search(query: String!, type: SearchType!, first: Int, after: String): SearchResultItemConnection!
 }
@@ -67,13 +79,17 @@ type Repository implements Node {
   id: ID!
   nameWithOwner: String!
   isArchived: Boolean!
+  isFork: Boolean!
   defaultBranchRef: Ref
+  ref(qualifiedName: String!): Ref
   object(expression: String, oid: GitObjectID): GitObject
   pullRequests(states: [PullRequestState!], first: Int, after: String, orderBy: IssueOrder):
     PullRequestConnection!
 }
 type Ref { name: String! target: GitObject }
-type Blob implements GitObject { oid: GitObjectID! text: String isTruncated: Boolean! }
+type Blob implements GitObject {
+  oid: GitObjectID! text: String isTruncated: Boolean! isBinary: Boolean byteSize: Int!
+}
 type Commit implements GitObject {
   oid: GitObjectID!
   committedDate: DateTime!
@@ -99,6 +115,8 @@ type PullRequest implements Node {
   deletions: Int!
   changedFiles: Int!
   author: Actor
+  authorAssociation: CommentAuthorAssociation!
+  mergeCommit: Commit
   files(first: Int, after: String): PullRequestChangedFileConnection
   reviews(first: Int, after: String): PullRequestReviewConnection
 }
@@ -111,7 +129,10 @@ type PullRequestChangedFile {
 type PullRequestReviewConnection {
   totalCount: Int! pageInfo: PageInfo! nodes: [PullRequestReview]
 }
-type PullRequestReview { submittedAt: DateTime author: Actor state: String }
+type PullRequestReview {
+  submittedAt: DateTime author: Actor authorAssociation: CommentAuthorAssociation!
+  state: PullRequestReviewState!
+}
 """)
 
 
@@ -119,6 +140,9 @@ class GitHub(Protocol):
     """What a query needs of the server."""
 
     repositories: dict[str, Repository]
+    hidden: set[str]
+    names: dict[str, str]
+    viewer: str
     points_limit: int
     points_left: int
     limits_enabled: bool
@@ -145,7 +169,13 @@ def answer(
     github.points_left -= cost
     fields = _Root(github, cost, fault).fields()
     result = execute_sync(SCHEMA, document, fields, variable_values=dict(variables))
+    if any(isinstance(error.original_error, GatewayTimeoutError) for error in result.errors or ()):
+        raise GatewayTimeoutError
     return _formatted(result.data, result.errors or ()), cost
+
+
+class GatewayTimeoutError(Exception):
+    """The query took too long: all of it is answered with a proxy's 502."""
 
 
 class _Root:
@@ -155,12 +185,16 @@ class _Root:
         self._github = github
         self._cost = cost
         self._fault = fault
+        self._asked: Counter[str] = Counter()
+        self._numbered: dict[str, dict[int, PullRequest]] = {}
 
     def fields(self) -> dict[str, Any]:
         return {
             "rateLimit": lambda info, **_: self._limit(),
             "repository": lambda info, owner, name, **_: self._repository(f"{owner}/{name}"),
             "node": lambda info, id: self._node(id),
+            "nodes": lambda info, ids: self._nodes(ids),
+            "viewer": lambda info: {"__typename": "User", "login": self._github.viewer},
             "search": lambda info, query, **_: self._search(query),
         }
 
@@ -182,38 +216,75 @@ class _Root:
         if found is None:
             text = f"Could not resolve to a Repository with the name '{name}'."
             raise GraphQLError(text, extensions={"type": "NOT_FOUND"})
+        return self._fields_of(found)
+
+    def _fields_of(self, found: Repository) -> dict[str, Any]:
         return {
+            "__typename": "Repository",
             "id": found.id,
             "nameWithOwner": found.name,
-            "isArchived": False,
+            "isArchived": found.archived,
+            "isFork": found.fork,
             "defaultBranchRef": lambda info: self._branch(found),
-            "object": lambda info, **_: _blob(found.mailmap),
-            "pullRequests": lambda info, **arguments: self._guarded(
-                found, "pullRequests", lambda: self._pull_requests(found, **arguments)
+            "ref": lambda info, **named: _ref(found, named["qualifiedName"]),
+            "object": lambda info, expression=None, oid=None: self._object(
+                found, expression or oid or ""
+            ),
+            "pullRequests": lambda info, first, **arguments: self._guarded(
+                found,
+                "pullRequests",
+                lambda: self._pull_requests(found, first, **arguments),
+                too_much=first > found.refusal.listing,
             ),
         }
 
     def _guarded(
-        self, repository: Repository, name: str, made: Callable[[], dict[str, Any] | None]
+        self,
+        repository: Repository,
+        name: str,
+        made: Callable[[], dict[str, Any] | None],
+        *,
+        too_much: bool = False,
     ) -> dict[str, Any] | None:
         fault = self._fault
         hit = fault is not None and fault.field == name
         if hit and fault is not None and fault.repository in (None, repository.name):
             raise GraphQLError(fault.message, extensions={"type": fault.error})
-        return made()
+        if too_much:
+            raise _refusal(repository.refusal.answer)
+        return _without_first(repository, name, made())
 
     def _branch(self, repository: Repository) -> dict[str, Any] | None:
         if not repository.commits and not repository.pull_requests:
             return None
-        tip = repository.commits[-1].oid if repository.commits else "0" * 40
-        target = {
-            "__typename": "Commit",
-            "oid": tip,
-            "history": lambda info, **arguments: self._guarded(
-                repository, "history", lambda: _history(repository, **arguments)
+        target: dict[str, Any] = {"__typename": "Commit", "oid": "0" * 40}
+        target["committedDate"] = "2020-01-01T00:00:00Z"
+        target["history"] = lambda info, **arguments: _listed([], 1)
+        if repository.commits:
+            target = self._commit(repository, repository.commits[-1])
+        return {"name": repository.default_branch, "target": target}
+
+    def _commit(self, repository: Repository, tip: Commit) -> dict[str, Any]:
+        return {
+            **_graph_commit(tip),
+            "history": lambda info, first, **arguments: self._guarded(
+                repository,
+                "history",
+                lambda: _history(tip, first, **arguments),
+                too_much=first > repository.refusal.history,
             ),
         }
-        return {"name": repository.default_branch, "target": target}
+
+    def _object(self, repository: Repository, expression: str) -> dict[str, Any] | None:
+        revision, colon, path = expression.partition(":")
+        if revision == "HEAD" and path == ".mailmap":
+            return _blob(repository.mailmap)
+        if not colon:
+            if found := repository.commit_of(revision):
+                return self._commit(repository, found)
+            known = repository.has(revision)
+            return {"__typename": "Commit", "oid": revision} if known else None
+        return _blob(repository.contents.get(revision, {}).get(path))
 
     def _pull_requests(
         self, repository: Repository, first: int, after: str | None = None, **_: Any
@@ -239,7 +310,10 @@ class _Root:
             {"path": f.path, "changeType": f.change, "additions": 1, "deletions": 1}
             for f in one.files
         ]
+        reviews = [_graph_review(repository, review, self._github.names) for review in one.reviews]
+        merge = {"__typename": "Commit", "oid": one.merge_commit} if one.merge_commit else None
         return {
+            "__typename": "PullRequest",
             "id": f"{repository.id}_PR_{one.number}",
             "number": one.number,
             "url": f"https://github.com/{repository.name}/pull/{one.number}",
@@ -251,21 +325,56 @@ class _Root:
             "additions": one.additions,
             "deletions": one.deletions,
             "changedFiles": len(one.files),
-            "author": None if one.author is None else _actor(one.author),
-            "files": lambda info, first, **_: self._guarded(
-                repository, "files", lambda: None if one.files_hidden else _listed(files, first)
+            "author": None if one.author is None else _actor(one.author, self._github.names),
+            "authorAssociation": _association(repository, one.author),
+            "mergeCommit": merge,
+            "files": lambda info, first, **_: self._details(
+                repository, one, lambda: None if one.files_hidden else _listed(files, first)
             ),
-            "reviews": lambda info, first, after=None: _listed(
-                [_graph_review(review) for review in one.reviews], first, after
+            "reviews": lambda info, first, after=None: self._guarded(
+                repository, "reviews", lambda: _listed(reviews, first, after)
             ),
         }
 
+    def _details(
+        self,
+        repository: Repository,
+        one: PullRequest,
+        made: Callable[[], dict[str, Any] | None],
+    ) -> dict[str, Any] | None:
+        self._asked[repository.id] += 1
+        too_much = one.unreadable or self._asked[repository.id] > repository.refusal.details
+        return self._guarded(repository, "files", made, too_much=too_much)
+
     def _node(self, wanted: str) -> dict[str, Any]:
-        for repository in self._github.repositories.values():
-            for one in repository.pull_requests:
-                if f"{repository.id}_PR_{one.number}" == wanted:
-                    return {"__typename": "PullRequest", **self._pull_request(repository, one)}
-        raise GraphQLError("Could not resolve to a node", extensions={"type": "NOT_FOUND"})
+        id, _, number = wanted.partition("_PR_")
+        repository = self._visible.get(id)
+        if repository is not None and not number:
+            return self._fields_of(repository)
+        if repository is not None:
+            if id not in self._numbered:
+                self._numbered[id] = {one.number: one for one in repository.pull_requests}
+            if found := self._numbered[id].get(int(number)):
+                return self._pull_request(repository, found)
+        text = f"Could not resolve to a node with the global id of '{wanted}'"
+        raise GraphQLError(text, extensions={"type": "NOT_FOUND"})
+
+    @cached_property
+    def _visible(self) -> dict[str, Repository]:
+        github = self._github
+        shown = (one for one in github.repositories.values() if one.name not in github.hidden)
+        return {one.id: one for one in shown}
+
+    def _nodes(self, wanted: Sequence[str]) -> list[dict[str, Any] | GraphQLError]:
+        if len(wanted) > 100:
+            raise GraphQLError("You may not provide more than 100 node ids.")
+        found: list[dict[str, Any] | GraphQLError] = []
+        for one in wanted:
+            try:
+                found.append(self._node(one))
+            except GraphQLError as error:  # an element of a list that is an error is null alone
+                found.append(error)
+        return found
 
     def _search(self, query: str) -> dict[str, Any]:
         found = re.fullmatch(r"repo:(\S+) is:pr is:merged merged:(\S+)\.\.(\S+)", query)
@@ -277,6 +386,25 @@ class _Root:
         merged = [one.merged_at for one in repository.pull_requests if one.merged_at]
         counted = sum(start <= at <= end for at in merged)
         return {"issueCount": counted if repository.indexed is None else repository.indexed}
+
+
+def _refusal(answer: str) -> Exception:
+    if answer == "502":
+        return GatewayTimeoutError()
+    if answer == "timeout":
+        return GraphQLError(
+            "Something went wrong while executing your query. This may be the result of a timeout."
+        )
+    text = "Resource limits for this query exceeded."
+    return GraphQLError(text, extensions={"type": answer})
+
+
+def _without_first(
+    repository: Repository, name: str, found: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    if found and name in repository.null_nodes and found["nodes"]:
+        found["nodes"][0] = None
+    return found
 
 
 # What a query costs.
@@ -318,9 +446,13 @@ class _Counted:
                 self.walk(self._fragments[node.name.value], parents)
 
     def _field(self, node: FieldNode, parents: int) -> None:
-        first = next(
-            (a.value for a in node.arguments or () if a.name.value == CONNECTION_ARGUMENT), None
-        )
+        arguments = {a.name.value: a.value for a in node.arguments or ()}
+        first = arguments.get(CONNECTION_ARGUMENT)
+        if node.name.value == "nodes" and "ids" in arguments:
+            wanted = arguments["ids"]
+            assert isinstance(wanted, VariableNode)
+            self.walk(node.selection_set, parents * len(self._variables[wanted.name.value]))
+            return
         if first is None:
             if node.name.value in ("files", "reviews", "pullRequests", "history"):
                 self.problem = f"You must provide `first` on the `{node.name.value}` connection."
@@ -364,15 +496,16 @@ def _listed(rows: Sequence[Any], first: int, after: str | None = None) -> dict[s
 
 
 def _history(
-    repository: Repository, first: int, since: str, after: str | None = None, **_: Any
+    tip: Commit, first: int, since: str, after: str | None = None, **_: Any
 ) -> dict[str, Any]:
     earliest = datetime.fromisoformat(since)
-    rows = [_graph_commit(c) for c in reversed(repository.commits) if c.at >= earliest]
+    rows = [_graph_commit(commit) for commit in tip.history if commit.at >= earliest]
     return _listed(rows, first, after)
 
 
 def _graph_commit(commit: Commit) -> dict[str, Any]:
     return {
+        "__typename": "Commit",
         "oid": commit.oid,
         "committedDate": text(commit.at),
         "message": commit.message,
@@ -386,19 +519,45 @@ def _git_actor(person: Person) -> dict[str, Any]:
     return {"name": person.name, "email": person.email, "user": user}
 
 
-def _actor(login: str) -> dict[str, Any]:
+def _actor(login: str, names: Mapping[str, str]) -> dict[str, Any]:
     kind = "Bot" if login.endswith("[bot]") else "User"
-    return {"__typename": kind, "login": login.removesuffix("[bot]")}
+    return {"__typename": kind, "login": login.removesuffix("[bot]"), "name": names.get(login)}
 
 
-def _graph_review(review: tuple[str, datetime]) -> dict[str, Any]:
-    return {"author": _actor(review[0]), "submittedAt": text(review[1]), "state": "APPROVED"}
+def _graph_review(
+    repository: Repository, review: tuple[str, datetime], names: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "author": _actor(review[0], names),
+        "authorAssociation": _association(repository, review[0]),
+        "submittedAt": text(review[1]),
+        "state": "APPROVED",
+    }
 
 
-def _blob(text: str | None) -> dict[str, Any] | None:
-    if text is None:
+def _association(repository: Repository, login: str | None) -> str:
+    return "NONE" if login is None else repository.associations.get(login, "MEMBER")
+
+
+def _ref(repository: Repository, name: str) -> dict[str, Any] | None:
+    short = name.removeprefix("refs/heads/")
+    exists = short in (repository.default_branch, *repository.branches)
+    return {"name": short, "target": None} if exists else None
+
+
+def _blob(content: str | bytes | None) -> dict[str, Any] | None:
+    if content is None:
         return None
-    return {"__typename": "Blob", "oid": "1" * 40, "text": text, "isTruncated": False}
+    binary = isinstance(content, bytes)
+    shown = None if binary else content[:BLOB_TEXT]
+    return {
+        "__typename": "Blob",
+        "oid": hashlib.sha256(repr(content).encode()).hexdigest()[:40],
+        "text": shown,
+        "isBinary": binary,
+        "isTruncated": len(content) > BLOB_TEXT,
+        "byteSize": len(content),
+    }
 
 
 def _order(one: PullRequest) -> tuple[str, int]:

@@ -1,16 +1,19 @@
 """A GitHub to test against: a local HTTP server that speaks the parts of its interfaces xOps uses.
 
 Costs, rate limits, ETags, redirects of renamed repositories and installation tokens of Apps are as
-GitHub has them (GraphQL: `tests/github_graphql.py`). What must go wrong is asked for with
-`POST /xops/faults` (see `Fault`), or through `GitHubServer.fail`.
+GitHub has them (GraphQL: `tests/github_graphql.py`). A repository can refuse pages of a size and
+send null where GitHub's schema allows it (`Repository.refusal`, `.null_nodes`). What else must go
+wrong is asked for with `POST /xops/faults` (see `Fault`), or through `GitHubServer.fail`.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +24,16 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from tests import github_graphql
-from tests.github_data import Fault, File, PullRequest, Repository, Request, text
+from tests.github_data import (
+    Fault,
+    File,
+    Organisation,
+    PullRequest,
+    Repository,
+    Request,
+    Team,
+    text,
+)
 
 TOKEN = "github_pat_of_the_tests"
 CLASSIC_TOKEN = "ghp_of_the_tests"
@@ -44,9 +56,18 @@ class GitHubServer:
 
     def __init__(self, *, points: int = 5000, rest: int = 5000) -> None:
         self.repositories: dict[str, Repository] = {}
+        self.organisations: dict[str, Organisation] = {}
         self.requests: list[Request] = []
         self.tokens = {TOKEN, CLASSIC_TOKEN}
         self.hidden: set[str] = set()
+        self.names: dict[str, str] = {}
+        """By login what people say their name is."""
+        self.partial_lists = False
+        """Whether lists leave out what belongs to organisations with SAML, and say so."""
+        self.viewer = "xops-bot"
+        """The login behind the tokens."""
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        """When an issue is written."""
         self.points_limit = self.points_left = points
         self.rest_limit = self.rest_left = rest
         self.limits_enabled = True
@@ -89,8 +110,13 @@ class GitHubServer:
         self.repositories[name.lower()] = made
         return made
 
+    def organisation(self, login: str, *members: str, **teams: Team) -> Organisation:
+        """A new organisation; the repositories of that owner are its own."""
+        made = self.organisations[login.lower()] = Organisation(login, list(members), teams)
+        return made
+
     def rename(self, old: str, new: str) -> None:
-        """Rename a repository; the old name leads to it."""
+        """Rename or transfer a repository; the old name leads to it until another takes it."""
         made = self.repositories.pop(old.lower())
         made.formerly.append(old.lower())
         made.name = new
@@ -179,7 +205,7 @@ class GitHubServer:
 
     def _take(self, request: Request) -> Fault | None:
         for fault in self._faults:
-            if not _matches(fault, request):
+            if not _matches(fault, request, self._named(request.variables)):
                 continue
             if fault.skip:
                 fault.skip -= 1
@@ -190,6 +216,12 @@ class GitHubServer:
             return fault
         return None
 
+    def _named(self, variables: Mapping[str, Any]) -> set[str]:
+        """The repositories that a question is about, by name or by the ids in it."""
+        ids = {id.partition("_PR_")[0] for id in variables.get("ids", ())}
+        by_id = {one.name.lower() for one in self.repositories.values() if one.id in ids}
+        return _names(variables) | by_id
+
     def _faulty(self, fault: Fault) -> _Reply:
         retry = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
         match fault.kind:
@@ -198,8 +230,11 @@ class GitHubServer:
                 return _Reply(
                     fault.status if fault.status != 502 else 403, {"message": text}, retry
                 )
+            case "in_answer":  # as GitHub answers GraphQL, with no header that says how long
+                row = {"message": fault.message} | ({"type": fault.error} if fault.error else {})
+                return _Reply(200, {"errors": [row]}, retry)
             case "primary":
-                reset = str(int(time.time()) + (fault.retry_after or 0))
+                reset = str(int(time.time()) + int(fault.retry_after or 0))
                 headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}
                 return _Reply(403, {"message": "API rate limit exceeded."}, headers)
             case "refused":
@@ -225,8 +260,14 @@ class GitHubServer:
         if claims["iss"] != str(APP_ID):
             return _Reply(401, {"message": "Integration not found"})
         if path.endswith("/installation"):
-            name = "/".join(path.split("/")[2:4])
-            if self.find(name) is None:
+            kind, *parts = path.strip("/").split("/")[:-1]
+            owners = {one.owner.lower() for one in self.repositories.values()}
+            known = {
+                "repos": self.find("/".join(parts)) is not None,
+                "orgs": parts[0].lower() in self.organisations,
+                "users": parts[0].lower() in owners - self.organisations.keys(),
+            }
+            if not known[kind]:
                 return _Reply(404, {"message": "Not Found"})
             return _Reply(200, {"id": INSTALLATION_ID})
         if path != f"/app/installations/{INSTALLATION_ID}/access_tokens":
@@ -239,7 +280,10 @@ class GitHubServer:
 
     def _graphql(self, request: Request, body: Any, fault: Fault | None) -> _Reply:
         variables = body.get("variables") or {}
-        found, request.cost = github_graphql.answer(self, body["query"], variables, fault)
+        try:
+            found, request.cost = github_graphql.answer(self, body["query"], variables, fault)
+        except github_graphql.GatewayTimeoutError:
+            return _Reply(502, {"message": "Bad Gateway"})
         return _Reply(200, found)
 
     # REST.
@@ -253,7 +297,9 @@ class GitHubServer:
         reply = self._routed(request, body)
         if request.method != "GET" or reply.status != 200:
             return reply
-        etag = f'W/"{hashlib.sha256(json.dumps(reply.body).encode()).hexdigest()}"'
+        # As at GitHub an ETag holds for the token that it was given to.
+        bound = json.dumps([request.authorization, reply.body])
+        etag = f'W/"{hashlib.sha256(bound.encode()).hexdigest()}"'
         reply.headers["etag"] = etag
         if headers.get("if-none-match") == etag:
             self.rest_left += 1  # GitHub counts no request whose answer is unchanged
@@ -274,11 +320,50 @@ class GitHubServer:
                 target = "/".join([f"{self.url}/repositories/{repository.number}", *rest])
                 target += f"?{split.query}" if split.query else ""
                 return _Reply(301, {"message": "Moved Permanently"}, {"location": target})
+        elif parts[0] in ("orgs", "users"):
+            return self._of_owner(request, parts, query)
         else:
             return _Reply(404, {"message": "Not Found"})
         if repository is None:
             return _Reply(404, {"message": "Not Found"})
         return self._of_repository(request, repository, rest, query, body)
+
+    def _of_owner(self, request: Request, parts: Sequence[str], query: Mapping[str, str]) -> _Reply:
+        """Lists of repositories and people; `hidden` repositories are in none of them."""
+        kind, login, *rest = parts
+        organisation = self.organisations.get(login.lower())
+        if kind == "orgs" and organisation is None:
+            return _Reply(404, {"message": "Not Found"})
+        owned = [r for r in self._visible() if r.owner.lower() == login.lower()]
+        rows: list[dict[str, Any]]
+        match kind, rest, organisation:
+            case "users", ["repos"], None if owned:
+                rows = [self._rest_repository(one) for one in owned]
+            case "orgs", ["repos"], Organisation():
+                rows = [self._rest_repository(one) for one in owned]
+            case "orgs", ["members"], Organisation():
+                shown = organisation.public if organisation.conceals else organisation.members
+                rows = [_rest_user(member) for member in shown]
+            case "orgs", ["memberships", who], Organisation():
+                return _membership(organisation, who)
+            case "orgs", ["teams", *_], Organisation(conceals=True):
+                return _Reply(404, {"message": "Not Found"})
+            case "orgs", ["teams", slug, "repos"], Organisation() if slug in organisation.teams:
+                named = {name.lower() for name in organisation.teams[slug].repositories}
+                listed = [one for one in self._visible() if one.name.lower() in named]
+                rows = [self._rest_repository(one) for one in listed]
+            case "orgs", ["teams", slug, "members"], Organisation() if slug in organisation.teams:
+                rows = [_rest_user(member) for member in organisation.teams[slug].members]
+            case _:
+                return _Reply(404, {"message": "Not Found"})
+        return self._page(rows, query, request.path)
+
+    def _rest_repository(self, one: Repository) -> dict[str, Any]:
+        known = one.owner.lower() in self.organisations
+        return _rest_repository(one, "Organization" if known else "User")
+
+    def _visible(self) -> list[Repository]:
+        return [one for one in self.repositories.values() if one.name not in self.hidden]
 
     def _of_repository(
         self,
@@ -306,16 +391,45 @@ class GitHubServer:
                 )
             case "GET", ["pulls", number, "reviews"]:
                 return self._one(repository, number, lambda one: [_review(r) for r in one.reviews])
+            case _, ["issues", *_]:
+                return self._issues(request, repository, rest, query, body)
+            case "GET", ["git", "blobs", _]:
+                content = (repository.mailmap or "").encode()
+                return _Reply(
+                    200, {"encoding": "base64", "content": base64.encodebytes(content).decode()}
+                )
+            case "GET", []:
+                return _Reply(200, self._rest_repository(repository))
+        return _Reply(404, {"message": "Not Found"})
+
+    def _issues(
+        self,
+        request: Request,
+        repository: Repository,
+        rest: Sequence[str],
+        query: Mapping[str, str],
+        body: Any,
+    ) -> _Reply:
+        match request.method, list(rest):
             case "GET", ["issues"]:
-                wanted = query.get("labels", "")
-                rows = [i for i in repository.issues if wanted in [x["name"] for x in i["labels"]]]
-                return listed(rows)
+                rows = [row for row in repository.issues if _asked_for(row, query)]
+                return self._page(rows, query, request.path)
             case "POST", ["issues"]:
                 return _Reply(201, self._new_issue(repository, body))
             case "PATCH", ["issues", number]:
-                issue = repository.issues[int(number) - 1]
+                issue = _issue(repository, number)
                 issue.update(body)
+                issue["updated_at"] = text(self.now())
                 return _Reply(200, issue)
+            case "GET", ["issues", number, "comments"]:
+                rows = repository.comments.get(int(number), [])
+                return self._page(rows, query, request.path)
+            case "POST", ["issues", number, "comments"]:
+                _issue(repository, number)["updated_at"] = text(self.now())
+                comments = repository.comments.setdefault(int(number), [])
+                written = {"user": {"login": self.viewer}, "author_association": "NONE"}
+                comments.append({"id": len(comments) + 1, **written, **body})
+                return _Reply(201, comments[-1])
         return _Reply(404, {"message": "Not Found"})
 
     def _one(
@@ -334,6 +448,8 @@ class GitHubServer:
         size, page = min(int(query.get("per_page", 30)), 100), int(query.get("page", 1))
         part = list(rows[(page - 1) * size : page * size])
         headers = {}
+        if self.partial_lists:
+            headers["x-github-sso"] = "partial-results; organizations=21955855"
         if page * size < len(rows):
             bare = urlsplit(path).path
             rest = "&".join(f"{k}={v}" for k, v in query.items() if k != "page")
@@ -348,7 +464,13 @@ class GitHubServer:
             "title": body["title"],
             "body": body["body"],
             "state": "open",
-            "labels": [{"name": label} for label in body.get("labels", ())],
+            "labels": [
+                {"name": label} for label in body.get("labels", ()) if not repository.drops_labels
+            ],
+            "user": {"login": self.viewer},
+            "author_association": "NONE",
+            "created_at": text(self.now()),
+            "updated_at": text(self.now()),
             "html_url": f"https://github.com/{repository.name}/issues/{number}",
         }
         repository.issues.append(issue)
@@ -358,6 +480,10 @@ class GitHubServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     github: GitHubServer
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # a client that gave up is no error
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -413,14 +539,19 @@ def _describe(request: Request, body: Any) -> None:
     request.query = body["query"]
 
 
-def _matches(fault: Fault, request: Request) -> bool:
-    if request.operation:
-        if not re.fullmatch(fault.operation, request.operation):
-            return False
-        named = _names(request.variables)
-        asked = fault.repository is None or fault.repository.lower() in named
-        return asked and request.variables.get("first", fault.above + 1) > fault.above
-    return bool(re.fullmatch(fault.operation, f"{request.method} {request.path}"))
+def _matches(fault: Fault, request: Request, named: set[str]) -> bool:
+    if not request.operation:
+        return bool(re.fullmatch(fault.operation, f"{request.method} {request.path}"))
+    if not re.fullmatch(fault.operation, request.operation):
+        return False
+    asked = fault.repository is None or fault.repository.lower() in named
+    return asked and (not fault.above or _largest(request.variables) > fault.above)
+
+
+def _largest(variables: Mapping[str, Any]) -> int:
+    """The largest page that a question asks for."""
+    sizes = [value for key, value in variables.items() if re.fullmatch(r"(first|pulls)\d*", key)]
+    return max([*map(int, sizes), len(variables.get("ids", ()))])
 
 
 def _names(variables: Mapping[str, Any]) -> set[str]:
@@ -442,6 +573,50 @@ def _rest_pull_request(one: PullRequest) -> dict[str, Any]:
         "user": None if one.author is None else {"login": one.author},
         "base": {"ref": one.base},
     }
+
+
+def _rest_repository(one: Repository, owner: str) -> dict[str, Any]:
+    return {
+        "id": one.number,
+        "node_id": one.id,
+        "name": one.name.partition("/")[2],
+        "full_name": one.name,
+        "owner": {"login": one.owner, "node_id": f"O_{one.owner.lower()}", "type": owner},
+        "default_branch": one.default_branch,
+        "archived": one.archived,
+        "disabled": False,
+        "fork": one.fork,
+        "topics": list(one.topics),
+        "private": True,
+        "visibility": "private",
+        "pushed_at": text(one.commits[-1].at) if one.commits else None,
+    }
+
+
+def _membership(organisation: Organisation, who: str) -> _Reply:
+    if organisation.conceals:
+        text = f"You must be a member of {organisation.login} to see membership information"
+        return _Reply(403, {"message": f"{text} for {who}."})
+    if who.lower() not in [member.lower() for member in organisation.members]:
+        return _Reply(404, {"message": "Not Found"})
+    return _Reply(200, {"state": "active", "role": "member", "user": _rest_user(who)})
+
+
+def _rest_user(login: str) -> dict[str, Any]:
+    kind = "Bot" if login.endswith("[bot]") else "User"
+    number = int(hashlib.sha256(login.encode()).hexdigest()[:8], 16)
+    return {"login": login, "id": number, "type": kind}
+
+
+def _issue(repository: Repository, number: str) -> dict[str, Any]:
+    return next(row for row in repository.issues if row["number"] == int(number))
+
+
+def _asked_for(row: Mapping[str, Any], query: Mapping[str, str]) -> bool:
+    wanted = query.get("labels", "")
+    labelled = not wanted or wanted in [label["name"] for label in row["labels"]]
+    recent = row.get("updated_at", "") >= query.get("since", "")
+    return labelled and recent and query.get("state", "open") in ("all", row["state"])
 
 
 def _rest_file(file: File) -> dict[str, Any]:

@@ -17,6 +17,10 @@ class NotVisibleError(PermanentError):
     """It is gone, or hidden from this credential: GitHub answers 404 (410, 451) to both."""
 
 
+class GoneError(NotVisibleError):
+    """It was read before, and answers neither by its name nor by its id any more."""
+
+
 class RefusedError(PermanentError):
     """GitHub understood the request and says that it is wrong; a defect here, or there."""
 
@@ -31,3 +35,7 @@ class UnavailableError(TemporaryError):
 
 class PartialAnswerError(TemporaryError):
     """GraphQL answered in part: what is missing is unknown, not empty."""
+
+
+class StaleCursorError(PartialAnswerError):
+    """GitHub no longer knows the place in a list from which it was to go on."""

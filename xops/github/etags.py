@@ -3,6 +3,10 @@
 GitHub counts no request that is answered with 304. Answers are kept in files of mode 0600, by
 address and the credential's name. Neither request headers nor a credential are written.
 Only GET answers of status 200 with an ETag are kept, and they are asked for anew every time.
+
+GitHub binds an ETag to the token that it was given to. A personal token's answers are of use until
+the token is renewed. An App has another token every hour, so nothing is kept for it: what makes its
+repeated readings cheap are the records alone.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from xops.core.files.private_file import write_private
 from xops.core.files.reading import read_bytes
 from xops.github.transport import MOST_BYTES
 
-_KEPT_HEADERS = ("content-type", "link", "etag")
+_KEPT_HEADERS = ("content-type", "link", "etag", "x-github-sso")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import ceil
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -15,6 +19,8 @@ MOST_BYTES = 32 << 20
 """Of one answer, decoded."""
 
 _MOST_SECONDS = 300.0
+_WITHOUT_A_NUMBER = 60
+_MOST_DIGITS = 10
 _ENCODINGS = frozenset({"", "identity", "gzip"})
 _OF_THE_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
@@ -35,6 +41,8 @@ class BoundTransport(httpx.BaseTransport):
     def __init__(self, address: str) -> None:
         self._origin = Origin.of(address)
         self._inner = _through_proxy(self._origin)
+        self.retry_after: float | None = None
+        """Seconds that the last answer asked to wait; GraphQL's limits come with status 200."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send it, and read the answer within the bounds.
@@ -51,11 +59,9 @@ class BoundTransport(httpx.BaseTransport):
             body = self._read(response)
         finally:
             response.close()
-        headers = [
-            (name, value)
-            for name, value in response.headers.multi_items()
-            if name.lower() not in _OF_THE_TRANSFER
-        ]
+        headers = list(_understood(response.headers.multi_items()))
+        said = dict(headers).get("retry-after")
+        self.retry_after = None if said is None else float(said)
         return httpx.Response(response.status_code, headers=headers, content=body, request=request)
 
     def close(self) -> None:
@@ -81,6 +87,37 @@ class BoundTransport(httpx.BaseTransport):
             found,
             "Look at what answers there: it is not as GitHub does.",
         )
+
+
+def _understood(headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The headers as githubkit takes them: moments of limits as whole seconds, or not at all."""
+    for name, value in headers:
+        match name.lower():
+            case lower if lower in _OF_THE_TRANSFER:
+                continue
+            case "retry-after":
+                yield "retry-after", str(_seconds_to_wait(value))
+            case "x-ratelimit-reset" if not _is_number(value):
+                continue
+            case lower:
+                yield lower, value
+
+
+def _seconds_to_wait(value: str) -> int:
+    """What `Retry-After` says, a number of seconds or a moment. Source: RFC 9110, 10.2.3."""
+    if _is_number(value):
+        return int(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return _WITHOUT_A_NUMBER
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0, ceil((moment - datetime.now(UTC)).total_seconds()))
+
+
+def _is_number(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS
 
 
 def _through_proxy(origin: Origin) -> httpx.HTTPTransport:

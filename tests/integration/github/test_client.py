@@ -3,18 +3,24 @@
 import gzip
 import resource
 import shutil
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
+from tests.certificates import self_signed
 from tests.github_server import (
     APP_ID,
     CLASSIC_TOKEN,
@@ -24,7 +30,7 @@ from tests.github_server import (
 )
 from tests.http_servers import serving
 from tests.secret_sources import allowing
-from xops.core.errors import InputError, XopsError
+from xops.core.errors import InputError, PermanentError, XopsError
 from xops.core.files.secret import SecretReference
 from xops.github.access import Access, App
 from xops.github.client import Client
@@ -37,6 +43,7 @@ from xops.github.errors import (
     RefusedError,
     UnavailableError,
 )
+from xops.github.refusals import credential_name
 
 QUERY = """
 query Probe($owner: String!, $name: String!) {
@@ -75,7 +82,16 @@ def test_lists_are_read_to_their_end(client: Client) -> None:
 @pytest.mark.parametrize(("token", "kind"), [(TOKEN, "fine-grained"), (CLASSIC_TOKEN, "classic")])
 def test_both_kinds_of_token_are_taken(connect: MakeClient, token: str, kind: str) -> None:
     assert probe(connect(token))
-    assert kind in connect(token)._credential()
+    assert kind in credential_name(connect(token).access, token)
+
+
+@pytest.mark.parametrize("token", ["ca nary", "canary\nsecond", "canary\x00", "canary\u00f6"])
+def test_what_cannot_be_sent_as_a_token_is_named_and_not_shown(
+    connect: MakeClient, token: str
+) -> None:
+    with pytest.raises(AccessError, match="variable XOPS_GITHUB_TOKEN holds no token") as error:
+        connect(token)
+    assert "nary" not in f"{error.value!r}{error.value.__cause__!r}{error.value.__context__!r}"
 
 
 def test_a_refused_credential_is_named_and_not_shown(connect: MakeClient) -> None:
@@ -104,6 +120,12 @@ def test_a_refused_credential_is_named_and_not_shown(connect: MakeClient) -> Non
         ({"status": 404, "message": "Not Found"}, NotVisibleError, "Correct the name"),
         ({"status": 451, "message": "Blocked"}, NotVisibleError, "451"),
         ({"status": 422, "message": "Wrong"}, RefusedError, "422: Wrong"),
+        ({"status": 407, "message": ""}, RefusedError, "proxy answered 407"),
+        (
+            {"status": 403, "message": "the `acme` organization has an IP allow list enabled"},
+            ForbiddenError,
+            "added to the organisation's IP allow list",
+        ),
         ({"kind": "html"}, RefusedError, "cannot be read"),
         ({"status": 503, "times": 9}, UnavailableError, "503"),
         ({"kind": "drop", "times": 9}, UnavailableError, "Run it again later"),
@@ -143,6 +165,87 @@ def test_a_secondary_limit_is_waited_for_as_long_as_github_says(
     assert client.usage.waited_seconds == 91.0
 
 
+@pytest.mark.parametrize(
+    ("fault", "low", "high"),
+    [
+        ({"status": 429}, 60, 60),
+        ({"status": 429, "retry_after": 7}, 8, 8),
+        ({"kind": "secondary", "retry_after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 1, 1),
+        ({"kind": "secondary", "retry_after": "Wed, 21 Oct 2099 07:28:00 GMT"}, 10**9, 10**10),
+        ({"kind": "secondary", "retry_after": "Wed, 21 Oct 2099 07:28:00"}, 10**9, 10**10),
+        ({"kind": "secondary", "retry_after": "soon"}, 61, 61),
+        ({"kind": "secondary", "status": 429}, 60, 60),
+        ({"status": 403, "message": "You have triggered an abuse detection mechanism"}, 60, 60),
+    ],
+)
+def test_every_shape_of_a_limit_is_waited_for(
+    github: GitHubServer,
+    connect: MakeClient,
+    slept: list[float],
+    fault: dict[str, Any],
+    low: float,
+    high: float,
+) -> None:
+    client = connect(patience_seconds=10.0**10)
+    for operation in ("Probe", "GET .*"):
+        github.fail(operation=operation, **fault)
+    assert probe(client)
+    assert client.get(FILES, "listing")
+    assert len(slept) == 2
+    assert all(low <= seconds <= high for seconds in slept)
+
+
+@pytest.mark.parametrize(
+    ("fault", "low", "high"),
+    [
+        ({"message": "You have exceeded a secondary rate limit. Wait a few minutes."}, 60, 60),
+        ({"message": "You have exceeded a secondary rate limit.", "retry_after": 9}, 10, 10),
+        ({"message": "API rate limit exceeded for user ID 1", "error": "RATE_LIMITED"}, 3590, 3601),
+        ({"message": "API rate limit exceeded for user ID 1", "error": "RATE_LIMIT"}, 3590, 3601),
+        ({"message": "API rate limit exceeded for user ID 1"}, 60, 60),
+    ],
+)
+def test_a_limit_within_an_answer_of_200_is_waited_for(
+    github: GitHubServer,
+    connect: MakeClient,
+    slept: list[float],
+    fault: dict[str, Any],
+    low: float,
+    high: float,
+) -> None:
+    github.fail(operation="Probe", kind="in_answer", **fault)
+    assert probe(connect(patience_seconds=4000))
+    (seconds,) = slept
+    assert low <= seconds <= high
+
+
+def test_a_limit_of_what_nothing_depends_on_is_not_waited_for(
+    github: GitHubServer, client: Client, slept: list[float]
+) -> None:
+    github.fail(operation="Probe", kind="secondary", retry_after=1)
+    with pytest.raises(LimitError):
+        client.graphql(QUERY, HERE, "probing", await_limits=False)
+    github.points_left = 40
+    probe(client)
+    with pytest.raises(LimitError, match="39 points are left"):
+        client.graphql(QUERY, HERE, "probing", await_limits=False)
+    assert slept == []
+
+
+def test_large_questions_that_fail_are_no_outage(github: GitHubServer, client: Client) -> None:
+    github.fail(operation="Probe", times=20)
+    for _ in range(20):
+        with pytest.raises(UnavailableError):
+            client.graphql(QUERY, HERE, "probing", patient=False)
+    assert probe(client)
+    github.fail(times=99)
+    for _ in range(60):
+        with pytest.raises(UnavailableError):
+            client.graphql(QUERY, HERE, "probing", patient=False)
+    # 20 that fail, one that answers, the question; then 20 and one, and nothing more.
+    assert len(github.requests) == 22 + 21
+
+
 def test_the_hourly_limit_is_waited_for_until_it_comes_back(
     github: GitHubServer, client: Client, slept: list[float]
 ) -> None:
@@ -173,6 +276,22 @@ def test_some_points_are_left_to_others(github: GitHubServer, client: Client) ->
     assert github.points_left == 39
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"cost": -3}, {"cost": 1.5}, {"cost": "1"}, {"remaining": "9"}, {"remaining": -1}]
+)
+def test_a_limit_that_counts_no_points_is_refused(
+    github: GitHubServer, client: Client, wrong: dict[str, Any]
+) -> None:
+    def change(body: Any) -> Any:
+        body["data"]["rateLimit"] |= wrong
+        return body
+
+    github.change = change
+    with pytest.raises(RefusedError, match="cannot be read"):
+        probe(client)
+    assert client.usage.points == 0 or "remaining" in wrong
+
+
 def test_a_server_without_limits_has_none(github: GitHubServer, client: Client) -> None:
     github.limits_enabled = False
     github.points_left = 0
@@ -200,6 +319,10 @@ def test_a_renamed_repository_is_followed(github: GitHubServer, client: Client) 
     [
         ({"error": "FORBIDDEN"}, ForbiddenError),
         ({"error": "NOT_FOUND"}, NotVisibleError),
+        (
+            {"error": "NOT_FOUND", "message": "Could not resolve to 'acme/timeout-502'."},
+            NotVisibleError,
+        ),
         ({"message": "Something went wrong while executing your query."}, UnavailableError),
         ({"error": "undefinedField"}, RefusedError),
     ],
@@ -240,6 +363,18 @@ def test_an_unchanged_answer_costs_nothing_and_holds_no_credential(
     assert not any(TOKEN in file.read_text() for file in kept)
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_list_that_leaves_something_out_is_no_list(
+    github: GitHubServer, connect: MakeClient, tmp_path: Path, kept: bool
+) -> None:
+    github.partial_lists = True
+    for _ in range(2):
+        client = connect(folder=tmp_path if kept else None)
+        with pytest.raises(ForbiddenError, match="organisations with SAML") as error:
+            list(client.pages(FILES, "listing"))
+        assert "Authorise the fine-grained token" in error.value.remedy
+
+
 def test_a_damaged_answer_is_asked_for_anew(connect: MakeClient, tmp_path: Path) -> None:
     list(connect(folder=tmp_path).pages(FILES, "listing"))
     for file in tmp_path.iterdir():
@@ -247,6 +382,17 @@ def test_a_damaged_answer_is_asked_for_anew(connect: MakeClient, tmp_path: Path)
     again = connect(folder=tmp_path)
     assert len(list(again.pages(FILES, "listing"))) == 250
     assert again.usage.unchanged == 0
+
+
+def test_an_answer_that_cannot_be_kept_is_no_fault_of_the_credential(
+    connect: MakeClient, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    client = connect(folder=tmp_path / "file" / "below")
+    with pytest.raises(PermanentError, match="Not a directory") as error:
+        list(client.pages(FILES, "listing"))
+    assert "XOPS_GITHUB_TOKEN" not in str(error.value)
+    assert "XOPS_HOME" in error.value.remedy
 
 
 def test_a_changed_answer_is_the_new_one(
@@ -284,6 +430,26 @@ def test_an_app_works_with_tokens_of_an_hour(
     assert len(tokens) == 1
 
 
+def test_nothing_is_kept_for_an_app_whose_token_lives_an_hour(
+    github: GitHubServer, app_key: tuple[Path, str], tmp_path: Path
+) -> None:
+    key, github.app_public_key = app_key
+    access = Access(github.url, SecretReference(file=key), App(APP_ID, INSTALLATION_ID))
+    allowed = allowing(github.url, key.parent)
+    folder = tmp_path / "etags"
+    with Client(access, folder=folder, environ={}, sources=allowed) as client:
+        assert client.get(FILES, "listing")
+        assert client.usage.unchanged == 0
+    assert not folder.exists()
+
+
+def test_an_etag_is_bound_to_the_token_it_was_given_to(connect: MakeClient, tmp_path: Path) -> None:
+    list(connect(TOKEN, folder=tmp_path).pages(FILES, "listing"))
+    renewed = connect(CLASSIC_TOKEN, folder=tmp_path)
+    assert len(list(renewed.pages(FILES, "listing"))) == 250
+    assert renewed.usage.unchanged == 0
+
+
 @pytest.mark.parametrize(
     ("app", "words"),
     [(App(1, INSTALLATION_ID), "401"), (App(APP_ID, 1), "404"), (App(1, None), "401")],
@@ -301,6 +467,21 @@ def test_an_app_that_is_not_installed_is_told(
         ) as client,
     ):
         probe(client)
+
+
+@pytest.mark.parametrize("where", ["octo", "person"])
+def test_an_app_is_found_on_an_organisation_or_a_person(
+    github: GitHubServer, app_key: tuple[Path, str], where: str
+) -> None:
+    key, github.app_public_key = app_key
+    github.organisation("octo")
+    github.add("person/site")
+    access = Access(github.url, SecretReference(file=key), App(APP_ID, None))
+    allowed = allowing(github.url, key.parent)
+    with Client(access, installed_on=where, environ={}, sources=allowed) as client:
+        assert probe(client)
+    with pytest.raises(NotVisibleError):
+        Client(access, installed_on="nobody", environ={}, sources=allowed)
 
 
 def test_a_damaged_key_is_named_and_not_shown(
@@ -395,6 +576,55 @@ def test_a_proxy_that_cannot_be_used_is_bad_input(
     monkeypatch.setenv("no_proxy", "")
     with pytest.raises(InputError, match="variable HTTP_PROXY: names no proxy"):
         connect()
+
+
+def test_a_proxy_that_wants_a_password_is_told_from_an_outage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Proxy(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            self.send_error(407)
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    with serving(Proxy) as address:
+        monkeypatch.setenv("https_proxy", address)
+        monkeypatch.setenv("no_proxy", "")
+        with pytest.raises(RefusedError, match="407") as error:
+            of_enterprise("https://github.example").get("/user", "reading")
+    assert "HTTPS_PROXY" in error.value.remedy
+
+
+def test_a_certificate_of_nobody_known_is_told_from_an_outage(tmp_path: Path) -> None:
+    certificate, key = self_signed("127.0.0.1", [x509.IPAddress(ip_address("127.0.0.1"))])
+    file = tmp_path / "server.pem"
+    no_password = serialization.NoEncryption()
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    file.write_bytes(certificate + key.private_bytes(encoding, form, no_password))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        address = f"https://127.0.0.1:{server.server_port}"
+        with pytest.raises(RefusedError, match="CERTIFICATE_VERIFY_FAILED") as error:
+            of_enterprise(address).get("/user", "reading")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert "SSL_CERT_FILE" in error.value.remedy
+
+
+def of_enterprise(address: str) -> Client:
+    return Client(
+        Access(api_url=address, credential=SecretReference(variable="XOPS_GITHUB_TOKEN")),
+        environ={"XOPS_GITHUB_TOKEN": TOKEN},
+        sleep=lambda _: None,
+        sources=allowing(address),
+    )
 
 
 @contextmanager
