@@ -1,12 +1,17 @@
 """Bots, reverts and image bumps are counted apart from what people did."""
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from xops.github.people import Directory, Identity
+from tests.soak import examples
+from xops.github.people.directory import Directory
+from xops.github.people.identities import Identity
 from xops.github.records import MergedPullRequest
 from xops.triggers.facts import Bucket
 from xops.triggers.measure.classification import bucket, deciding_paths
@@ -37,6 +42,28 @@ def merged(**given: Any) -> MergedPullRequest:
         ({"head": "image-updater-web-1"}, ["helm"], Bucket.IMAGE_BUMP),
         ({"title": "chore: bump web image to 1.2.3"}, ["kubernetes"], Bucket.IMAGE_BUMP),
         ({"title": "Update docker tag to v2"}, ["helm", "argo"], Bucket.IMAGE_BUMP),
+        (
+            {"title": "chore(deps): update ghcr.io/x/web docker tag to v1"},
+            ["helm"],
+            Bucket.IMAGE_BUMP,
+        ),
+        ({"title": "Bump image tag for web"}, ["kustomize"], Bucket.IMAGE_BUMP),
+        ({"title": "Update images"}, ["kubernetes"], Bucket.IMAGE_BUMP),
+        ({"title": "deploy image web:1.4 to staging"}, ["kubernetes"], Bucket.IMAGE_BUMP),
+        ({"title": "promote image sha-1f2e3d"}, ["kubernetes"], Bucket.IMAGE_BUMP),
+        ({"title": "Bump image 1.25.3"}, ["kubernetes"], Bucket.IMAGE_BUMP),
+        (
+            {"title": "feat(container): update image ghcr.io/x/charts/web (0.7.0 ➔ 0.8.0)"},
+            ["flux"],
+            Bucket.IMAGE_BUMP,
+        ),
+        # A person changes something else of an image, in one line.
+        ({"title": "Update image pull policy"}, ["kubernetes"], Bucket.COUNTED),
+        ({"title": "update image pull policy of web to 2"}, ["kubernetes"], Bucket.COUNTED),
+        ({"title": "Update the image's pull secret"}, ["helm"], Bucket.COUNTED),
+        ({"title": "Bump image pull secrets for web"}, ["helm"], Bucket.COUNTED),
+        ({"title": "Update image registry"}, ["helm"], Bucket.COUNTED),
+        ({"title": "Upgrade image cache size to 20"}, ["helm"], Bucket.COUNTED),
         # It says so, but does more: lines are added, or Terraform is changed.
         ({"title": "chore: bump web image", "additions": 9}, ["helm"], Bucket.COUNTED),
         ({"title": "chore: bump web image"}, ["helm", "terraform"], Bucket.COUNTED),
@@ -48,6 +75,25 @@ def test_each_is_counted_in_one_place(
     given: dict[str, Any], kinds: list[str], expected: Bucket
 ) -> None:
     assert bucket(merged(**given), kinds, Directory()) is expected
+
+
+@given(
+    st.text(max_size=200), st.text(max_size=60), st.integers(0, 9), st.integers(0, 9),
+    st.lists(st.sampled_from(["helm", "terraform", "own"]), max_size=2),
+)  # fmt: skip
+@examples(100)
+def test_no_title_and_no_branch_is_too_strange(
+    title: str, head: str, additions: int, deletions: int, kinds: list[str]
+) -> None:
+    request = merged(title=title, head=head, additions=additions, deletions=deletions)
+    assert bucket(request, kinds, Directory()) in Bucket
+
+
+def test_a_title_of_many_words_is_judged_at_once() -> None:
+    title = "update " * 4_000 + "image " * 4_000
+    begun = time.process_time()
+    bucket(merged(title=title[:20_000]), ["helm"], Directory())
+    assert time.process_time() - begun < 0.5
 
 
 def test_evidence_shows_each_kind_first() -> None:
