@@ -35,11 +35,17 @@ def connect(policy: Policy, folder: Path | None = None) -> Client:
     Raises:
         InputError: there is no such section.
         PermanentError: there is no credential where it says, or others may read it.
-        AccessError, NotVisibleError: the App is not installed on the first repository.
+        AccessError, NotVisibleError: the App is not installed on the first repository, nor by the
+            first owner of a selection.
     """
     github = github_section(policy)
     kept = (folder or cache()) / "etags"
-    return Client(access(github), folder=kept, installed_on=github.repositories[0])
+    return Client(access(github), folder=kept, installed_on=_installed_on(github))
+
+
+def _installed_on(github: GitHub) -> str:
+    """A repository (owner/name) or an owner by which an App's installation is found."""
+    return (*github.repositories, *(one.organisation for one in github.select))[0]
 
 
 def github_section(policy: Policy) -> GitHub:

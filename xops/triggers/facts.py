@@ -3,9 +3,10 @@
 The model is the schema of a facts file, `deployments/facts.schema.json`.
 `xops.triggers.measure.collect` makes facts from GitHub; a file replaces GitHub entirely.
 
-Three rules hold everywhere. A week is half-open, from Monday 00:00 to the next Monday 00:00 in
+Four rules hold everywhere. A week is half-open, from Monday 00:00 to the next Monday 00:00 in
 `timezone`, and is named by the date of its Monday. A number that is not known is null, never 0. A
-week of which any part could not be read is unknown as a whole.
+week of which any part could not be read has no total. Between what an unknown number lies is kept
+as its bounds: they may decide all the same.
 """
 
 from __future__ import annotations
@@ -31,7 +32,35 @@ SCHEMA = settings.ROOT / "deployments" / "facts.schema.json"
 WEEK = timedelta(days=7)
 _MOST_BYTES = 32 << 20
 
+# A key that came with a later release, left out where it says nothing: facts of an earlier one keep
+# the digest by which histories name them.
+_LATER = Field(exclude_if=lambda value: value in (None, "", (), {}))
+
 Count = Annotated[int | None, Field(ge=0, description="null is unknown, which is not 0.")]
+
+
+class Bounds(Model):
+    """Between what a count lies that is not known exactly; without any knowledge, 0 and null."""
+
+    at_least: Annotated[int, Field(ge=0)] = 0
+    at_most: Annotated[int | None, Field(ge=0, description="null: nobody knows.")] = None
+
+    @field_validator("at_most")
+    @classmethod
+    def _is_a_range(cls, value: int | None, info: ValidationInfo) -> int | None:
+        least = info.data.get("at_least")
+        if value is not None and least is not None and value < least:
+            raise ValueError(f"is below at_least, {least}")
+        return value
+
+    def __str__(self) -> str:
+        if self.at_most is None:
+            return f"at least {self.at_least}" if self.at_least else "unknown"
+        return f"{self.at_least} to {self.at_most}"
+
+
+UNBOUNDED = Bounds()
+"""Nothing is known."""
 
 
 class Bucket(StrEnum):
@@ -47,6 +76,9 @@ class PullRequestEvidence(Model):
     """One merged pull request, as evidence: who looks it up finds the same."""
 
     repository: Annotated[str, Field(description="owner/name.")]
+    id: Annotated[
+        str, _LATER, Field(description="GitHub's; the same whatever the repository is called.")
+    ] = ""
     number: Annotated[int, Field(ge=1)]
     url: str
     merged_at: Moment
@@ -68,7 +100,11 @@ class RepositoryWeek(Model):
     """One repository's part of a week."""
 
     name: Annotated[str, Field(description="owner/name, as it is called now.")]
+    id: Annotated[str, _LATER, Field(description="GitHub's; empty where it was never read.")] = ""
     iac_prs: Count
+    bounds: Annotated[
+        Bounds | None, _LATER, Field(description="Between what iac_prs lies, where it is null.")
+    ] = None
     bots: Count = None
     reverts: Count = None
     image_bumps: Count = None
@@ -76,34 +112,87 @@ class RepositoryWeek(Model):
 
 
 class People(Model):
-    """One person behind the counts of engineers."""
+    """One person behind the counts of engineers, or who may have to be counted."""
 
     name: str
     identities: Annotated[
         tuple[str, ...], Field(description="Logins and addresses that were merged into one.")
     ] = ()
     last_seen: Day | None = None
+    merged: Annotated[
+        tuple[str, ...], _LATER, Field(description="Why the identities are one person's.")
+    ] = ()
+    doubtful: Annotated[
+        str,
+        _LATER,
+        Field(
+            description="Why it cannot be told whether he or she is one more to count: may be"
+            " somebody else's second identity, a machine, an outsider. Empty: is counted."
+        ),
+    ] = ""
+
+
+class LeftOut(Model):
+    """A machine or an outsider, who was active and is not counted."""
+
+    name: str
+    identities: tuple[str, ...] = ()
+    last_seen: Day | None = None
+    why: Annotated[str, Field(min_length=1)]
 
 
 class Engineers(Model):
-    """How many people work on the repositories, by three measures. They often disagree."""
+    """How many people work on the repositories, by four measures. They often disagree."""
 
     days28: Count = None
     days90: Count = None
     roster: Annotated[Count, Field(description="As declared, not as observed.")] = None
-    people: tuple[People, ...] | None = None
+    members: Annotated[Count, _LATER, Field(description="Of the declared teams on GitHub.")] = None
+    bounds: Annotated[
+        dict[Literal["days28", "days90", "members"], Bounds],
+        _LATER,
+        Field(description="By measure, between what its count lies where it is null."),
+    ] = {}
+    people: Annotated[
+        tuple[People, ...] | None,
+        Field(description="Who was active within 90 days and counts, or may have to."),
+    ] = None
+    left_out: Annotated[
+        tuple[LeftOut, ...],
+        _LATER,
+        Field(description="Who was active within 90 days and does not count, the latest first."),
+    ] = ()
+    left_out_more: Annotated[
+        int,
+        Field(
+            exclude_if=lambda value: not value,
+            ge=0,
+            description="How many more do not count than are listed.",
+        ),
+    ] = 0
     reason: Annotated[str, Field(description="Why a count is unknown, where one is.")] = ""
 
+    @field_validator("bounds")
+    @classmethod
+    def _of_unknown_counts(
+        cls, value: dict[str, Bounds], info: ValidationInfo
+    ) -> dict[str, Bounds]:
+        raise_if_any(
+            ((measure,), "goes with an unknown count only")
+            for measure in value
+            if info.data.get(measure) is not None
+        )
+        return value
+
     def measured(self, by: str) -> int | None:
-        """The count by `days28`, `days90` or `roster`; None where it is unknown."""
+        """The count by `days28`, `days90`, `roster` or `members`; None where it is unknown."""
         value: int | None = getattr(self, by)
         return value
 
     def disagreement(self) -> str:
         """The known counts that differ, as one line; empty where they agree."""
-        known = {
-            n: v for n in ("days28", "days90", "roster") if (v := self.measured(n)) is not None
-        }
+        names = ("days28", "days90", "roster", "members")
+        known = {name: count for name in names if (count := self.measured(name)) is not None}
         if len(set(known.values())) < 2:
             return ""
         return ", ".join(f"{name} {value}" for name, value in known.items())
@@ -118,6 +207,9 @@ class Week(Model):
     iac_prs: Annotated[
         Count, Field(description="By people: without bots, reverts and image bumps.")
     ]
+    bounds: Annotated[
+        Bounds | None, _LATER, Field(description="Between what iac_prs lies, where it is null.")
+    ] = None
     bots: Count = None
     reverts: Count = None
     image_bumps: Count = None
@@ -152,6 +244,13 @@ class Week(Model):
             raise ValueError("must be null: the total of an incomplete week is unknown")
         return value
 
+    @field_validator("bounds")
+    @classmethod
+    def _of_an_unknown_count(cls, value: Bounds | None, info: ValidationInfo) -> Bounds | None:
+        if value is not None and info.data.get("iac_prs") is not None:
+            raise ValueError("goes with an unknown iac_prs only")
+        return value
+
     @property
     def end(self) -> date:
         """The Monday that no longer belongs to it."""
@@ -169,10 +268,15 @@ class Mandate(Model):
     evidence: Annotated[str, Field(description="Link to the document itself.")]
     effective_from: Day
     expires: Day
-    valid: Annotated[bool, Field(description="Well-formed, and committed by an allowed owner.")]
-    reason: Annotated[str, Field(description="Why it is not valid, where it is not.")] = ""
-    file: str = ""
-    commit: str = ""
+    valid: Annotated[bool, Field(description="It stands in the folder as an owner committed it.")]
+    reason: Annotated[
+        str,
+        Field(description="Why it is not valid, where it is not: nobody knows whether it binds."),
+    ] = ""
+    file: Annotated[str, Field(description="Where it stands, or stood.")] = ""
+    commit: Annotated[
+        str, Field(description="By which an owner declared it; else the one that is at fault.")
+    ] = ""
 
     @field_validator("expires")
     @classmethod
@@ -192,6 +296,48 @@ class Mandate(Model):
     def in_force(self, day: date) -> bool:
         """Whether it binds on that day."""
         return self.valid and self.effective_from <= day < self.expires
+
+
+class MeasuredRepository(Model):
+    """A repository by what outlasts its name."""
+
+    asked: Annotated[str, Field(description="owner/name as the policy says, in lower case.")]
+    id: Annotated[str, Field(description="GitHub's; empty where it could not be read yet.")] = ""
+
+
+class Origin(Model):
+    """What the facts were measured from. Facts of another origin do not continue a history.
+
+    A hash stands for each set of rules by which things were counted: of two facts with the same
+    hash, the same would have been counted.
+    """
+
+    api_url: str
+    repositories: Annotated[
+        tuple[MeasuredRepository, ...], Field(description="Those that the policy names one by one.")
+    ] = ()
+    selections: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Those it names by organisation, team, topic or pattern: login=id of the"
+            " owner and what is selected; without =id where it was never read. A repository that"
+            " comes later belongs to it."
+        ),
+    ] = ()
+    branches: tuple[str, ...] = ()
+    classification: Annotated[str, Field(description="Hash of the rules that classify paths.")]
+    machines: Annotated[str, Field(description="Hash of the rules by which machines are told.")]
+    people: Annotated[str, Field(description="Hash of the rules by which people are counted.")]
+    mandates: Annotated[str, Field(description="Hash of the rules by which mandates count.")]
+
+
+class Failure(Model):
+    """Why nothing could be read from GitHub: an error in its three parts."""
+
+    attempted: str
+    found: str
+    remedy: str = ""
+    temporary: Annotated[bool, Field(description="Trying again later may help.")] = False
 
 
 class Completeness(Model):
@@ -222,6 +368,14 @@ class Facts(Model):
     ]
     timezone: Annotated[TimeZone, Field(description="IANA name of the zone in which weeks start.")]
     source: Annotated[str, Field(description="github, or who wrote the file.")]
+    origin: Annotated[
+        Origin | None,
+        _LATER,
+        Field(description="What they were measured from; null where a file says."),
+    ] = None
+    failure: Annotated[
+        Failure | None, _LATER, Field(description="Why GitHub gave nothing at all, where it did.")
+    ] = None
     weeks: Annotated[tuple[Week, ...], Field(description="In any order; a gap is unknown.")]
     engineers: Annotated[
         Engineers | None, Field(description="As of the last week that is over; null is unknown.")

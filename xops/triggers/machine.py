@@ -4,8 +4,10 @@
 
 A metric enters after M of the last N weeks above its threshold and leaves after a dwell and E of
 the last L weeks at or below another one. The windows are calendar weeks: an unknown week fills its
-place and counts neither way. An unknown week freezes the state: nothing begins, nothing ends, and
-the state says that data are missing. After each change of active or not, counting starts anew.
+place and counts neither way. What is known decides: a week of which it is known only that it has
+at least 8 is above 5. A week that leaves the question open freezes the state: nothing begins,
+nothing ends, and the state says that data are missing. After each change of active or not,
+counting starts anew.
 
 A mandate is active from the day on which it takes effect to the day on which it expires.
 """
@@ -15,16 +17,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from enum import StrEnum
-from uuid import UUID, uuid5
 
 from pydantic import Field
 
 from xops.core.files.validation import Model
-from xops.triggers.facts import WEEK
+from xops.triggers.facts import UNBOUNDED, WEEK, Bounds
 from xops.triggers.policy import Enter, Leave, MandateTrigger, MetricTrigger, Trigger
-
-# Names the activations of this project's triggers; any constant would do, a changed one would not.
-_NAMESPACE = UUID("6f1b4c52-4f0f-5c0e-9d0a-6a3c6de1f0a5")
 
 
 class Phase(StrEnum):
@@ -58,21 +56,57 @@ class Reading(Model):
 
     period: date
     value: int | None = Field(description="A count, or mandates in force; null is unknown.")
+    bounds: Bounds | None = Field(
+        default=None, description="Between what an unknown value lies, where that is known."
+    )
     reason: str = ""
+    subjects: tuple[str, ...] = Field(
+        default=(), description="Mandates: the clouds or sites for which one is in force."
+    )
     effective: date | None = Field(
         default=None, description="Mandates: in force since, or announced for, this day."
     )
     expires: date | None = Field(default=None, description="Mandates: the last day's morrow.")
 
+    @property
+    def at_least(self) -> int:
+        """The value, or what it is at least."""
+        return self.value if self.value is not None else (self.bounds or UNBOUNDED).at_least
 
-def mandate_reading(day: date, spans: Iterable[tuple[date, date]]) -> Reading:
-    """What valid mandates, each from its first day up to not its expiry, say about one day."""
+    @property
+    def at_most(self) -> int | None:
+        """The value, or what it is at most; None where nobody knows."""
+        return self.value if self.value is not None else (self.bounds or UNBOUNDED).at_most
+
+
+Span = tuple[date, date]
+"""A mandate's first day, and the day on which it no longer holds."""
+
+
+def mandate_reading(day: date, spans: Iterable[Span], doubtful: Iterable[Span] = ()) -> Reading:
+    """What mandates say about one day.
+
+    Args:
+        day: that is looked at.
+        spans: of the valid ones.
+        doubtful: of records that would count but for what is wrong with them: as many more may be
+            in force as there are of them.
+    """
     spans = list(spans)
-    binding = [(start, end) for start, end in spans if start <= day < end]
+    binding = list(_in_force(day, spans))
     starts = [start for start, _ in binding] or [start for start, _ in spans if start > day]
-    expires = max((end for _, end in binding), default=None)
-    first = min(starts, default=None)
-    return Reading(period=day, value=len(binding), effective=first, expires=expires)
+    known, open_ = len(binding), len(list(_in_force(day, doubtful)))
+    return Reading(
+        period=day,
+        value=None if open_ else known,
+        bounds=Bounds(at_least=known, at_most=known + open_) if open_ else None,
+        effective=min(starts, default=None),
+        expires=max((end for _, end in binding), default=None),
+    )
+
+
+def _in_force(day: date, spans: Iterable[Span]) -> Iterator[Span]:
+    return ((start, end) for start, end in spans if start <= day < end)
 
 
 class State(Model):
@@ -85,7 +119,7 @@ class State(Model):
     over: int = Field(default=0, description="Weeks above the threshold in the entry's window.")
     under: int = Field(default=0, description="Weeks at or below in the exit's window.")
     insufficient: bool = Field(
-        default=False, description="The last period is unknown: the phase is frozen."
+        default=False, description="The last period leaves it open: the phase is frozen."
     )
     window: tuple[Reading, ...] = ()
     decided: Decided | None = None
@@ -125,12 +159,84 @@ def step(trigger: Trigger, state: State, reading: Reading) -> State:
     """
     if state.last and reading.period <= state.last.period:
         raise ValueError(f"{reading.period} is not after {state.last.period}")
-    if reading.value is None:
+    if answer(trigger, state, reading) is None:
         window = (*_earlier(trigger, state, reading), reading)
         return state.model_copy(update={"window": window, "insufficient": True})
     if isinstance(trigger, MandateTrigger):
         return _step_mandate(trigger.warn_days, state, reading)
     return _step_metric(trigger, state, reading)
+
+
+def answer(trigger: Trigger, state: State, reading: Reading) -> bool | None:
+    """The question on which the next step turns; None where what is known leaves it open.
+
+    While a metric is not active: is it above the entry's threshold? While it is: is it at or below
+    the exit's? Of a mandate always: is one in force?
+    """
+    if isinstance(trigger, MandateTrigger):
+        return is_above(0, reading)
+    if state.is_active:
+        return is_at_or_below(trigger.leave.at_or_below, reading)
+    return is_above(trigger.enter.above, reading)
+
+
+def is_above(threshold: int, reading: Reading) -> bool | None:
+    """Whether it is above a threshold, strictly; None where nobody can tell."""
+    if reading.at_least > threshold:
+        return True
+    return False if reading.at_most is not None and reading.at_most <= threshold else None
+
+
+def is_at_or_below(threshold: int, reading: Reading) -> bool | None:
+    """Whether it is at or below a threshold; None where nobody can tell."""
+    above = is_above(threshold, reading)
+    return None if above is None else not above
+
+
+def is_learnt(trigger: Trigger, before: Reading, now: Reading, *, is_present: bool = False) -> bool:
+    """Whether a later reading of a period says what an earlier one left open, and fits it.
+
+    It does where the exact value became known, or the answer to a question of the rule. What is
+    declared now says little of a day that is past: a record may have been withdrawn since. Only
+    that a mandate was in force is learnt of it. Of the day itself, the latest look holds.
+
+    Args:
+        trigger: its rule.
+        before: what was recorded.
+        now: what is read.
+        is_present: whether the period is the day on which it is read.
+    """
+    if isinstance(trigger, MandateTrigger) and is_present:
+        return is_above(0, now) is not None and _differs(before, now)
+    if before.value is not None or contradicts(before, now):
+        return False
+    if isinstance(trigger, MandateTrigger):
+        return not is_above(0, before) and is_above(0, now) is True
+    if now.value is not None:
+        return True
+    told = zip(_answers(trigger, before), _answers(trigger, now), strict=True)
+    return any(old is None and new is not None for old, new in told)
+
+
+def _differs(before: Reading, now: Reading) -> bool:
+    """Whether mandates are others than before; earlier releases noted no clouds or sites."""
+    noted = now.subjects if before.subjects or not before.value else ()
+    return now.model_copy(update={"reason": before.reason, "subjects": noted}) != before
+
+
+def contradicts(before: Reading, now: Reading) -> bool:
+    """Whether not both readings of one period can be right."""
+    low, high = max(before.at_least, now.at_least), (before.at_most, now.at_most)
+    return any(most is not None and most < low for most in high)
+
+
+def _answers(trigger: Trigger, reading: Reading) -> tuple[bool | None, ...]:
+    if isinstance(trigger, MandateTrigger):
+        return (is_above(0, reading),)
+    return (
+        is_above(trigger.enter.above, reading),
+        is_at_or_below(trigger.leave.at_or_below, reading),
+    )
 
 
 def decide(state: State, decided: Decided) -> State:
@@ -159,25 +265,38 @@ def _within(window: Iterable[Reading], period: date, weeks: int) -> Iterator[Rea
 
 def _step_metric(trigger: MetricTrigger, state: State, reading: Reading) -> State:
     enter, leave = trigger.enter, trigger.leave
-    longest = max(enter.of, leave.of)
-    window = (*_within(state.window, reading.period, longest), reading)
+    window = (*_earlier(trigger, state, reading), reading)
     # Weeks from before the last change were counted for that change.
     since = state.since or date.min
-    fresh = [old for old in window if old.period > since and old.value is not None]
-    over = sum(_is_over(enter, old) for old in _within(fresh, reading.period, enter.of))
-    under = sum(_is_under(leave, old) for old in _within(fresh, reading.period, leave.of))
+    fresh = [old for old in window if old.period > since]
     state = state.model_copy(
-        update={"window": window, "over": over, "under": under, "insufficient": False}
+        update={
+            "window": window,
+            "over": weeks_over(enter, fresh, reading.period),
+            "under": weeks_under(leave, fresh, reading.period),
+            "insufficient": False,
+        }
     )
     if state.is_active:
         return _while_active(leave, trigger.dwell_weeks, state, reading)
-    if over >= enter.weeks:
+    if state.over >= enter.weeks:
         return _change(state, Phase.ACTIVE, reading.period)
-    return state.model_copy(update={"phase": Phase.PENDING if over else Phase.INACTIVE})
+    return state.model_copy(update={"phase": Phase.PENDING if state.over else Phase.INACTIVE})
+
+
+def weeks_over(enter: Enter, readings: Iterable[Reading], last: date) -> int:
+    """How many weeks of the entry's window, which ends with `last`, are known to be above."""
+    return sum(is_above(enter.above, row) is True for row in _within(readings, last, enter.of))
+
+
+def weeks_under(leave: Leave, readings: Iterable[Reading], last: date) -> int:
+    """How many weeks of the exit's window, which ends with `last`, are known to be at or below."""
+    threshold = leave.at_or_below
+    return sum(is_at_or_below(threshold, row) is True for row in _within(readings, last, leave.of))
 
 
 def _while_active(leave: Leave, dwell: int, state: State, reading: Reading) -> State:
-    if not _is_under(leave, reading):
+    if not is_at_or_below(leave.at_or_below, reading):
         return state.model_copy(update={"phase": Phase.ACTIVE})
     stayed = reading.period - (state.since or reading.period)
     if state.under >= leave.weeks and stayed >= dwell * WEEK:
@@ -189,14 +308,6 @@ def _change(state: State, phase: Phase, since: date) -> State:
     return state.model_copy(
         update={"phase": phase, "since": since, "over": 0, "under": 0, "decided": None}
     )
-
-
-def _is_over(enter: Enter, reading: Reading) -> bool:
-    return reading.value is not None and reading.value > enter.above
-
-
-def _is_under(leave: Leave, reading: Reading) -> bool:
-    return reading.value is not None and reading.value <= leave.at_or_below
 
 
 def _step_mandate(warn_days: int, state: State, reading: Reading) -> State:
@@ -214,17 +325,20 @@ def _step_mandate(warn_days: int, state: State, reading: Reading) -> State:
 
 
 def _mandate_phase(warn_days: int, reading: Reading) -> Phase:
-    if not reading.value:
+    if not is_above(0, reading):
         return Phase.PENDING if reading.effective else Phase.INACTIVE
     warned_from = reading.expires and reading.expires - timedelta(days=warn_days)
     return Phase.COOLING if warned_from and reading.period >= warned_from else Phase.ACTIVE
 
 
-def activation_id(name: str, state: State) -> UUID | None:
-    """The id of the present activation: the same whenever, and however often, it is computed."""
-    if not state.is_active or state.since is None:
-        return None
-    return uuid5(_NAMESPACE, f"{name} active since {state.since}")
+def with_entry(trigger: MetricTrigger, enter: Enter) -> MetricTrigger:
+    """The same rule with another entry.
+
+    An exit threshold above the entry's is lowered to it: a week could call for both otherwise.
+    """
+    lowered = min(trigger.leave.at_or_below, enter.above)
+    leave = trigger.leave.model_copy(update={"at_or_below": lowered})
+    return trigger.model_copy(update={"enter": enter, "leave": leave})
 
 
 def label(trigger: Trigger, state: State) -> str:
@@ -278,6 +392,9 @@ def _weeks(count: int) -> str:
 
 def _next_of_mandate(state: State) -> str:
     reading = state.last
+    if state.insufficient:
+        kept = "active" if state.is_active else "inactive"
+        return f"{kept} until it is known whether a mandate is in force"
     if state.is_active and reading and reading.expires:
         return f"inactive on {reading.expires}, when the last mandate expires"
     if state.phase is Phase.PENDING and reading and reading.effective:

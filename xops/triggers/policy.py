@@ -12,9 +12,11 @@ import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from string import ascii_letters, digits, hexdigits
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Discriminator,
     Field,
@@ -36,6 +38,7 @@ from xops.core.files.validation import (
     raise_if_any,
 )
 from xops.core.money import Amount
+from xops.triggers.patterns import wrong_kinds, wrong_patterns
 
 FILE = settings.ROOT / "deployments" / "triggers.yaml"
 VARIABLE_PREFIX = "XOPS_TRIGGERS__"
@@ -43,7 +46,36 @@ VARIABLE_PREFIX = "XOPS_TRIGGERS__"
 _RULES = {"api_version", "timezone", "components", "triggers"}
 
 Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,40}$")]
-Repository = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$")]
+# A login of Enterprise Managed Users ends in _SHORTCODE.
+Login = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Repository = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._-]+$")]
+
+
+def _check_owner(address: str) -> str:
+    name, _, host = address.partition("@")
+    plain = address.isprintable() and not any(mark in address for mark in " <>,")
+    if not name or not host or "@" in host or not plain:
+        raise ValueError("is no e-mail address; write it without a name or angle brackets")
+    if host.lower() == "users.noreply.github.com" and not name.partition("+")[0].isdecimal():
+        # A login is free again once its owner changes it.
+        raise ValueError(
+            "may become somebody else's: write the form ID+login@users.noreply.github.com"
+        )
+    return address
+
+
+def _check_fingerprint(text: str) -> str:
+    kind, _, digest = text.partition(":")
+    if kind == "SHA256" and len(digest) == 43 and set(digest) <= {*ascii_letters, *digits, *"+/"}:
+        return text
+    plain = text.replace(" ", "").upper()
+    if len(plain) not in (40, 64) or not set(plain) <= set(hexdigits):
+        raise ValueError("is no fingerprint: 40 hexadecimal digits, or SHA256: and 43 characters")
+    return plain
+
+
+Owner = Annotated[str, AfterValidator(_check_owner)]
+Fingerprint = Annotated[str, AfterValidator(_check_fingerprint)]
 
 
 class Metric(StrEnum):
@@ -59,6 +91,7 @@ class Measure(StrEnum):
     DAYS28 = "days28"
     DAYS90 = "days90"
     ROSTER = "roster"
+    MEMBERS = "members"
 
 
 class Classification(StrEnum):
@@ -70,7 +103,7 @@ class Classification(StrEnum):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What an activation needs before it may begin. Source: the classes of ADR-005."""
+        """What an activation needs before it may begin. ADR-005 names the classes only."""
         approval = "one approval"
         return {
             Classification.SERVICE_ADDITION: (approval,),
@@ -151,6 +184,15 @@ class _MetricRule(_Rule):
     mandate: Annotated[None, absent("name a metric or a mandate, one of the two")] = None
     enter: Annotated[Enter, BeforeValidator(_needed)]
     leave: Annotated[Leave, BeforeValidator(_needed)]
+    beside: Annotated[
+        Enter | None,
+        Field(
+            # Rules without it keep the digest by which earlier releases recorded them.
+            exclude_if=lambda value: value is None,
+            description="Another reading of the threshold: reports show what it would say beside"
+            " the one that decides.",
+        ),
+    ] = None
 
     @field_validator("leave")
     @classmethod
@@ -195,6 +237,9 @@ class MandateTrigger(_Rule):
     measure: Annotated[None, absent("is for the metric team_size only")] = None
     enter: Annotated[None, absent(_NO_THRESHOLD)] = None
     leave: Annotated[None, absent(_NO_THRESHOLD)] = None
+    beside: Annotated[
+        None, Field(exclude_if=lambda value: value is None), absent(_NO_THRESHOLD)
+    ] = None
 
 
 _METRIC_TAGS: dict[str, str] = {Metric.IAC_PRS: "of pull requests", Metric.TEAM_SIZE: "of a team"}
@@ -277,10 +322,36 @@ Credential = Annotated[
 """How GitHub is asked; a token if no kind is given."""
 
 
+class Selection(Model):
+    """Repositories that are named together; one that is made later belongs to them."""
+
+    organisation: Annotated[Login, Field(description="An organisation or a person on GitHub.")]
+    team: Annotated[
+        str | None, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="Slug: those of the team.")
+    ] = None
+    topic: Annotated[
+        str | None, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Those with the topic.")
+    ] = None
+    name: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9._*?-]+$", description="Pattern of names: `infra-*`.")
+    ] = "*"
+    archived: Annotated[bool, Field(description="Archived ones as well.")] = False
+    forks: Annotated[bool, Field(description="Forks as well.")] = False
+
+
 class GitHub(Model):
     """What is read from GitHub."""
 
-    repositories: Annotated[tuple[Repository, ...], Field(min_length=1)]
+    repositories: Annotated[
+        tuple[Repository, ...], Field(description="One by one, as owner/name.")
+    ] = ()
+    select: Annotated[
+        tuple[Selection, ...],
+        Field(
+            validate_default=True,
+            description="By organisation, team, topic or pattern, besides those above.",
+        ),
+    ] = ()
     api_url: Annotated[
         str, Field(pattern="^https?://", description="GitHub Enterprise: https://HOST/api/v3.")
     ] = "https://api.github.com"
@@ -289,13 +360,39 @@ class GitHub(Model):
         tuple[str, ...], Field(description="Merged into these; none: the default branch only.")
     ] = ()
     bots: Annotated[
-        tuple[str, ...], Field(description="Logins counted as bots besides those GitHub calls so.")
+        tuple[str, ...],
+        Field(
+            description="Logins and addresses of machines besides those that GitHub calls so;"
+            " `*` and `?` match as in a shell."
+        ),
     ] = ()
     weeks: Annotated[int, Field(ge=1, le=520, description="How far an evaluation looks back.")] = 26
     kinds: Annotated[
         dict[Name, tuple[str, ...]],
-        Field(description="Path patterns by kind that replace the ones xOps brings."),
+        Field(
+            description="Path patterns by kind that replace the ones xOps brings; after `!` what"
+            " is not of the kind."
+        ),
     ] = {}
+    exclude: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Path patterns of what is no infrastructure code, whatever its kind; after"
+            " `!` what is all the same."
+        ),
+    ] = ()
+
+    @field_validator("kinds")
+    @classmethod
+    def _usable_kinds(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        raise_if_any(wrong_kinds(value))
+        return value
+
+    @field_validator("exclude")
+    @classmethod
+    def _usable_patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        raise_if_any(wrong_patterns(value))
+        return value
 
     @field_validator("repositories")
     @classmethod
@@ -307,6 +404,15 @@ class GitHub(Model):
             if name in lower[:index]
         ]
         raise_if_any(again)
+        return value
+
+    @field_validator("select")
+    @classmethod
+    def _names_something(
+        cls, value: tuple[Selection, ...], info: ValidationInfo
+    ) -> tuple[Selection, ...]:
+        if not value and info.data.get("repositories") == ():
+            raise ValueError("names nothing, and neither does `repositories`")
         return value
 
 
@@ -322,6 +428,36 @@ class People(Model):
     roster: Annotated[
         tuple[str, ...] | None, Field(description="The declared team, by name; empty is nobody.")
     ] = None
+    members_of: Annotated[
+        tuple[
+            Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(/[a-z0-9][a-z0-9._-]*)?$")],
+            ...,
+        ],
+        Field(
+            description="Organisations, or teams as organisation/slug, whose members are counted"
+            " as the measure `members`, each person once."
+        ),
+    ] = ()
+    outsiders: Annotated[
+        bool,
+        Field(
+            description="Whether those count who neither own, nor are members or collaborators of"
+            " the repositories they contribute to. If not, name their organisation in `members_of`:"
+            " GitHub may conceal who is a member."
+        ),
+    ] = True
+
+    @field_validator("members_of")
+    @classmethod
+    def _named_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        lower = [name.lower() for name in value]
+        again: list[ValidationIssue] = [
+            ((index,), f"{value[index]} is named twice")
+            for index, name in enumerate(lower)
+            if name in lower[:index]
+        ]
+        raise_if_any(again)
+        return value
 
 
 class Mandates(Model):
@@ -329,10 +465,28 @@ class Mandates(Model):
 
     folder: LocalPath = Path("mandates")
     owners: Annotated[
-        tuple[str, ...],
+        tuple[Owner, ...],
         Field(description="E-mail addresses whose commits may declare; none: no mandate counts."),
     ] = ()
     signed: Annotated[bool, Field(description="The commit's signature must verify.")] = False
+    signing_keys: Annotated[
+        tuple[Fingerprint, ...],
+        Field(description="Only these keys of owners count, by fingerprint; none: any of theirs."),
+    ] = ()
+    github_keys: Annotated[
+        tuple[Fingerprint, ...],
+        Field(
+            description="Keys by which GitHub signs what it commits for an account, by fingerprint:"
+            " a squash merge counts if its author is an owner. None: it does not."
+        ),
+    ] = ()
+
+    @field_validator("signing_keys", "github_keys")
+    @classmethod
+    def _goes_with_signed(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if value and not info.data.get("signed", True):
+            raise ValueError("goes with signed: true")
+        return value
 
 
 class Proposal(Model):
@@ -346,6 +500,9 @@ class Policy(Model):
     """All triggers, and where their facts come from."""
 
     api_version: Annotated[Literal["xops/v1"], Field(alias="apiVersion")]
+    name: Annotated[
+        Name, Field(description="Tells it apart from other policies that share its history.")
+    ] = "platform"
     timezone: Annotated[
         TimeZone, Field(description="IANA name: weeks start on Monday 00:00 there.")
     ] = "Australia/Sydney"

@@ -7,10 +7,12 @@ from datetime import date
 from itertools import product
 from typing import Any
 
+from pydantic import Field
+
 from xops.core.files.validation import Model
 from xops.triggers.evaluation import Point, points_of
 from xops.triggers.facts import Facts
-from xops.triggers.machine import Reading, State, fold, label
+from xops.triggers.machine import Reading, State, fold, label, with_entry
 from xops.triggers.policy import Enter, MetricTrigger, Policy, Trigger
 from xops.triggers.series import read_series
 
@@ -38,7 +40,7 @@ class Line(Model):
     states: tuple[str, ...]
     flips: int
     active_weeks: int
-    unknown_weeks: int
+    unknown_weeks: int = Field(description="Weeks that left the state open.")
     variants: tuple[Variant, ...] = ()
 
 
@@ -95,9 +97,15 @@ def _line(name: str, trigger: Trigger, readings: Sequence[Reading], weeks: int) 
         states=tuple(label(trigger, state) for state in states[-weeks:]),
         flips=sum(_flips(states)[-weeks:]),
         active_weeks=sum(state.is_active for state in states[-weeks:]),
-        unknown_weeks=sum(point.value is None for point in points[-weeks:]),
-        variants=tuple(what_if(trigger, readings)) if isinstance(trigger, MetricTrigger) else (),
+        unknown_weeks=sum(state.insufficient for state in states[-weeks:]),
+        variants=_variants(trigger, readings, weeks),
     )
+
+
+def _variants(trigger: Trigger, readings: Sequence[Reading], weeks: int) -> tuple[Variant, ...]:
+    if not isinstance(trigger, MetricTrigger):
+        return ()
+    return tuple(what_if(trigger, readings, weeks))
 
 
 def _flips(states: Sequence[State]) -> list[bool]:
@@ -106,31 +114,27 @@ def _flips(states: Sequence[State]) -> list[bool]:
     return [now != before for before, now in zip([False, *active], active, strict=False)]
 
 
-def what_if(trigger: MetricTrigger, readings: Sequence[Reading]) -> Iterator[Variant]:
+def what_if(
+    trigger: MetricTrigger, readings: Sequence[Reading], weeks: int | None = None
+) -> Iterator[Variant]:
     """Flips and active weeks under other thresholds and windows, the policy's own among them.
-
-    An exit threshold above the entry's is lowered to it: a week could call for both otherwise.
 
     Args:
         trigger: the rule that is varied.
         readings: a week each, oldest first.
+        weeks: only the last so many of them are counted; all are folded. None: all count.
     """
+    shown = -len(readings) if weeks is None else -weeks
     thresholds = sorted({*THRESHOLDS, trigger.enter.above})
     windows = sorted({*WINDOWS, (trigger.enter.weeks, trigger.enter.of)})
-    for above, (weeks, of) in product(thresholds, windows):
-        enter = Enter(above=above, weeks=weeks, of=of)
-        states = list(fold(_with_entry(trigger, enter), readings))
+    for above, (count, of) in product(thresholds, windows):
+        enter = Enter(above=above, weeks=count, of=of)
+        states = list(fold(with_entry(trigger, enter), readings))
         yield Variant(
             above=above,
-            weeks=weeks,
+            weeks=count,
             of=of,
-            flips=sum(_flips(states)),
-            active_weeks=sum(state.is_active for state in states),
+            flips=sum(_flips(states)[shown:]),
+            active_weeks=sum(state.is_active for state in states[shown:]),
             current=enter == trigger.enter,
         )
-
-
-def _with_entry(trigger: MetricTrigger, enter: Enter) -> MetricTrigger:
-    lowered = min(trigger.leave.at_or_below, enter.above)
-    leave = trigger.leave.model_copy(update={"at_or_below": lowered})
-    return trigger.model_copy(update={"enter": enter, "leave": leave})

@@ -7,8 +7,9 @@
       values: 5x4 6x3 _ 3x4
       states: inactive x4, pending(1), pending(2), active x2, cooling x3, inactive
 
-`_` is an unknown week and `x4` repeats. A state without a number fits any number; an unknown week
-keeps the state before it, and `unknown(active)` says that this is so as well.
+`_` is an unknown week, `6-` one of which it is known only that it has at least 6, `2-5` one with
+2 to 5, and `x4` repeats. A state without a number fits any number; a week that leaves the state
+open keeps the one before it, and `unknown(active)` says that this is so as well.
 """
 
 from __future__ import annotations
@@ -31,17 +32,20 @@ from pydantic import (
 from xops.core.errors import Finding, InputError
 from xops.core.files import settings
 from xops.core.files.validation import Day, Model, absent
-from xops.triggers.facts import WEEK
-from xops.triggers.machine import Phase, Reading, State, fold, mandate_reading
+from xops.triggers.facts import WEEK, Bounds
+from xops.triggers.machine import Phase, Reading, State, fold, mandate_reading, with_entry
 from xops.triggers.policy import MandateTrigger, Policy, Trigger
 
 _LONGEST = 1_000
-_VALUE = re.compile(r"(?P<value>\d{1,9}|_)(x(?P<times>\d{1,9}))?", re.ASCII)
+_VALUE = re.compile(
+    r"(?P<value>_|\d{1,9})((?<!_)(?P<to>-)(?P<most>\d{1,9})?)?(x(?P<times>\d{1,9}))?", re.ASCII
+)
 _STATE = re.compile(
     r"(?P<frozen>unknown\()?(?P<phase>[a-z]+)(\((?P<count>\d{1,9})\))?(?(frozen)\))"
     r"(\s*x(?P<times>\d{1,9}))?",
     re.ASCII,
 )
+_WHAT = "a count, bounds of one (6- is at least 6, 2-5 is 2 to 5), or _ for unknown"
 _FIRST = date(2024, 1, 1)  # a Monday: which one makes no difference
 
 
@@ -67,10 +71,16 @@ class Expected(Model):
 
 
 def _values(value: object) -> object:
-    """A series as numbers, from a list or from "5x4 6 _"."""
-    if not isinstance(value, str):
-        return value
-    return _expand(value.replace(",", " ").split(), _VALUE, "a count, or _ for unknown")
+    """A series as numbers and bounds, from a list or from "5x4 6 6- 2-5 _"."""
+    if isinstance(value, str):
+        return _expand(value.replace(",", " ").split(), _VALUE, _WHAT)
+    if isinstance(value, list):
+        return [made for item in value for made in _item(item)]
+    return value
+
+
+def _item(item: object) -> list[Any]:
+    return _expand([item], _VALUE, _WHAT) if isinstance(item, str) else [item]
 
 
 def _expand(words: Iterable[str], pattern: re.Pattern[str], what: str) -> list[Any]:
@@ -90,8 +100,14 @@ def _expand(words: Iterable[str], pattern: re.Pattern[str], what: str) -> list[A
 def _one(match: re.Match[str]) -> Any:
     parts = match.groupdict()
     if "value" in parts:
-        return None if parts["value"] == "_" else int(parts["value"])
+        return _count(parts["value"], parts["to"], parts["most"])
     return {"phase": parts["phase"], "count": parts["count"], "frozen": bool(parts["frozen"])}
+
+
+def _count(value: str, to: str | None, most: str | None) -> Any:
+    if value == "_":
+        return None
+    return {"at_least": int(value), "at_most": most and int(most)} if to else int(value)
 
 
 def _states(value: object) -> object:
@@ -106,10 +122,13 @@ States = Annotated[tuple[Expected, ...], BeforeValidator(_states)]
 
 
 class Declared(Model):
-    """A valid mandate, as far as a rule looks at it."""
+    """A mandate, as far as a rule looks at it."""
 
     effective_from: Day
     expires: Day
+    valid: Annotated[
+        bool, Field(description="One that is not leaves open whether it is in force.")
+    ] = True
 
 
 _ONE_OF_TWO = "give values or mandates, one of the two"
@@ -126,11 +145,15 @@ class MetricCase(_Case):
     """A case of a metric."""
 
     values: Annotated[
-        tuple[Annotated[int, Field(ge=0)] | None, ...],
+        tuple[Annotated[int, Field(ge=0)] | Bounds | None, ...],
         BeforeValidator(_values),
-        Field(max_length=_LONGEST, description="A list, or text like 5x4 6 _."),
+        Field(max_length=_LONGEST, description="A list, or text like 5x4 6 6- 2-5 _."),
     ]
     mandates: Annotated[None, absent(_ONE_OF_TWO)] = None
+    reading: Annotated[
+        Literal["enter", "beside"],
+        Field(description="By which reading of the threshold: the deciding one or the other."),
+    ] = "enter"
     states: Annotated[States, Field(description="One a week.")]
 
     @field_validator("states")
@@ -140,8 +163,14 @@ class MetricCase(_Case):
 
     def readings(self) -> list[Reading]:
         """The series as the machine reads it."""
-        weeks = enumerate(self.values)
-        return [Reading(period=_FIRST + WEEK * index, value=value) for index, value in weeks]
+        return [_reading(index, value) for index, value in enumerate(self.values)]
+
+
+def _reading(index: int, value: int | Bounds | None) -> Reading:
+    period = _FIRST + WEEK * index
+    if isinstance(value, Bounds):
+        return Reading(period=period, value=None, bounds=value)
+    return Reading(period=period, value=value)
 
 
 class MandateCase(_Case):
@@ -168,8 +197,11 @@ class MandateCase(_Case):
 
     def readings(self) -> list[Reading]:
         """The days as the machine reads them."""
-        spans = [(row.effective_from, row.expires) for row in self.mandates]
-        return [mandate_reading(day, spans) for day in self.days]
+        valid, doubtful = (
+            [(row.effective_from, row.expires) for row in self.mandates if row.valid is wanted]
+            for wanted in (True, False)
+        )
+        return [mandate_reading(day, valid, doubtful) for day in self.days]
 
 
 def _one_for_each(states: States, periods: Sized | None) -> States:
@@ -221,12 +253,14 @@ class Mismatch(Model):
     case: str
     position: int = Field(description="Of the week or day, from 1.")
     value: int | None
+    bounds: Bounds | None = None
     expected: str
     found: str
 
     def __str__(self) -> str:
+        value = "_" if self.value is None else str(self.value)
         return (
-            f"{self.case}: at {self.position} (value {'_' if self.value is None else self.value})"
+            f"{self.case}: at {self.position} (value {self.bounds or value})"
             f" {self.expected} was expected, it is {self.found}"
         )
 
@@ -249,7 +283,9 @@ def run(policy: Policy, tests: RuleTests) -> Result:
     if problems:
         findings = [Finding("cases", "", text) for text in problems]
         raise InputError("testing the policy", findings)
-    found = [list(_mismatches(policy.triggers[case.trigger], case)) for case in tests.cases]
+    found = [
+        list(_mismatches(_rule(policy.triggers[case.trigger], case), case)) for case in tests.cases
+    ]
     return Result(
         cases=len(found),
         failed=sum(bool(rows) for rows in found),
@@ -264,6 +300,19 @@ def _unfit(policy: Policy, case: Case) -> Iterator[str]:
     elif isinstance(trigger, MandateTrigger) != isinstance(case, MandateCase):
         wanted = "mandates" if isinstance(trigger, MandateTrigger) else "values"
         yield f"{case.name}: {case.trigger} needs {wanted}"
+    elif _is_beside(case) and trigger.beside is None:
+        yield f"{case.name}: {case.trigger} has no other reading: add `beside` to the policy"
+
+
+def _is_beside(case: Case) -> bool:
+    return isinstance(case, MetricCase) and case.reading == "beside"
+
+
+def _rule(trigger: Trigger, case: Case) -> Trigger:
+    """The rule by which a case is read."""
+    if isinstance(trigger, MandateTrigger) or trigger.beside is None or not _is_beside(case):
+        return trigger
+    return with_entry(trigger, trigger.beside)
 
 
 def _mismatches(trigger: Trigger, case: Case) -> Iterator[Mismatch]:
@@ -275,6 +324,7 @@ def _mismatches(trigger: Trigger, case: Case) -> Iterator[Mismatch]:
                 case=case.name,
                 position=position,
                 value=reading.value,
+                bounds=reading.bounds,
                 expected=str(expected),
                 found=_format_state(state),
             )

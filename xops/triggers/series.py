@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 
 from xops.core.errors import Finding, InputError
-from xops.triggers.facts import WEEK, Engineers, Facts, Week, last_week
+from xops.triggers.facts import WEEK, Engineers, Facts, Mandate, Week, last_week
 from xops.triggers.machine import Reading, mandate_reading
 from xops.triggers.policy import (
     Measure,
@@ -65,7 +66,7 @@ def readings_of(trigger: Trigger, facts: Facts, as_of: date) -> list[Reading]:
 def _pull_requests(start: date, week: Week | None) -> Reading:
     if week is None:
         return Reading(period=start, value=None, reason="the facts do not have this week")
-    return Reading(period=start, value=week.iac_prs, reason=week.reason)
+    return Reading(period=start, value=week.iac_prs, bounds=week.bounds, reason=week.reason)
 
 
 def _engineers(start: date, week: Week | None, facts: Facts, measure: Measure) -> Reading:
@@ -73,15 +74,22 @@ def _engineers(start: date, week: Week | None, facts: Facts, measure: Measure) -
     if engineers is None:
         return Reading(period=start, value=None, reason="engineers were not counted")
     value = engineers.measured(measure)
-    missing = engineers.reason or f"{measure} is unknown"
-    return Reading(period=start, value=value, reason="" if value is not None else missing)
+    if value is not None:
+        return Reading(period=start, value=value)
+    bounds = {str(by): known for by, known in engineers.bounds.items()}
+    return Reading(
+        period=start,
+        value=None,
+        bounds=bounds.get(measure),
+        reason=engineers.reason or f"{measure} is unknown",
+    )
 
 
 def engineers_of(start: date, week: Week | None, facts: Facts) -> Engineers | None:
-    """The counts at a week's end: the week's own, or the facts' as of their last week."""
-    if week and week.engineers:
-        return week.engineers
-    return facts.engineers if start == last_week(facts.as_of) else None
+    """The counts at a week's end: the facts' own as of their last week, which name the people."""
+    if facts.engineers and start == last_week(facts.as_of):
+        return facts.engineers
+    return week.engineers if week else None
 
 
 def _mandates(day: date, kind: str, facts: Facts) -> Reading:
@@ -91,5 +99,29 @@ def _mandates(day: date, kind: str, facts: Facts) -> Reading:
     if day > facts.as_of:
         reason = f"mandates were read on {facts.as_of}"
         return Reading(period=day, value=None, reason=reason)
-    valid = [row for row in facts.mandates if row.kind == kind and row.valid]
-    return mandate_reading(day, [(row.effective_from, row.expires) for row in valid])
+    rows = [row for row in facts.mandates if row.kind == kind]
+    valid = [row for row in rows if row.valid]
+    doubtful = [row for row in rows if not row.valid]
+    reading = mandate_reading(day, _spans(valid), _spans(doubtful))
+    reasons = [f"{named(row)}: {row.reason}" for row in doubtful if _covers(row, day)]
+    return reading.model_copy(
+        update={
+            "subjects": tuple(sorted({row.subject for row in valid if _covers(row, day)})),
+            "reason": "; ".join(reasons),
+        }
+    )
+
+
+def _spans(mandates: Iterable[Mandate]) -> list[tuple[date, date]]:
+    return [(row.effective_from, row.expires) for row in mandates]
+
+
+def _covers(mandate: Mandate, day: date) -> bool:
+    """Whether the day lies in its time, whether it is valid or not."""
+    return mandate.effective_from <= day < mandate.expires
+
+
+def named(mandate: Mandate) -> str:
+    """A mandate in words: who demands it for what, and where that is written."""
+    place = f" ({mandate.file})" if mandate.file else ""
+    return f"mandate of {mandate.who} for {mandate.subject}{place}"

@@ -1,6 +1,7 @@
 """The history in real databases: appended once, never changed, recomputed, two at once."""
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from contextlib import closing
@@ -13,7 +14,7 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from tests.integration.triggers.conftest import Postgres
-from tests.unit.triggers.samples import IAC_PRS, MONDAY, NOW, WEEK, facts, mandate, policy
+from tests.unit.triggers.samples import MONDAY, NOW, WEEK, facts, mandate, policy
 from xops.core.errors import InputError, PermanentError, TemporaryError
 from xops.triggers.evaluation import Evaluation, evaluate
 from xops.triggers.history.decisions import acknowledge
@@ -66,15 +67,16 @@ def test_what_is_remembered_is_what_is_judged_on_its_own(history: History) -> No
     last = evaluate_and_record(history, policy(), found, found.as_of, NOW)
     alone = evaluate(policy(), found, found.as_of)
     assert states(last)["iac_prs"] == states(alone)["iac_prs"] == "active"
-    assert count(history) == 15
-    assert last.recorded == "3 entries were added"
+    # Three a week; both activations have an entry as well.
+    assert count(history) == 17
+    assert last.recorded == "4 entries were added"
 
 
 def test_the_same_week_again_adds_nothing(history: History) -> None:
     first = remember(history, [6, 6, 6])
     again = remember(history, [6, 6, 6])
     assert states(first) == states(again)
-    assert count(history) == 9
+    assert count(history) == 10
     assert "nothing is new" in again.recorded
 
 
@@ -85,12 +87,45 @@ def test_a_mandate_of_a_later_day_of_the_week_is_seen(history: History) -> None:
     later = facts([0], mandates=mandates).model_copy(update={"as_of": day})
     found = evaluate_and_record(history, policy(), later, day, NOW)
     assert states(found)["second_cloud"] == "active"
-    assert count(history) == 4
+    assert count(history) == 5
     assert [event.name for event in history.pending_events()] == [ACTIVATED]
     # The next Monday looks at no day before that again.
     after = remember(history, [0, 0], mandates=mandates)
     assert states(after)["second_cloud"] == "active"
-    assert count(history) == 7
+    assert count(history) == 8
+
+
+def test_a_mandate_that_is_declared_after_the_look_of_the_day_is_seen_on_that_day(
+    history: History,
+) -> None:
+    azure = mandate("2025-09-20", "2027-01-01")
+    gcp = mandate("2025-09-20", "2027-01-01", subject="gcp")
+    broken = {**azure, "valid": False, "reason": "changed by a stranger"}
+    remember(history, [0], mandates=[])
+    for rows, subjects in (([azure], ("azure",)), ([azure, gcp], ("azure", "gcp"))):
+        for _ in range(2):
+            row = remember(history, [0], mandates=rows).triggers[2]
+            assert (row.active, row.subjects) == (True, subjects)
+    # What cannot be told takes nothing away that was known that day.
+    for unclear in ([broken], [gcp, broken], None):
+        assert remember(history, [0], mandates=unclear).triggers[2].subjects == ("azure", "gcp")
+    assert not remember(history, [0], mandates=[]).triggers[2].active
+    told = [event.payload for event in history.pending_events()]
+    assert [(row["event"], row["reason"]) for row in told] == [
+        ("activated", "2025-09-22 was looked at again: a mandate is in force for azure"),
+        ("changed", "gcp was added"),
+        ("deactivated", "2025-09-22 was looked at again: no mandate is in force"),
+    ]  # fmt: skip
+    assert explain(history, "second_cloud").agrees
+    assert verify(history).problems == ()
+
+
+def test_a_day_behind_a_later_one_is_not_looked_at_again(history: History) -> None:
+    later = facts([0], mandates=[]).model_copy(update={"as_of": MONDAY + WEEK + timedelta(days=2)})
+    remember(history, [0])
+    evaluate_and_record(history, policy(), later, later.as_of, NOW)
+    found = remember(history, [0], mandates=[mandate("2025-09-20", "2027-01-01")])
+    assert "nothing is new" in found.recorded
 
 
 def test_the_clock_may_not_go_back(history: History) -> None:
@@ -129,10 +164,11 @@ def test_two_at_once_add_once(history: History) -> None:
     for thread in threads:
         thread.join()
     assert not failures
-    assert sorted(row.recorded for row in results)[0] == "3 entries were added"
-    assert [row.recorded for row in results].count("3 entries were added") == 1
+    assert sorted(row.recorded for row in results)[0] == "4 entries were added"
+    assert [row.recorded for row in results].count("4 entries were added") == 1
+    assert len({row.triggers[0].activation for row in results}) == 1
     assert {str(states(row)) for row in results} == {str(states(results[0]))}
-    assert count(history) == 9
+    assert count(history) == 10
     assert len(history.pending_events()) == 1
     assert verify(history).problems == ()
 
@@ -158,6 +194,7 @@ def test_nothing_of_an_evaluation_that_fails_is_kept(history: History) -> None:
         "UPDATE xops_trigger_entries SET body = '{}'",
         "DELETE FROM xops_trigger_entries",
         "DELETE FROM xops_trigger_documents",
+        "UPDATE xops_trigger_history SET id = ''",
     ],
 )
 def test_the_database_refuses_to_change_the_past(history: History, statement: str) -> None:
@@ -192,11 +229,12 @@ def test_every_verdict_can_be_recomputed(history: History) -> None:
     found = remember(history, [6, 6, 6, 4, 3])
     assert "2 entries were added" in found.recorded
     entries = history.transact(lambda ledger: ledger.entries())
-    assert len(entries) == 18
+    assert len(entries) == 19
     for entry in entries:
         for_period = explain(history, entry.trigger, entry.period)
         assert for_period.agrees, for_period.problems
-    assert explain(history, "iac_prs").state == "cooling (1 of 4), accepted by me"
+    latest = explain(history, "iac_prs")
+    assert latest.state == latest.recomputed == "cooling (1 of 4), accepted by me"
     assert verify(history).problems == ()
 
 
@@ -223,16 +261,6 @@ def test_later_facts_do_not_rewrite_what_was_known(history: History) -> None:
     assert any("recorded with 6, the facts now say 0" in text for text in found.warnings)
 
 
-def test_another_policy_counts_from_its_first_evaluation_on(history: History) -> None:
-    remember(history, [6, 6])
-    lax = policy(triggers={"iac_prs": {**IAC_PRS, "enter": {"above": 5, "weeks": 3, "of": 3}}})
-    found = evaluate_and_record(history, lax, facts([6, 6, 6]), facts([6, 6, 6]).as_of, NOW)
-    assert states(found) == {"iac_prs": "active"}
-    entries = history.transact(lambda ledger: ledger.entries("iac_prs"))
-    assert len({entry.policy for entry in entries}) == 2
-    assert explain(history, "iac_prs").agrees
-
-
 def test_an_event_waits_until_it_was_sent(history: History) -> None:
     remember(history, [6, 6, 6])
     (event,) = history.pending_events()
@@ -248,13 +276,22 @@ def test_an_event_waits_until_it_was_sent(history: History) -> None:
     assert ended.payload["activation"] == event.payload["activation"]
 
 
-def test_events_of_one_activation_have_one_id(tmp_path: Path) -> None:
-    ids = set()
-    for name in ("a", "b"):
-        history = History(f"sqlite:///{tmp_path}/{name}.sqlite")
-        remember(history, [6, 6, 6])
-        ids |= {event.id for event in history.pending_events()}
-    assert len(ids) == 1
+def test_a_history_that_is_begun_anew_tells_of_other_activations(tmp_path: Path) -> None:
+    """The server knows the events of the one before, by their ids, and takes none of them again."""
+    histories = [History(f"sqlite:///{tmp_path}/{name}.sqlite") for name in ("a", "b")]
+    verdicts = [remember(history, [6, 6, 6]).triggers[0] for history in histories]
+    assert len({row.activation for row in verdicts}) == 2
+    assert len({event.id for history in histories for event in history.pending_events()}) == 2
+
+
+def test_a_history_restored_from_a_backup_tells_of_the_same_activation(tmp_path: Path) -> None:
+    history = History(f"sqlite:///{tmp_path}/h.sqlite")
+    remember(history, [6])
+    shutil.copy(tmp_path / "h.sqlite", tmp_path / "backup.sqlite")
+    backup = History(f"sqlite:///{tmp_path}/backup.sqlite")
+    first, again = (remember(row, [6, 6, 6]).triggers[0] for row in (history, backup))
+    assert first.activation == again.activation is not None
+    assert history.pending_events()[0].id == backup.pending_events()[0].id
 
 
 def test_what_became_active_and_ended_unseen_sends_nothing(history: History) -> None:
@@ -265,7 +302,7 @@ def test_what_became_active_and_ended_unseen_sends_nothing(history: History) -> 
 def test_decisions_need_something_active(history: History) -> None:
     def decide(name: str) -> Any:
         return acknowledge(history, policy(), name, decision=Decision.REJECTED, by="me",
-                           reason="", now=NOW, today=NOW.date())  # fmt: skip
+                           reason="too dear", now=NOW, today=NOW.date())  # fmt: skip
 
     with pytest.raises(InputError, match="is inactive"):
         decide("iac_prs")
@@ -285,6 +322,13 @@ def test_what_the_history_read_is_there_to_be_replayed(history: History) -> None
     found = recorded_readings(history)
     assert [row.value for row in found.readings["iac_prs"]] == [6, None]
     assert found.entries == 6
+    until = recorded_readings(history, policy(), MONDAY + WEEK + timedelta(days=3))
+    assert [row.value for row in until.readings["iac_prs"]] == [6]
+    assert len(until.readings["second_cloud"]) == 1
+    with pytest.raises(InputError, match="no reading of the policy platform up to 2025-01-01"):
+        recorded_readings(history, policy(), date(2025, 1, 1))
+    with pytest.raises(InputError, match="no reading of the policy another"):
+        recorded_readings(history, policy(name="another"))
 
 
 def test_nothing_to_explain(history: History) -> None:

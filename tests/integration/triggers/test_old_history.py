@@ -16,11 +16,16 @@ import sqlalchemy as sql
 from sqlalchemy.engine import Connection
 
 from tests.integration.triggers.conftest import Postgres
-from tests.unit.triggers.samples import NOW, facts, mandate, policy
+from tests.unit.triggers.samples import NOW, POLICY, facts, mandate, origin, policy
 from xops.core.database import Database
 from xops.core.errors import PermanentError
 from xops.triggers.history.ledger import SCHEMA, History
-from xops.triggers.history.record import ACTIVATED, evaluate_and_record, recorded_readings
+from xops.triggers.history.record import (
+    ACTIVATED,
+    DEACTIVATED,
+    evaluate_and_record,
+    recorded_readings,
+)
 from xops.triggers.history.verification import explain, verify
 from xops.triggers.machine import Phase
 
@@ -90,13 +95,71 @@ def test_it_goes_on_where_it_was(url: str) -> None:
     assert history.pending_events() == []
 
 
+ANNOUNCED = {
+    "iac_prs": "9dc255df-8e41-596f-b95e-85c493e69a62",
+    "second_cloud": "a405bbcf-4e4f-51c5-8d34-54bab47ac493",
+}
+"""Under which ids that release told of what is active in it."""
+
+
+def test_its_activations_keep_the_ids_they_were_announced_with_until_they_end(url: str) -> None:
+    history = History(url)
+    more = facts([6, 6, 6, 4, 3, 3], mandates=MANDATES)
+    found = evaluate_and_record(history, policy(), more, more.as_of, NOW)
+    active = {row.trigger: (str(row.activation), row.number) for row in found.active}
+    assert active == {name: (id_, 1) for name, id_ in ANNOUNCED.items()}
+    assert found.triggers[0].former is None
+    assert explain(history, "iac_prs").agrees
+    # Facts that say what they were measured from are another series: the old one is shown.
+    values = [6, 6, 6, 4, 3, 3, 0, 0, 0]
+    measured = facts(values, mandates=MANDATES, origin=origin("acme/a"))
+    found = evaluate_and_record(history, policy(), measured, measured.as_of, NOW)
+    (cloud,) = found.active
+    assert (cloud.trigger, str(cloud.activation)) == ("second_cloud", ANNOUNCED["second_cloud"])
+    former = found.triggers[0].former
+    assert former
+    assert former.state == "cooling (2 of 4)"
+    assert former.changed == (
+        "the facts say what they were measured from, which those of test did not",
+    )
+    (end,) = found.ended
+    assert str(end.activation) == ANNOUNCED["iac_prs"]
+    (_, event) = history.pending_events()
+    assert (event.name, event.payload["activation"]) == (DEACTIVATED, ANNOUNCED["iac_prs"])
+    again = facts([*values, 9, 9, 9], mandates=[], origin=origin("acme/a"))
+    found = evaluate_and_record(history, policy(), again, again.as_of, NOW)
+    assert [(row.trigger, row.number) for row in found.active] == [("iac_prs", 2)]
+    assert {str(end.activation) for end in found.ended} == set(ANNOUNCED.values())
+    assert verify(history).problems == ()
+
+
+def test_its_activations_are_the_default_policys_and_nobody_elses(url: str) -> None:
+    history = History(url)
+    quiet = facts([0] * 6, mandates=[], origin=origin("payments/api"))
+    other = evaluate_and_record(history, policy(name="payments"), quiet, quiet.as_of, NOW)
+    assert (other.active, other.ended) == ((), ())
+    assert other.triggers[0].former is None
+    assert len(history.pending_events()) == 1
+    known = facts([6, 6, 6, 4, 3, 3], mandates=MANDATES)
+    mine = evaluate_and_record(history, policy(), known, known.as_of, NOW)
+    assert {str(row.activation) for row in mine.active} == set(ANNOUNCED.values())
+    assert mine.triggers[0].decided
+    fewer = policy(triggers={"team_size": POLICY["triggers"]["team_size"]})
+    ended = evaluate_and_record(history, fewer, known, known.as_of, NOW).ended
+    assert {str(end.activation) for end in ended} == set(ANNOUNCED.values())
+    assert verify(history).problems == ()
+
+
 def test_its_version_is_noted_once_and_said(url: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "xops.core.database")
     verify(History(url))
-    assert caplog.messages == ["tables of triggers: version 1 is noted (was None)"]
-    assert noted(url) == 1
+    assert caplog.messages == [
+        "tables of triggers, version 2: the history's own id",
+        "tables of triggers: version 2 is noted (was None)",
+    ]
+    assert noted(url) == 2
     verify(History(url))
-    assert len(caplog.messages) == 1
+    assert len(caplog.messages) == 2
 
 
 def test_tables_of_a_newer_release_are_left_alone(url: str) -> None:
@@ -106,5 +169,5 @@ def test_tables_of_a_newer_release_are_left_alone(url: str) -> None:
         connection.execute(sql.text("UPDATE xops_schema_versions SET version = 9"))
 
     Database(url, SCHEMA, title="history", variable="URL").transact(raise_version)
-    with pytest.raises(PermanentError, match="version 9; this release knows versions up to 1"):
+    with pytest.raises(PermanentError, match="version 9; this release knows versions up to 2"):
         verify(History(url))

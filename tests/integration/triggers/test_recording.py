@@ -6,39 +6,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.soak import examples
-from tests.unit.triggers.samples import MONDAY, NOW, WEEK, readings, states, trigger
+from tests.unit.triggers.samples import (
+    MONDAY,
+    NOW,
+    SECOND_CLOUD,
+    WEEK,
+    Value,
+    readings,
+    states,
+    trigger,
+)
+from xops.triggers.history.activations import told_after
 from xops.triggers.history.ledger import Entry
-from xops.triggers.history.record import New, Timeline, due
-from xops.triggers.machine import Decided, Decision, Reading, State, decide
+from xops.triggers.history.timeline import New, Revisions, Timeline, due, revisions_of
+from xops.triggers.machine import Reading, State
+from xops.triggers.policy import Trigger
 
 
 class Book:
     """A history of one trigger in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, rule: Trigger | None = None) -> None:
         self.entries: list[Entry] = []
+        self.rule = rule or trigger()
 
-    def evaluate(self, values: Sequence[int | None], first: int = 0) -> list[New]:
-        rows = readings(values)[first:]
-        made = list(due(trigger(), self.timeline, rows))
+    def evaluate(self, values: Sequence[Value], first: int = 0) -> list[New]:
+        return self.enter(readings(values)[first:])
+
+    def enter(self, rows: Sequence[Reading]) -> list[New]:
+        made = list(due(self.rule, self.timeline, rows, self.revisions))
         self.entries += [self._entry(new) for new in made]
         return made
-
-    def decide(self, decision: Decision) -> None:
-        before = self.timeline.state
-        after = decide(before, Decided(decision=decision, by="a person", on=MONDAY))
-        assert before.last
-        period = before.last.period
-        revision = self.timeline.next_revision("decision", period)
-        self.entries.append(self._entry(New(period, revision, before, after)))
 
     def _entry(self, new: New) -> Entry:
         return Entry(
             sequence=len(self.entries) + 1, recorded_at=NOW, as_of=new.period + WEEK,
-            trigger="iac_prs", kind="reading" if new.reading else "decision", period=new.period,
-            revision=new.revision, reading=new.reading, before=new.before, after=new.after,
-            facts="", policy="", previous="",
+            trigger="iac_prs", kind="reading", period=new.period, revision=new.revision,
+            reading=new.reading, before=new.before, after=new.after, facts="", policy="",
+            previous="",
         )  # fmt: skip
+
+    @property
+    def revisions(self) -> Revisions:
+        return revisions_of(self.entries)
 
     @property
     def timeline(self) -> Timeline:
@@ -107,15 +117,41 @@ def test_facts_that_begin_earlier_add_nothing_before_the_history() -> None:
     assert periods(book.evaluate([9, 9, 9, 6])) == [3]
 
 
-def test_a_persons_word_counts_from_then_on_and_outlives_a_new_revision() -> None:
+def test_a_week_of_which_more_is_known_now_is_entered_again_if_that_answers_a_question() -> None:
     book = Book()
-    book.evaluate([6, 6, 6, None, 6])
-    book.decide(Decision.ACCEPTED)
-    book.evaluate([6, 6, 6, None, 6, 6])
-    assert book.timeline.state.decided
-    book.evaluate([6, 6, 6, 6, 6, 6])  # the unknown week is known
-    assert book.timeline.state.decided
-    assert book.timeline.state.decided.decision is Decision.ACCEPTED
+    book.evaluate([(0, 9), 6, 6])
+    assert book.evaluate([(1, 8), 6, 6]) == []
+    assert periods(book.evaluate([(6, 9), 6, 6])) == [0, 1, 2]
+    assert book.timeline.state.is_active
+    assert book.evaluate([4, 6, 6]) == []  # at least six was known: it stands
+    assert periods(book.evaluate([7, 6, 6])) == [0, 1, 2]
+
+
+def test_weeks_that_nobody_entered_are_entered_when_they_are_known() -> None:
+    book = Book()
+    rows = readings([6, 6, 6, 0])
+    book.enter([rows[0], rows[3]])
+    assert book.enter([rows[0], *readings([None, None, None])[1:3], rows[3]]) == []
+    assert periods(book.enter(rows)) == [1, 2, 3]
+    assert [row.value for row, _ in book.past] == [6, 6, 6, 0]
+
+
+def test_days_on_which_nobody_looked_at_mandates_are_not_made_up() -> None:
+    book = Book(trigger(SECOND_CLOUD))
+    rows = readings([0, 1, 1])
+    book.enter([rows[0], rows[2]])
+    assert book.enter(rows) == []
+
+
+def test_what_is_told_is_the_end_of_what_was_recorded_before_and_each_new_week() -> None:
+    book = Book()
+    made = book.evaluate([6, None, 6])
+    assert told_after(made, None) == [False, False, True]
+    frontier = book.timeline.last
+    made = book.evaluate([6, 6, 6, 0, 0])
+    assert periods(made) == [1, 2, 3, 4]
+    assert told_after(made, frontier) == [False, True, True, True]
+    assert told_after([], frontier) == []
 
 
 @examples(25)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from xops.triggers.facts import Facts
+from xops.triggers.facts import Bounds, Facts
 from xops.triggers.machine import Reading, State, fold
 from xops.triggers.policy import MetricTrigger, Policy, Trigger
 
@@ -60,23 +60,54 @@ def policy(**values: Any) -> Policy:
     return Policy.model_validate({**POLICY, **values})
 
 
-def readings(values: Iterable[int | None]) -> list[Reading]:
-    return [Reading(period=MONDAY + WEEK * i, value=value) for i, value in enumerate(values)]
+Value = int | None | tuple[int, int | None]
+"""What a week has: a count, nothing that is known, or at least and at most."""
 
 
-def states(values: Iterable[int | None], rule: Trigger | None = None) -> list[State]:
+def reading(index: int, value: Value, **others: Any) -> Reading:
+    period = MONDAY + WEEK * index
+    if isinstance(value, tuple):
+        bounds = Bounds(at_least=value[0], at_most=value[1])
+        return Reading(period=period, value=None, bounds=bounds, **others)
+    return Reading(period=period, value=value, **others)
+
+
+def readings(values: Iterable[Value]) -> list[Reading]:
+    return [reading(index, value) for index, value in enumerate(values)]
+
+
+def states(values: Iterable[Value], rule: Trigger | None = None) -> list[State]:
     return list(fold(rule or trigger(), readings(values)))
 
 
-def phases(values: Iterable[int | None], rule: Trigger | None = None) -> str:
+def phases(values: Iterable[Value], rule: Trigger | None = None) -> str:
     """A letter a week: i, p, a, c."""
     return "".join(state.phase[0] for state in states(values, rule))
 
 
-def week(index: int, value: int | None, **values: Any) -> dict[str, Any]:
+def week(index: int, value: Value, **values: Any) -> dict[str, Any]:
     start = MONDAY + WEEK * index
-    known = {} if value is not None else {"complete": False, "reason": "GitHub answered 502"}
-    return {"start": str(start), "iac_prs": value, **known, **values}
+    if isinstance(value, int):
+        return {"start": str(start), "iac_prs": value, **values}
+    unknown: dict[str, Any] = {"complete": False, "reason": "GitHub answered 502"}
+    if value is not None:
+        unknown["bounds"] = {"at_least": value[0], "at_most": value[1]}
+    return {"start": str(start), "iac_prs": None, **unknown, **values}
+
+
+def origin(*repositories: str | tuple[str, str], **values: Any) -> dict[str, Any]:
+    """What facts were measured from: names, or names with ids."""
+    rows = [(row, f"id of {row}") if isinstance(row, str) else row for row in repositories]
+    return {
+        "api_url": "https://api.github.com",
+        "repositories": [{"asked": asked, "id": id_} for asked, id_ in rows],
+        "classification": "c1", "machines": "m1", "people": "p1", "mandates": "d1", **values,
+    }  # fmt: skip
+
+
+FAILURE = {
+    "attempted": "reading GitHub", "found": "the token has expired", "remedy": "Make a new one.",
+}  # fmt: skip
 
 
 def mandate(start: str, end: str, **values: Any) -> dict[str, Any]:
@@ -88,7 +119,7 @@ def mandate(start: str, end: str, **values: Any) -> dict[str, Any]:
 
 
 def document(
-    values: Sequence[int | None] = (), *, engineers: int | None = 3, **others: Any
+    values: Sequence[Value] = (), *, engineers: int | None = 3, **others: Any
 ) -> dict[str, Any]:
     as_of = MONDAY + WEEK * len(values)
     return {
@@ -104,5 +135,5 @@ def document(
     }
 
 
-def facts(values: Sequence[int | None] = (), **others: Any) -> Facts:
+def facts(values: Sequence[Value] = (), **others: Any) -> Facts:
     return Facts.model_validate(document(values, **others))

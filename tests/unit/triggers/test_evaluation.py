@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from tests.unit.triggers.samples import (
-    COMMON,
+    FAILURE,
     IAC_PRS,
     MONDAY,
     POLICY,
     TEAM_SIZE,
     WEEK,
+    document,
     facts,
     mandate,
     policy,
@@ -21,7 +22,6 @@ from xops.core.errors import InputError
 from xops.triggers.evaluation import Evaluation, TriggerStatus, TriggerVerdict, evaluate
 from xops.triggers.facts import Facts
 from xops.triggers.machine import Phase
-from xops.triggers.report import text as outputs
 
 
 def judged(found: Facts, as_of: date | None = None, **values: Any) -> Evaluation:
@@ -53,7 +53,6 @@ def test_a_missing_week_is_unknown_and_never_0() -> None:
     assert found.status is TriggerStatus.INSUFFICIENT_DATA
     assert found.to_json()["exit_code"] == 11
     assert "GitHub answered 502" in row.warnings[0]
-    assert outputs.table(found)[0]["value"] == "unknown"
 
 
 def test_a_gap_between_weeks_is_unknown() -> None:
@@ -185,23 +184,116 @@ def test_a_review_that_is_due_is_said() -> None:
     assert "its review was due" in verdict(judged(facts([0]), **rules)).warnings[0]
 
 
-def test_an_activation_has_one_name() -> None:
-    first = verdict(judged(facts([9, 9, 9])))
-    later = verdict(judged(facts([9, 9, 9, 9, 9])))
-    again = verdict(judged(facts([9, 9, 9, 0, 0, 0, 0, 9, 9, 9])))
-    assert first.activation == later.activation is not None
-    assert again.activation not in (None, first.activation)
-    assert verdict(judged(facts([0]))).activation is None
+def test_without_a_history_it_says_so_and_names_no_activation() -> None:
+    found = judged(facts([9, 9, 9]))
+    assert found.basis == "facts"
+    assert found.policy_name == "platform"
+    assert found.warnings == (
+        "these states follow from these weeks alone: activations before them are not known",
+    )
+    assert (verdict(found).active, verdict(found).activation) == (True, None)
 
 
-def test_what_people_read() -> None:
-    found = judged(facts([9, None, 9, 9], engineers=4))
-    text = outputs.markdown(found)
-    assert "| iac_prs | 9 |" in text
-    assert "Atlantis on K3S: 120.00 to 190.00 USD a month and what is unpriced" in text
-    assert "the week of 2025-09-22 is unknown: GitHub answered 502" in text
-    proposed = outputs.proposal(verdict(found), found)
-    assert "xops triggers acknowledge iac_prs --decision accepted" in proposed
-    assert "atlantis: unpriced" in proposed
-    assert "Nothing was activated" in proposed
-    assert COMMON["owner"] in proposed
+def test_a_week_of_which_enough_is_known_decides() -> None:
+    row = verdict(judged(facts([9, 9, (6, None)])))
+    assert (row.value, str(row.bounds), row.active, row.insufficient) == (
+        None, "at least 6", True, False,
+    )  # fmt: skip
+    assert row.warnings == (
+        "the last value is at least 6, which decides all the same: GitHub answered 502",
+    )
+    assert row.series[-1].bounds == row.bounds
+    assert row.weeks_over == 3
+    open_ = verdict(judged(facts([9, 9, (4, 6)])))
+    assert (open_.phase, open_.insufficient) == (Phase.PENDING, True)
+    assert open_.warnings == ("the last value is 4 to 6: GitHub answered 502",)
+
+
+def test_engineers_of_whom_enough_are_known_decide() -> None:
+    counted = {"days28": None, "bounds": {"days28": {"at_least": 4, "at_most": 6}}, "reason": "r"}
+    row = verdict(judged(facts([0]).model_validate({**document([0]), "engineers": counted})),
+                  "team_size")  # fmt: skip
+    assert (row.active, str(row.bounds), row.insufficient) == (True, "4 to 6", False)
+
+
+def test_who_was_counted_is_shown() -> None:
+    people = [{"name": "Mona", "identities": ["mona", "mona@acme.com"], "last_seen": "2025-09-20"},
+              {"name": "Lisa"}]  # fmt: skip
+    counted = {"days28": 2, "people": people}
+    found = Facts.model_validate({**document([0]), "engineers": counted})
+    row = verdict(judged(found), "team_size")
+    assert [person.name for person in row.people] == ["Mona", "Lisa"]
+    assert row.evidence == ("Mona (mona, mona@acme.com), last seen on 2025-09-20", "Lisa")
+    assert verdict(judged(found)).people == ()
+
+
+def test_a_record_that_is_no_longer_valid_leaves_it_open_whether_a_mandate_is_in_force() -> None:
+    broken = mandate("2025-09-20", "2027-01-01", valid=False, reason="changed by a stranger",
+                     file="azure.yaml")  # fmt: skip
+    row = verdict(judged(facts([0], mandates=[broken])), "second_cloud")
+    assert (row.active, row.insufficient, str(row.bounds)) == (False, True, "0 to 1")
+    assert row.warnings[0] == (
+        "the last value is 0 to 1: mandate of the regulator for azure (azure.yaml): changed by a"
+        " stranger"
+    )
+    other = mandate("2025-09-20", "2027-01-01", subject="gcp")
+    both = verdict(judged(facts([0], mandates=[broken, other])), "second_cloud")
+    assert (both.active, both.subjects, str(both.bounds)) == (True, ("gcp",), "1 to 2")
+
+
+def test_mandates_say_for_which_clouds_they_are() -> None:
+    rows = [mandate("2025-09-20", "2027-01-01", subject=name) for name in ("gcp", "azure")]
+    assert verdict(judged(facts([0], mandates=rows)), "second_cloud").subjects == ("azure", "gcp")
+    assert verdict(judged(facts([0])), "second_cloud").subjects == ()
+
+
+BESIDE: dict[str, Any] = {"triggers": {"iac_prs": {
+    **IAC_PRS, "enter": {"above": 5}, "beside": {"above": 5, "weeks": 3, "of": 4}}}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "active", "beside", "why"),
+    [
+        ([0, 0], False, False, "both agree"),
+        ([6, 6, 6], True, True, "both agree"),
+        ([6, 0, 6], True, False, "2 of the last 4 weeks are above 5; a single one is enough for"
+         " the deciding reading"),
+        ([0, 6, 0], True, False, "1 of the last 4 weeks is above 5; the deciding reading is active"
+         " since 2025-09-22 and stays so until <= 3 in 4 of 4"),
+        ([6, 6, 6, 3, 3, 3, 3], False, False, "both agree"),
+        ([9, 6, 6, 3, 3, 3], True, True, "both agree"),
+        ([6, 0, 6, 0, 6, 6, 0, 0, 0], True, True, "both agree"),
+    ],
+)  # fmt: skip
+def test_both_readings_of_a_threshold_stand_side_by_side(
+    values: list[int | None], active: bool, beside: bool, why: str
+) -> None:
+    row = verdict(judged(facts(values), **BESIDE))
+    other = row.beside
+    assert other
+    assert other.threshold == "> 5 in 3 of 4 weeks, until <= 3 in 4 of 4"
+    assert (row.active, other.active, other.why) == (active, beside, why)
+    assert [point.value for point in other.series] == [point.value for point in row.series]
+    assert other.series[-1].phase.value in other.state
+
+
+def test_the_other_reading_may_be_the_one_that_is_active() -> None:
+    rule = {**IAC_PRS, "beside": {"above": 5}}
+    row = verdict(judged(facts([0, 6, 0]), triggers={"iac_prs": rule}))
+    assert row.beside
+    assert row.beside.why == (
+        "1 of the last 4 weeks is above 5; this reading is active since 2025-09-22 and stays so"
+        " until <= 3 in 4 of 4"
+    )
+    now = verdict(judged(facts([0, 6]), triggers={"iac_prs": rule})).beside
+    assert now
+    assert now.why.endswith("above 5; a single one is enough for this reading")
+
+
+def test_when_github_gave_nothing_one_line_says_so() -> None:
+    found = judged(facts([None] * 5, failure=FAILURE))
+    assert found.failure
+    assert found.warnings[0] == (
+        "GitHub gave nothing: reading GitHub: the token has expired; Make a new one."
+    )
+    assert len(found.warnings) == 2

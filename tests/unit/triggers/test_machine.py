@@ -10,8 +10,10 @@ from tests.soak import examples
 from tests.unit.triggers.samples import (
     MONDAY,
     SECOND_CLOUD,
+    Value,
     metric,
     phases,
+    reading,
     readings,
     states,
     trigger,
@@ -22,8 +24,11 @@ from xops.triggers.machine import (
     Decision,
     Phase,
     Reading,
+    State,
+    contradicts,
     decide,
     fold,
+    is_learnt,
     label,
     mandate_reading,
     outlook,
@@ -32,6 +37,10 @@ from xops.triggers.machine import (
 from xops.triggers.policy import MetricTrigger
 
 SERIES = st.lists(st.none() | st.integers(0, 9), max_size=40)
+BOUNDS = st.tuples(st.integers(0, 9), st.none() | st.integers(0, 4)).map(
+    lambda pair: (pair[0], None if pair[1] is None else pair[0] + pair[1])
+)
+BOUNDED = st.lists(st.none() | st.integers(0, 9) | BOUNDS, max_size=30)
 
 
 @st.composite
@@ -136,10 +145,8 @@ def test_the_machine_is_the_rule(rule: MetricTrigger, values: list[int | None]) 
 
 
 @few
-@given(rules(), SERIES, st.integers(0, 40))
-def test_it_can_be_stopped_and_resumed(
-    rule: MetricTrigger, values: list[int | None], cut: int
-) -> None:
+@given(rules(), BOUNDED, st.integers(0, 40))
+def test_it_can_be_stopped_and_resumed(rule: MetricTrigger, values: list[Value], cut: int) -> None:
     rows = readings(values)
     first = list(fold(rule, rows[:cut]))
     stored = type(START).model_validate_json((first[-1] if first else START).model_dump_json())
@@ -191,8 +198,8 @@ def test_it_never_ends_before_the_dwell_nor_with_too_few_weeks_under(
 
 
 @few
-@given(rules(), SERIES)
-def test_what_the_outlook_promises_happens(rule: MetricTrigger, values: list[int | None]) -> None:
+@given(rules(), BOUNDED)
+def test_what_the_outlook_promises_happens(rule: MetricTrigger, values: list[Value]) -> None:
     found = states(values, rule)
     if not found:
         return
@@ -203,6 +210,90 @@ def test_what_the_outlook_promises_happens(rule: MetricTrigger, values: list[int
     assert [row.is_active for row in seen] == [state.is_active] * (count - 1) + [
         not state.is_active
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([(6, None)] * 3, "ppa"),  # at least six is above five, whatever it is
+        ([(4, 5), (4, 6)], "ii"),  # 4 to 5 is not; 4 to 6 may be: nothing begins
+        ([6, (5, 6), 6, 6], "pppa"),
+        (
+            [6, 6, 6, (0, 3), (2, None), 2, (0, 0), (1, 3)],
+            "ppaccccc",
+        ),  # the open week keeps its place
+        ([6, 6, 6, (4, None), (4, 9)], "ppaaa"),  # above three is known
+    ],
+)
+def test_what_is_known_of_a_week_decides(values: list[Value], expected: str) -> None:
+    assert phases(values) == expected
+
+
+def test_a_week_that_leaves_the_question_open_freezes_and_says_so() -> None:
+    found = states([(6, None), (4, 6), (0, 5), None])
+    assert [state.insufficient for state in found] == [False, True, False, True]
+    # While it is active another question is asked: three or less?
+    found = states([6, 6, 6, (4, 6), (3, 4)])
+    assert [state.insufficient for state in found[3:]] == [False, True]
+
+
+def possible(value: Value) -> list[int]:
+    """Exact values within what is known, up to ones that are high for every rule here."""
+    if isinstance(value, tuple):
+        return [*range(value[0], 13 if value[1] is None else value[1] + 1)]
+    return [*range(13)] if value is None else [value]
+
+
+def told(state: State) -> tuple[Phase, int]:
+    """The phase, with the number that counts towards leaving it."""
+    return state.phase, state.under if state.is_active else state.over
+
+
+@examples(100)
+@given(rules(), BOUNDED, BOUNDS | st.none())
+def test_a_step_on_bounds_is_that_of_every_exact_value_within_them(
+    rule: MetricTrigger, values: list[Value], last: Value
+) -> None:
+    before = states(values, rule)[-1] if values else START
+    at = len(values)
+    exact = {told(step(rule, before, reading(at, value))) for value in possible(last)}
+    found = step(rule, before, reading(at, last))
+    if found.insufficient:
+        assert len(exact) > 1 or last is None or last == (0, None)
+        assert told(found) == told(before)
+    else:
+        assert exact == {told(found)}
+
+
+@few
+@given(rules(), BOUNDED)
+def test_bounds_that_meet_are_the_value(rule: MetricTrigger, values: list[Value]) -> None:
+    narrow: list[Value] = [(v, v) if isinstance(v, int) else v for v in values]
+    assert list(map(told, states(narrow, rule))) == list(map(told, states(values, rule)))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "learnt"),
+    [
+        (None, 6, True),
+        (None, (6, None), True),
+        (None, (0, 9), False),  # it answers nothing
+        ((4, 9), 5, True),
+        ((4, 9), (6, 9), True),
+        ((6, None), (6, 8), False),  # it was known to be above; no question is answered
+        ((6, None), 8, True),
+        ((6, None), 4, False),  # both cannot be right: what was recorded stands
+        (6, 6, False),
+        (6, 7, False),
+        (6, None, False),
+    ],
+)
+def test_a_week_is_learnt_where_a_question_is_answered(
+    before: Value, now: Value, learnt: bool
+) -> None:
+    assert is_learnt(trigger(), reading(0, before), reading(0, now)) is learnt
+    assert contradicts(reading(0, before), reading(0, now)) is ((before, now) in (
+        ((6, None), 4), (6, 7)))  # fmt: skip
 
 
 def test_time_does_not_go_back() -> None:
@@ -265,6 +356,24 @@ def test_a_mandate_ends_on_the_day_that_was_looked_at_not_when_the_next_begins()
     found = list(fold(rule, [mandate_reading(day, spans) for day in days]))
     assert [state.phase for state in found] == [Phase.ACTIVE, Phase.PENDING, Phase.ACTIVE]
     assert [state.since for state in found] == [spans[0][0], days[1], spans[1][0]]
+
+
+def test_a_record_that_may_be_in_force_leaves_it_open() -> None:
+    rule = trigger(SECOND_CLOUD)
+    day = date(2026, 3, 1)
+    open_ = mandate_reading(day, [], MANDATES)
+    assert (open_.value, open_.at_least, open_.at_most) == (None, 0, 1)
+    assert step(rule, START, open_).insufficient
+    assert not step(rule, START, open_).is_active
+    active = step(rule, START, mandate_reading(date(2026, 2, 1), [(date(2026, 1, 1), day)]))
+    frozen = step(rule, active, open_)
+    assert (frozen.is_active, frozen.insufficient) == (True, True)
+    assert outlook(rule, frozen) == "active until it is known whether a mandate is in force"
+    # One that is valid decides, whatever the others are; one for another time leaves nothing open.
+    both = mandate_reading(day, MANDATES, MANDATES)
+    assert (both.at_least, both.at_most) == (1, 2)
+    assert not step(rule, START, both).insufficient
+    assert mandate_reading(date(2027, 3, 1), [], MANDATES).value == 0
 
 
 def test_outlooks_of_mandates() -> None:

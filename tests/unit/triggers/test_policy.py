@@ -38,7 +38,8 @@ def test_the_projects_policy_is_that_of_the_decision_record() -> None:
         enter = found[name].enter
         assert (enter.above if enter else None) == stated.get("above")
         assert found[name].classification == stated["classification"]
-        assert (found[name].mandate is not None) == stated.get("declared", False)
+        assert found[name].mandate == stated.get("mandate")
+        assert found[name].metric == stated.get("metric")
     assert found.keys() == record["triggers"].keys()
 
 
@@ -49,7 +50,9 @@ def test_the_projects_defaults() -> None:
     assert rule.metric is Metric.IAC_PRS
     assert rule.enter
     assert rule.leave
-    assert (rule.enter.above, rule.enter.weeks, rule.enter.of) == (5, 3, 4)
+    assert (rule.enter.above, rule.enter.weeks, rule.enter.of) == (5, 1, 1)
+    assert rule.beside
+    assert (rule.beside.above, rule.beside.weeks, rule.beside.of) == (5, 3, 4)
     assert (rule.leave.at_or_below, rule.leave.weeks, rule.leave.of) == (3, 4, 4)
     assert rule.dwell_weeks == 4
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.triggers.samples import policy
+from tests.unit.triggers.samples import IAC_PRS, policy
 from xops.core.errors import InputError
 from xops.triggers.policy import FILE, Policy
 from xops.triggers.rule_tests import Result, RuleTests, run
@@ -42,6 +42,41 @@ def test_values_may_be_a_list(tmp_path: Path) -> None:
     assert ran(tmp_path, values=[6, 6, 6, None, 3], states=STATES).failed == 0
 
 
+def test_what_is_known_of_a_week_can_be_written(tmp_path: Path) -> None:
+    states = "pending(1), pending(2), active, active, unknown(active), cooling(1)"
+    assert ran(tmp_path, values="6-x2 6-9 4- 3-4 0-3", states=states).failed == 0
+    listed = ["6-", 6, "6-9", "4-x1", "3-4", "2"]
+    assert ran(tmp_path, values=listed, states=states).failed == 0
+    found = ran(tmp_path, values="4-6", states="pending(1)")
+    assert [str(row) for row in found.mismatches] == [
+        "a case: at 1 (value 4 to 6) pending(1) was expected, it is unknown(inactive)"
+    ]
+
+
+def test_a_case_may_be_of_the_other_reading(tmp_path: Path) -> None:
+    rules = policy(triggers={"iac_prs": {**IAC_PRS, "beside": {"above": 5}}})
+    case = {**CASE, "values": "6 3x4", "states": "active, cooling x3, inactive"}
+    beside = load(tmp_path, {**case, "reading": "beside"})
+    assert run(rules, beside).failed == 0
+    assert run(rules, load(tmp_path, case)).failed == 1
+    with pytest.raises(InputError, match="iac_prs has no other reading"):
+        run(policy(), beside)
+
+
+def test_a_record_that_is_not_valid_leaves_it_open(tmp_path: Path) -> None:
+    case = {
+        "name": "azure",
+        "trigger": "second_cloud",
+        "mandates": [
+            {"effective_from": "2026-03-01", "expires": "2026-05-01", "valid": False},
+            {"effective_from": "2026-04-01", "expires": "2027-05-01"},
+        ],
+        "days": ["2026-02-28", "2026-03-01", "2026-04-02"],
+        "states": "pending, unknown(pending), active",
+    }
+    assert run(policy(), load(tmp_path, case)).failed == 0
+
+
 def test_what_differs_is_said(tmp_path: Path) -> None:
     found = ran(tmp_path, states="pending(1), pending(1), inactive, active, unknown(cooling)")
     assert (found.cases, found.failed) == (1, 1)
@@ -68,6 +103,9 @@ def test_mandates_are_looked_at_on_days(tmp_path: Path) -> None:
     [
         ({"values": "6 x"}, "'x' is not a count"),
         ({"values": "6x9999"}, "longer than 1000 weeks"),
+        ({"values": "_-"}, "'_-' is not a count"),
+        ({"values": "5-2"}, "is below at_least, 5"),
+        ({"values": "-2"}, "'-2' is not a count"),
         ({"states": "on"}, "Input should be 'inactive'"),
         ({"states": "active"}, "1 states for 5 values"),
         ({"states": "active(("}, "is not a state"),

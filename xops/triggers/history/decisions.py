@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from xops.core.errors import Finding, InputError
-from xops.triggers.history.ledger import History, Ledger
-from xops.triggers.history.record import New, Provenance, Timeline
-from xops.triggers.machine import Decided, Decision, State, decide
+from xops.triggers.evaluation import Standing
+from xops.triggers.history.activations import Activations
+from xops.triggers.history.ledger import Entry, History, Ledger
+from xops.triggers.history.timeline import TriggerHistory, next_revision
+from xops.triggers.machine import START, Decided, Decision, State
 from xops.triggers.policy import Policy
+
+_RECORDING = "recording a decision"
 
 
 def acknowledge(
@@ -22,14 +26,30 @@ def acknowledge(
     now: datetime,
     today: date,
 ) -> State:
-    """Record what a person decided about an active trigger; the state after it.
+    """Record what a person decided about an activation; the trigger's state with it.
+
+    It belongs to the open activation of that trigger of the policy of that name, and to no other.
+
+    Args:
+        history: is appended to.
+        policy: whose trigger it is.
+        trigger: its name.
+        decision: what was decided. One that settles the matter needs a reason.
+        by: who decided.
+        reason: why.
+        now: the time of the entry.
+        today: the day of the decision.
 
     Raises:
-        InputError: there is no such trigger, or it is not active.
+        InputError: there is no such trigger, it is not active, or a reason is missing.
+        PermanentError: somebody changed the history.
     """
     if trigger not in policy.triggers:
         known = ", ".join(policy.triggers)
         raise _cannot_decide(f"no trigger {trigger!r}; there are: {known}")
+    if decision is not Decision.ACKNOWLEDGED and not reason.strip():
+        finding = Finding("argument reason", "", f"is missing: {decision} needs one")
+        raise InputError(_RECORDING, [finding], "Say why: whoever asks later reads it.")
     decided = Decided(decision=decision, by=by, reason=reason, on=today)
     return history.transact(lambda ledger: _append_decision(ledger, policy, trigger, decided, now))
 
@@ -37,19 +57,37 @@ def acknowledge(
 def _append_decision(
     ledger: Ledger, policy: Policy, name: str, decided: Decided, now: datetime
 ) -> State:
-    timeline = Timeline.of(ledger.entries(name))
-    before = timeline.state
-    if not before.is_active or before.last is None:
-        raise _cannot_decide(f"{name} is {before.phase}: there is nothing to decide about")
-    period = before.last.period
-    after = decide(before, decided)
-    new = New(period, timeline.next_revision("decision", period), before, after)
-    read = timeline.readings[-1]
-    rules = ledger.keep("policy", policy.rules())
-    ledger.append(Provenance(read.as_of, now, read.facts, rules).entry(name, new))
+    ledger.refuse_if_changed(_RECORDING)
+    history = TriggerHistory.read(ledger, policy.name, name)
+    book, latest = Activations.of(history, ledger), history.latest
+    state = latest.timeline.state if latest else START
+    if book.open is None or latest is None or latest.last is None:
+        raise _cannot_decide(f"{name} is {state.phase}: there is nothing to decide about")
+    read, period = latest.last, latest.last.period
+    kept = "" if state.is_active else "nothing is known yet of what is measured now"
+    after = Standing(since=book.open.since, decided=decided, kept=kept).complete(state)
+    entry = Entry(
+        sequence=0,
+        recorded_at=now.astimezone(UTC),
+        as_of=read.as_of,
+        trigger=name,
+        kind="decision",
+        period=period,
+        revision=next_revision(history.revisions, "decision", period),
+        reading=None,
+        before=state.model_copy(update={"decided": book.decided(history)}),
+        after=after,
+        facts=read.facts,
+        policy=ledger.keep("policy", policy.rules()),
+        policy_name=policy.name,
+        series=read.series,
+        activation=book.open.id,
+        previous="",
+    )
+    ledger.append(entry)
     return after
 
 
 def _cannot_decide(found: str) -> InputError:
     remedy = "See `xops triggers evaluate` for what is active; the history must have recorded it."
-    return InputError("recording a decision", [Finding("argument trigger", "", found)], remedy)
+    return InputError(_RECORDING, [Finding("argument trigger", "", found)], remedy)

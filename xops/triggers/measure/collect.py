@@ -1,56 +1,62 @@
 """GitHub to facts: merged infrastructure pull requests a week, and the people behind them.
 
-A week is counted only if every repository could be read for all of it. If one could not, or if one
-pull request has more files than GitHub lists and none of those that it lists decides, then the week
-is unknown and says why.
+What is known decides: a repository that cannot be read, or a pull request that may or may not
+count, leaves a week between bounds. Only where GitHub gives nothing at all have the facts a
+failure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from xops.core.errors import PermanentError, TemporaryError, XopsError
 from xops.github.client import Client
-from xops.github.people import Aliases, Directory, roster_size
-from xops.github.pull_requests import merged_counts, read_all_paths
-from xops.github.records import MergedPullRequest, Store
-from xops.github.repositories import OF_ONE_REPOSITORY, Reader, RepositorySnapshot
+from xops.github.members import count_members
+from xops.github.people.aliases import Aliases
+from xops.github.people.directory import Directory, roster_size
+from xops.github.records import Records, Store
+from xops.github.repositories import Reader, RepositorySnapshot
 from xops.triggers.connection import cache, connect, github_section
 from xops.triggers.facts import (
     WEEK,
-    Bucket,
     Completeness,
     Engineers,
     Facts,
+    Failure,
     Mandate,
-    PullRequestEvidence,
-    RepositoryWeek,
+    Origin,
     Week,
     last_week,
     week_bounds,
 )
 from xops.triggers.measure import mandates
-from xops.triggers.measure.classification import Classifier, bucket, deciding_paths
+from xops.triggers.measure.branches import Sightings
+from xops.triggers.measure.classification import Classifier
+from xops.triggers.measure.cross_check import differences
+from xops.triggers.measure.mandate_history import Log
+from xops.triggers.measure.matching import Decisions, Matcher
+from xops.triggers.measure.origin import origin_of
+from xops.triggers.measure.scope import Memories, Scope, find_repositories, remembered
 from xops.triggers.measure.team import DAYS90, Team, without_people
+from xops.triggers.measure.weeks import Counter
 from xops.triggers.policy import GitHub, Policy
 
 Read = Callable[[Policy, date, Path | None], Facts]
 
 
 def read(policy: Policy, as_of: date, file: Path | None = None) -> Facts:
-    """The facts of a file, or of GitHub.
+    """The facts of a file, or of GitHub. A file without mandates has those of the policy's folder.
 
     Raises:
-        InputError: the file, a mandate or the credential is wrong.
+        InputError: the file, a selection or the credential's place is wrong.
         PermanentError, TemporaryError: GitHub does not answer what was asked.
     """
     if file is not None:
-        return Facts.load(file)
+        return mandates.from_facts_file(Facts.load(file), policy.mandates)
     with connect(policy) as client:
         return collect(policy, as_of, client)
 
@@ -58,7 +64,7 @@ def read(policy: Policy, as_of: date, file: Path | None = None) -> Facts:
 def read_or_unknown(
     policy: Policy, as_of: date, file: Path | None = None, *, read: Read = read
 ) -> Facts:
-    """The facts; where GitHub does not give them, facts that say so, by which every state freezes.
+    """The facts; where GitHub does not give them, facts with a failure: every state freezes.
 
     Args:
         policy: the rules.
@@ -67,7 +73,7 @@ def read_or_unknown(
         read: reads them; a flow passes its task, which tries again.
 
     Raises:
-        InputError: the file, a mandate or the credential is wrong.
+        InputError: the file, a selection or the credential's place is wrong.
     """
     try:
         return read(policy, as_of, file)
@@ -83,7 +89,7 @@ def collect(
     *,
     folder: Path | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    log: mandates.Log | None = None,
+    log: Log | None = None,
     cross_check: bool = True,
 ) -> Facts:
     """Read everything that the policy's triggers need, as of the start of a day.
@@ -98,50 +104,50 @@ def collect(
         cross_check: compare the last week with GitHub's search and note a difference.
 
     Raises:
-        InputError: a mandate or the alias file is wrong.
+        InputError: a selection or the alias file is wrong.
         AccessError: the credential is refused.
         LimitError: a limit outlasts the patience. Run again: it goes on from there.
     """
     github = github_section(policy)
+    kept = _Kept.below(folder or cache(), github)
     declared = _read_declared(policy, log)
     zone = ZoneInfo(policy.timezone)
     span = _Span.until(last_week(as_of), github.weeks, zone)
-    store = Store((folder or cache()) / "repositories", github.api_url)
-    directory = Directory(Aliases.load(policy.people.aliases), github.bots)
-    snapshots = Reader(client, store, now).read(github.repositories, span.since)
-    count = _Count(snapshots, github, Classifier(github.kinds), directory, client, store)
-    weeks = [count.week(start, zone) for start in span.weeks]
-    team = Team(snapshots, directory, policy, span.since)
-    ends = [week_bounds(start, zone)[1] for start in span.weeks]
-    measured = [team.engineers(end) for end in ends]
-    notes = list(_notes(snapshots, client, ends[-1] if cross_check else None, zone, count))
+    scope = find_repositories(client, github, kept.memories, span.since, now())
+    snapshots = Reader(client, kept.store, now).read(scope.names, span.since)
+    counter = _counter(policy, github, client, kept, kept.see(snapshots, now()), now())
+    weeks = counter.weeks(snapshots, span.weeks, zone, scope.refused)
+    kept.sightings.keep()
+    team = _team(policy, client, [*snapshots, *_unread(scope)], counter.directory, span, now())
+    start, end = week_bounds(span.weeks[-1], zone)
+    notes = list(_notes(snapshots, scope, counter))
+    if cross_check:
+        notes += differences(snapshots, client, start, end)
     return Facts(
         api_version="xops/v1",
         generated_at=now(),
         as_of=as_of,
         timezone=policy.timezone,
         source="github",
-        weeks=tuple(
-            week.model_copy(update={"engineers": without_people(found)})
-            for week, found in zip(weeks, measured, strict=True)
-        ),
-        engineers=measured[-1],
+        origin=origin_of(policy, github, _ids(snapshots), scope.selections),
+        failure=_failure(snapshots, scope),
+        weeks=tuple(_with_engineers(weeks, team, zone)),
+        engineers=team.engineers(end),
         mandates=declared.mandates,
         mandates_reason=declared.reason,
-        completeness=_completeness(snapshots, client, count, notes),
+        completeness=_completeness(snapshots, client, counter, scope, notes),
     )
 
 
 def unknown(policy: Policy, as_of: date, error: XopsError, now: datetime) -> Facts:
-    """Facts of which nothing from GitHub is known, because of an error.
-
-    For a caller who would rather have the evaluation say *insufficient data* than fail.
+    """Facts of which nothing from GitHub is known, because of an error, which is their failure.
 
     Raises:
-        InputError: a mandate is wrong.
+        InputError: the alias file, or the roster, is wrong.
     """
     declared = _read_declared(policy, None)
-    span = _Span.until(last_week(as_of), github_section(policy).weeks, ZoneInfo(policy.timezone))
+    github = github_section(policy)
+    span = _Span.until(last_week(as_of), github.weeks, ZoneInfo(policy.timezone))
     reason = f"{error.attempted}: {error.found}"
     roster = policy.people.roster
     size = None if roster is None else roster_size(roster, "triggers.yaml")
@@ -151,6 +157,8 @@ def unknown(policy: Policy, as_of: date, error: XopsError, now: datetime) -> Fac
         as_of=as_of,
         timezone=policy.timezone,
         source="github",
+        origin=_remembered_origin(policy, github),
+        failure=_failure_of([error]),
         weeks=tuple(
             Week(start=start, complete=False, reason=reason, iac_prs=None) for start in span.weeks
         ),
@@ -159,6 +167,33 @@ def unknown(policy: Policy, as_of: date, error: XopsError, now: datetime) -> Fac
         mandates_reason=declared.reason,
         completeness=Completeness(notes=(reason,)),
     )
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What earlier evaluations left, below one folder."""
+
+    store: Store
+    memories: Memories
+    decisions: Decisions
+    sightings: Sightings
+
+    @classmethod
+    def below(cls, folder: Path, github: GitHub) -> _Kept:
+        rules = Classifier(github.kinds, github.exclude).digest
+        return cls(
+            Store(folder / "repositories", github.api_url),
+            Memories(folder / "selections", github.api_url),
+            Decisions(folder / "contents", github.api_url, rules),
+            Sightings(folder / "branches", github.api_url),
+        )
+
+    def see(self, snapshots: Sequence[RepositorySnapshot], now: datetime) -> Sightings:
+        """Remember which branches are the default ones."""
+        for snapshot in snapshots:
+            if snapshot.records.id and snapshot.default_branch:
+                self.sightings.see(snapshot.records.id, snapshot.default_branch, now)
+        return self.sightings
 
 
 @dataclass(frozen=True)
@@ -182,188 +217,134 @@ class _Declared:
     reason: str = ""
 
 
-def _read_declared(policy: Policy, log: mandates.Log | None) -> _Declared:
+def _read_declared(policy: Policy, log: Log | None) -> _Declared:
     try:
         return _Declared(mandates.read_mandates(policy.mandates, log))
     except PermanentError as error:  # the history cannot tell who declared them
         return _Declared(None, f"{error.attempted}: {error.found}")
 
 
-@dataclass
-class _Count:
-    """Counts the merged pull requests of a week; completes lists of files where it must."""
-
-    snapshots: Sequence[RepositorySnapshot]
-    github: GitHub
-    classifier: Classifier
-    directory: Directory
-    client: Client
-    store: Store
-    truncated: dict[str, None] = field(default_factory=dict)
-    unlisted: dict[str, str] = field(default_factory=dict)
-
-    def week(self, start: date, zone: ZoneInfo) -> Week:
-        bounds = week_bounds(start, zone)
-        evidence: list[PullRequestEvidence] = []
-        parts = [self._repository(snapshot, bounds, evidence) for snapshot in self.snapshots]
-        reasons = [f"{part.name}: {part.reason}" for part in parts if part.reason]
-        whole = not reasons
-        return Week(
-            start=start,
-            complete=whole,
-            reason="; ".join(reasons),
-            iac_prs=_sum(part.iac_prs for part in parts) if whole else None,
-            bots=_sum(part.bots for part in parts),
-            reverts=_sum(part.reverts for part in parts),
-            image_bumps=_sum(part.image_bumps for part in parts),
-            repositories=tuple(parts),
-            pull_requests=tuple(sorted(evidence, key=lambda one: (one.merged_at, one.url))),
-        )
-
-    def _repository(
-        self,
-        snapshot: RepositorySnapshot,
-        bounds: tuple[datetime, datetime],
-        evidence: list[PullRequestEvidence],
-    ) -> RepositoryWeek:
-        if snapshot.problem is not None:
-            return RepositoryWeek(name=snapshot.name, iac_prs=None, reason=snapshot.problem.found)
-        found: list[PullRequestEvidence] = []
-        uncertain: list[str] = []
-        for request in self._merged_within(snapshot, bounds):
-            matched, reason = self._match_paths(snapshot, request)
-            if reason:
-                uncertain.append(reason)
-            elif matched:
-                found.append(self._evidence(snapshot, request, matched))
-        evidence += found
-        if uncertain:
-            return RepositoryWeek(name=snapshot.name, iac_prs=None, reason=", ".join(uncertain))
-        return _repository_week(snapshot.name, found)
-
-    def _merged_within(
-        self, snapshot: RepositorySnapshot, bounds: tuple[datetime, datetime]
-    ) -> Iterator[MergedPullRequest]:
-        start, end = bounds
-        bases = self.github.branches or (snapshot.default_branch,)
-        for request in snapshot.records.pull_requests.values():
-            within = start <= request.merged_at < end
-            if within and any(fnmatchcase(request.base, base) for base in bases):
-                yield request
-
-    def _match_paths(
-        self, snapshot: RepositorySnapshot, request: MergedPullRequest
-    ) -> tuple[dict[str, str], str]:
-        """The paths that are infrastructure code; if that cannot be told, why."""
-        matched = self.classifier.matched(request.paths)
-        if not matched and not request.all_paths and _hides_paths(request):
-            try:
-                read_all_paths(self.client, snapshot.name, request)
-            except OF_ONE_REPOSITORY as error:
-                self.unlisted[request.url] = error.found
-                return {}, f"the files of #{request.number} cannot be listed: {error.found}"
-            self.store.keep(snapshot.records)
-            matched = self.classifier.matched(request.paths)
-        if request.truncated:
-            self.truncated[f"{snapshot.name}#{request.number}"] = None
-            if not matched:
-                return {}, f"#{request.number} has more files than GitHub lists"
-        return matched, ""
-
-    def _evidence(
-        self, snapshot: RepositorySnapshot, request: MergedPullRequest, matched: Mapping[str, str]
-    ) -> PullRequestEvidence:
-        kinds = tuple(dict.fromkeys(matched.values()))
-        return PullRequestEvidence(
-            repository=snapshot.name,
-            number=request.number,
-            url=request.url,
-            merged_at=request.merged_at,
-            author=request.author.login,
-            title=request.title,
-            bucket=bucket(request, kinds, self.directory),
-            kinds=kinds,
-            paths=deciding_paths(matched),
-            truncated=request.truncated,
-        )
+def _counter(
+    policy: Policy,
+    github: GitHub,
+    client: Client,
+    kept: _Kept,
+    sightings: Sightings,
+    now: datetime,
+) -> Counter:
+    classifier = Classifier(github.kinds, github.exclude)
+    directory = Directory(Aliases.load(policy.people.aliases), github.bots)
+    matcher = Matcher(client, kept.store, classifier, kept.decisions)
+    return Counter(matcher, github, directory, sightings, now)
 
 
-def _hides_paths(request: MergedPullRequest) -> bool:
-    """Whether GraphQL did not tell all: more than 100 files, or a file's former name."""
-    return (
-        request.renames
-        or request.changed_files is None
-        or request.changed_files > len(request.paths)
+def _unread(scope: Scope) -> Iterator[RepositorySnapshot]:
+    """What stands for the repositories of selections whose lists were refused."""
+    for title, error in scope.refused.items():
+        yield RepositorySnapshot(title, Records(name=title), problem=error)
+
+
+def _team(
+    policy: Policy,
+    client: Client,
+    snapshots: Sequence[RepositorySnapshot],
+    directory: Directory,
+    span: _Span,
+    now: datetime,
+) -> Team:
+    named = policy.people.members_of
+    members = count_members(client, named, now) if named else ()
+    return Team(snapshots, directory, policy, span.since, members)
+
+
+def _with_engineers(weeks: Sequence[Week], team: Team, zone: ZoneInfo) -> Iterator[Week]:
+    for week in weeks:
+        _, end = week_bounds(week.start, zone)
+        measured = without_people(team.engineers(end))
+        yield week.model_copy(update={"engineers": measured})
+
+
+def _ids(snapshots: Sequence[RepositorySnapshot]) -> dict[str, str]:
+    """By each name that was asked for, GitHub's id, as far as it is known."""
+    return {
+        name.lower(): snapshot.records.id
+        for snapshot in snapshots
+        for name in (snapshot.asked, *snapshot.also_asked)
+        if snapshot.records.id
+    }
+
+
+def _remembered_origin(policy: Policy, github: GitHub) -> Origin:
+    kept = _Kept.below(cache(), github)
+    ids = {name.lower(): kept.store.open(name).id for name in github.repositories}
+    return origin_of(policy, github, ids, remembered(github, kept.memories))
+
+
+def _failure(snapshots: Sequence[RepositorySnapshot], scope: Scope) -> Failure | None:
+    """Why nothing could be read: every repository is unreadable, every selection refused."""
+    problems = [one.problem for one in snapshots]
+    if any(problem is None for problem in problems):
+        return None
+    errors = [*(problem for problem in problems if problem), *scope.refused.values()]
+    if not errors:
+        return None
+    return _failure_of(errors)
+
+
+def _failure_of(errors: Sequence[XopsError]) -> Failure:
+    first = errors[0]
+    more = f"; so it is with {len(errors) - 1} more" if len(errors) > 1 else ""
+    return Failure(
+        attempted=first.attempted,
+        found=first.found + more,
+        remedy=first.remedy,
+        temporary=all(isinstance(error, TemporaryError) for error in errors),
     )
-
-
-def _repository_week(name: str, found: Sequence[PullRequestEvidence]) -> RepositoryWeek:
-    counts = {bucket: sum(one.bucket is bucket for one in found) for bucket in Bucket}
-    return RepositoryWeek(
-        name=name,
-        iac_prs=counts[Bucket.COUNTED],
-        bots=counts[Bucket.BOT],
-        reverts=counts[Bucket.REVERT],
-        image_bumps=counts[Bucket.IMAGE_BUMP],
-    )
-
-
-def _sum(counts: Iterable[int | None]) -> int | None:
-    """The sum; unknown if a part is."""
-    listed = list(counts)
-    known = [count for count in listed if count is not None]
-    return sum(known) if len(known) == len(listed) else None
 
 
 def _notes(
-    snapshots: Sequence[RepositorySnapshot],
-    client: Client,
-    end: datetime | None,
-    zone: ZoneInfo,
-    count: _Count,
+    snapshots: Sequence[RepositorySnapshot], scope: Scope, counter: Counter
 ) -> Iterator[str]:
+    yield from (f"the selection {title}: {error.found}" for title, error in scope.refused.items())
+    yield from scope.notes
     for snapshot in snapshots:
         if snapshot.problem is None and not snapshot.default_branch:
             yield f"{snapshot.name} has no commit yet"
-    for url, reason in count.unlisted.items():
-        yield f"{url}: {reason}"
-    if end is not None:
-        yield from _differences(snapshots, client, end, zone)
-
-
-def _differences(
-    snapshots: Sequence[RepositorySnapshot], client: Client, end: datetime, zone: ZoneInfo
-) -> Iterator[str]:
-    """Where GitHub's search has another number of merged pull requests for the last week."""
-    start, _ = week_bounds((end.astimezone(zone) - WEEK).date(), zone)
-    listed = {
-        one.name: sum(start <= pr.merged_at < end for pr in one.records.pull_requests.values())
-        for one in snapshots
-        if one.problem is None
-    }
-    for name, indexed in merged_counts(client, list(listed), start, end).items():
-        if indexed is not None and indexed != listed[name]:
+        yield from snapshot.notes
+        if snapshot.problem is None and snapshot.people_problem is not None:
+            yield f"{snapshot.name}: not all who work on it: {snapshot.people_problem.found}"
+        for branch, count in counter.former.get(snapshot.name, {}).items():
             yield (
-                f"{name}: {listed[name]} merged in the last week by the list, which counts;"
-                f" {indexed} by GitHub's search, whose index lags"
+                f"{snapshot.name}: {branch} was the default branch before"
+                f" {snapshot.default_branch}; {count} merged into it count"
             )
+    yield from (f"{url}: {reason}" for url, reason in counter.matcher.unlisted.items())
+
+
+def _renamed(snapshots: Sequence[RepositorySnapshot], scope: Scope) -> Mapping[str, str]:
+    return scope.renamed | {
+        asked: snapshot.name
+        for snapshot in snapshots
+        for asked in (snapshot.asked, *snapshot.also_asked)
+        if snapshot.name.lower() != asked.lower()
+    }
 
 
 def _completeness(
-    snapshots: Sequence[RepositorySnapshot], client: Client, count: _Count, notes: Sequence[str]
+    snapshots: Sequence[RepositorySnapshot],
+    client: Client,
+    counter: Counter,
+    scope: Scope,
+    notes: Sequence[str],
 ) -> Completeness:
     return Completeness(
         pages=sum(snapshot.pages for snapshot in snapshots),
         points=client.usage.points,
         rest_calls=client.usage.rest_calls,
-        truncated_files=tuple(count.truncated),
+        truncated_files=tuple(counter.truncated),
         unreadable_repositories={
             snapshot.name: snapshot.problem.found for snapshot in snapshots if snapshot.problem
         },
-        renamed_repositories={
-            snapshot.asked: snapshot.name
-            for snapshot in snapshots
-            if snapshot.name.lower() != snapshot.asked.lower()
-        },
+        renamed_repositories=dict(_renamed(snapshots, scope)),
         notes=tuple(notes),
     )

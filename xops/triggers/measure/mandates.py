@@ -1,223 +1,199 @@
-"""Declared mandates: signed records in `deployments/mandates/`, one file each.
+"""Declared mandates: records in `deployments/mandates/`, one file each.
 
-A record counts only if it is well-formed and its file's last commit is by an owner whom the policy
-allows, with a verified signature where the policy wants one. A record that does not count is
-reported with the reason. A malformed one is an error: somebody meant something by it.
+A mandate counts if it stands in the folder as an owner, whom the policy names, committed it last,
+with a verified signature where the policy wants one. What a record says is compared, not how it
+is written: who reformats or renames the file changes nothing. Commits of others neither make a
+mandate nor end one: what they change is reported as not valid, with the reason, and so are records
+that they deleted. A malformed record makes all mandates unknown: somebody meant something by it.
 """
 
 from __future__ import annotations
 
 import json
-import re
+import os
 import sys
-from datetime import date
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Protocol
-
-from pydantic import Discriminator, Field, RootModel, Tag, ValidationInfo, field_validator
 
 from xops.core.errors import Finding, InputError, PermanentError
 from xops.core.files import settings
-from xops.core.files.validation import Day, Model, absent
-from xops.triggers.facts import Mandate
-from xops.triggers.measure.git_log import LastCommit, RepositoryLog
+from xops.core.files.canonical_json import digest_of
+from xops.core.files.reading import UnusableTextError, read_text
+from xops.triggers.facts import Facts, Mandate
+from xops.triggers.measure.git_log import open_log
+from xops.triggers.measure.mandate_history import History, Judged, Log, as_mandate, is_record, plain
+from xops.triggers.measure.mandate_record import Declarable, Record, read_record
 from xops.triggers.policy import Mandates
 
 SCHEMA = settings.ROOT / "deployments" / "mandates" / "schema.json"
 
-Line = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^\S")]
+
+class MalformedMandatesError(PermanentError):
+    """Some of the records cannot be read, so nobody knows which mandates there are.
+
+    Attributes:
+        findings: everything that is wrong, each with file and line.
+    """
+
+    def __init__(self, folder: Path, findings: Sequence[Finding]) -> None:
+        listed = "; ".join(map(str, findings))
+        remedy = "Correct each of them; `xops triggers mandate check` shows whether they count."
+        super().__init__(f"reading the mandates in {settings.display(folder)}", listed, remedy)
+        self.findings = tuple(findings)
 
 
-_ONE_OF_TWO = "name a cloud or a site, one of the two"
+@dataclass(frozen=True)
+class Judgement:
+    """All records of the folder, and those that owners declared and that are no longer in it.
 
+    Attributes:
+        records: the well-formed ones, by file.
+        findings: what is wrong with the others.
+    """
 
-class _Record(Model):
-    """One mandate as a person declares it."""
-
-    api_version: Annotated[Literal["xops/v1"], Field(alias="apiVersion")]
-    who: Annotated[Line, Field(description="Who demands it: the regulator, the customer.")]
-    what: Annotated[Line, Field(description="What is demanded, in a sentence.")]
-    jurisdiction: Annotated[Line, Field(description="Whose law or contract it is: AU, EU, ...")]
-    evidence: Annotated[
-        str, Field(pattern=r"^https://\S+$", description="Link to the document itself.")
-    ]
-    effective_from: Annotated[Day, Field(description="The first day on which it binds.")]
-    expires: Annotated[Day, Field(description="The first day on which it no longer binds.")]
-
-    @field_validator("expires")
-    @classmethod
-    def _lasts(cls, value: date, info: ValidationInfo) -> date:
-        start = info.data.get("effective_from")
-        if start and value <= start:
-            raise ValueError(f"must be after effective_from, {start}")
-        return value
-
-
-class CloudRecord(_Record):
-    """A mandate for a second cloud."""
-
-    kind: ClassVar[Literal["second_cloud"]] = "second_cloud"
-    cloud: Annotated[
-        Literal["azure", "gcp"], Field(description="The second cloud that is demanded.")
-    ]
-    site: Annotated[None, absent(_ONE_OF_TWO)] = None
-
-    @property
-    def subject(self) -> str:
-        """The cloud."""
-        return self.cloud
-
-
-class SiteRecord(_Record):
-    """A mandate for a site on premises or at the edge."""
-
-    kind: ClassVar[Literal["edge"]] = "edge"
-    site: Annotated[Line, Field(description="The site on premises or at the edge.")]
-    cloud: None = None
-
-    @property
-    def subject(self) -> str:
-        """The site."""
-        return self.site
-
-
-def _kind_of_record(value: Any) -> str | None:
-    given = value if isinstance(value, dict) else vars(value) if isinstance(value, _Record) else {}
-    if given.get("cloud") is not None:
-        return "of a cloud"
-    return None if given.get("site") is None else "of a site"
-
-
-class Record(
-    RootModel[
-        Annotated[
-            Annotated[CloudRecord, Tag("of a cloud")] | Annotated[SiteRecord, Tag("of a site")],
-            Discriminator(
-                _kind_of_record,
-                custom_error_type="kind_of_record",
-                custom_error_message=_ONE_OF_TWO,
-            ),
-        ]
-    ]
-):
-    """One mandate as a person declares it, a file of its own."""
-
-    def mandate(self, file: str, commit: str, reason: str) -> Mandate:
-        """The record as a fact; with a `reason` it does not count."""
-        found = self.root
-        return Mandate(
-            kind=found.kind,
-            subject=found.subject,
-            who=found.who,
-            what=found.what,
-            jurisdiction=found.jurisdiction,
-            evidence=found.evidence,
-            effective_from=found.effective_from,
-            expires=found.expires,
-            valid=not reason,
-            reason=reason,
-            file=file,
-            commit=commit,
-        )
-
-
-class Log(Protocol):
-    """What has to be asked of the history; see `RepositoryLog`."""
-
-    def is_shallow(self) -> bool:
-        """Whether history is cut off."""
-        ...
-
-    def is_committed(self, file: Path) -> bool:
-        """Whether the file is as it was committed."""
-        ...
-
-    def last_commit(self, file: Path) -> LastCommit | None:
-        """The commit that last changed the file."""
-        ...
-
-    def verifies(self, sha: str) -> bool:
-        """Whether the commit's signature is accepted."""
-        ...
+    records: tuple[Judged, ...]
+    findings: tuple[Finding, ...] = ()
 
 
 def read_mandates(policy: Mandates, log: Log | None = None) -> tuple[Mandate, ...]:
-    """Every mandate of the folder, valid or with the reason why not. No folder is no mandate.
+    """Every mandate that owners declared or that stands in the folder; none is an empty tuple.
+
+    Those that are not as an owner committed them are not valid, each with the reason.
 
     Args:
         policy: where they are, whose commits declare, and whether these must be signed.
         log: the history; that of the folder by default.
 
     Raises:
-        InputError: everything that is wrong with any of the files, each with path and line.
-        PermanentError: the history cannot tell: the mandates are unknown.
+        MalformedMandatesError: everything that is wrong with any of the files.
+        PermanentError: the folder or its history cannot be read: the mandates are unknown.
     """
-    records = _records(policy.folder)
-    if not records:
-        return ()
-    log = log or RepositoryLog(policy.folder)
-    if log.is_shallow():
-        raise PermanentError(
-            f"finding who committed {policy.folder.name}",
-            "the clone is shallow: its oldest commit seems to have written every file",
-            "Fetch the whole history: `git fetch --unshallow`.",
-        )
-    return tuple(_to_mandate(file, record, policy, log) for file, record in records)
+    found = judge(policy, log)
+    if found.findings:
+        raise MalformedMandatesError(policy.folder, found.findings)
+    return tuple(one.mandate for one in found.records)
 
 
-def _records(folder: Path) -> list[tuple[Path, Record]]:
-    records: list[tuple[Path, Record]] = []
+def judge(policy: Mandates, log: Log | None = None) -> Judgement:
+    """As `read_mandates`, with what to do, and with the records beside malformed ones.
+
+    Raises:
+        PermanentError: the folder or its history cannot be read: the mandates are unknown.
+    """
+    records: dict[str, Declarable] = {}
     findings: list[Finding] = []
-    for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+    for file in _files(policy.folder):
         try:
-            records.append((file, _record(file)))
+            records[file.name] = read_record(file)
         except InputError as error:
             findings += error.findings
-    if findings:
-        raise InputError(f"reading the mandates in {folder.name}", findings)
-    return records
+    findings += _misplaced(policy.folder)
+    if not policy.owners:
+        judged = [Judged(as_mandate(row, name, "", _NO_OWNER), _NAME_OWNERS)
+                  for name, row in records.items()]  # fmt: skip
+    elif log is not None:
+        judged = list(History(policy, log).judged(records))
+    else:
+        with open_log(policy.folder) as found:
+            judged = list(History(policy, found).judged(records))
+    return Judgement(tuple(judged), tuple(findings))
 
 
-def _record(file: Path) -> Record:
-    if file.is_symlink():  # its own commit would say nothing of what it leads to
-        finding = Finding(file.name, "", "is a link: put the record itself here")
-        raise InputError(f"reading {file.name}", [finding])
-    return settings.load(Record, file, prefix="", environ={}, arguments={})
+_NO_OWNER = "cannot count: mandates.owners of the policy names nobody who may declare"
+_NAME_OWNERS = "Name who may declare mandates in mandates.owners of the policy."
 
 
-def _to_mandate(file: Path, record: Record, policy: Mandates, log: Log) -> Mandate:
-    commit = log.last_commit(file)
-    reason = _reason(file, commit, policy, log)
-    return record.mandate(file.name, commit.sha if commit else "", reason)
+def _files(folder: Path) -> list[Path]:
+    """The files of the folder that are to hold records."""
+    attempted = f"reading the mandates in {settings.display(folder)}"
+    try:
+        if folder.is_symlink():  # its own commits would say nothing of what it leads to
+            raise PermanentError(attempted, "it is a link", "Let mandates.folder name the folder.")
+        names = sorted(entry.name for entry in os.scandir(folder))
+    except OSError as error:
+        raise PermanentError(
+            attempted,
+            error.strerror or str(error),
+            "Correct mandates.folder of the policy. If there are no mandates, make the folder, with"
+            " a README: Git keeps no empty one.",
+        ) from None
+    return [folder / name for name in names if is_record(name)]
 
 
-def _reason(file: Path, commit: LastCommit | None, policy: Mandates, log: Log) -> str:
-    """Why a well-formed record does not count; empty if it does."""
-    if commit is None:
-        return "is not committed"
-    if not log.is_committed(file):
-        return f"was changed since its last commit, {commit.sha[:12]}"
-    owners = {owner.lower() for owner in policy.owners}
-    if commit.author not in owners:
-        return f"was committed by {commit.author}, who is not among mandates.owners"
-    if not policy.signed:
-        return ""
-    return _unproven(commit, owners, log)
+def _misplaced(folder: Path) -> Iterator[Finding]:
+    """Records that would not count for where they are, or for what they are called."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for file in (Path(place, name) for name in sorted(names)):
+            placed = file.parent == folder and is_record(file.name)
+            if not placed and file.suffix.lower() in (".yaml", ".yml") and _holds_record(file):
+                yield Finding(settings.display(file), "", _MISPLACED)
 
 
-def _unproven(commit: LastCommit, owners: set[str], log: Log) -> str:
-    if not log.verifies(commit.sha):
-        return f"the signature of commit {commit.sha[:12]} does not verify ({commit.signature})"
-    # A key is accepted for somebody: it must be an owner's, not that of anyone Git trusts.
-    if _addresses(commit.signer).isdisjoint(owners):
-        return f"commit {commit.sha[:12]} is signed by {commit.signer}, not by an owner"
-    return ""
+_MISPLACED = "holds a record that does not count here: put it into the folder itself, as NAME.yaml"
 
 
-def _addresses(signer: str) -> set[str]:
-    """The addresses in a key's user id (`Name <address>`), or the principal itself."""
-    words = re.split(r"[\s<>,]", signer)
-    return {word.lower() for word in words if "@" in word[1:-1]}
+def _holds_record(file: Path) -> bool:
+    try:
+        # The folder may be a whole repository: what is certainly none is not parsed.
+        return "effective_from" in read_text(file) and bool(read_record(file))
+    except (UnusableTextError, InputError):
+        return False
+
+
+def mandates_digest(policy: Mandates) -> str:
+    """Hash of the rules by which mandates count; where their folder is does not matter."""
+    return digest_of(
+        {
+            "owners": sorted({plain(owner) for owner in policy.owners}),
+            "signed": policy.signed,
+            "signing_keys": sorted(set(policy.signing_keys)),
+            "github_keys": sorted(set(policy.github_keys)),
+        }
+    )
+
+
+_CLAIMED = "the facts file says which there are, and mandates.signed wants signatures: it has none"
+_UNCHECKED = "mandates are as the facts file says: nobody checked who committed them"
+
+
+def from_facts_file(facts: Facts, policy: Mandates, log: Log | None = None) -> Facts:
+    """The facts of a file, with what may be believed of its mandates.
+
+    Where signatures are wanted, those that the file brings are unknown: it proves none. Else they
+    hold, with a note. Where the file says nothing of mandates, not even why, those of the folder
+    count.
+
+    Args:
+        facts: as the file says.
+        policy: as for `read_mandates`.
+        log: as for `read_mandates`.
+    """
+    if facts.mandates is None and facts.mandates_reason:
+        return facts
+    if facts.mandates is None:
+        return _with_mandates_of_folder(facts, policy, log)
+    if policy.signed:
+        return facts.model_copy(update={"mandates": None, "mandates_reason": _CLAIMED})
+    return _noted(facts, _UNCHECKED) if facts.mandates else facts
+
+
+def _with_mandates_of_folder(facts: Facts, policy: Mandates, log: Log | None) -> Facts:
+    try:
+        found = read_mandates(policy, log)
+    except PermanentError as error:
+        return facts.model_copy(update={"mandates_reason": f"{error.attempted}: {error.found}"})
+    note = f"the facts file says nothing of mandates: those of {policy.folder.name} count"
+    return _noted(facts.model_copy(update={"mandates": found}), note)
+
+
+def _noted(facts: Facts, note: str) -> Facts:
+    completeness = facts.completeness
+    notes = (*completeness.notes, note)
+    return facts.model_copy(
+        update={"completeness": completeness.model_copy(update={"notes": notes})}
+    )
 
 
 def schema() -> str:

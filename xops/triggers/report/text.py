@@ -1,4 +1,4 @@
-"""An evaluation as people read it: rows for a table, Markdown, the text of a proposal.
+"""An evaluation as people read it: lines for a terminal, rows for a table, Markdown.
 
 Names of repositories and people, titles and messages of GitHub may be anybody's: they enter
 Markdown as values of templates.
@@ -7,70 +7,117 @@ Markdown as values of templates.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from datetime import date
 
-from xops.core.rendering import Markdown, Plain
-from xops.triggers.evaluation import Evaluation, TriggerStatus, TriggerVerdict
-from xops.triggers.facts import Completeness
-from xops.triggers.machine import Phase
-
-if TYPE_CHECKING:
-    from xops.triggers.replay import Line, Replay
-
-_LISTED = 20
-"""How many links a text lists before it says how many more there are."""
+from xops.core.rendering import Markdown
+from xops.triggers.evaluation import ALONE, Evaluation, TriggerStatus, TriggerVerdict
+from xops.triggers.facts import Completeness, LeftOut, People
+from xops.triggers.report import values
 
 _SUMMARIES = {
     TriggerStatus.ACTIVE: "active: {names}",
     TriggerStatus.INACTIVE: "nothing is active",
     TriggerStatus.INSUFFICIENT_DATA: "insufficient data: states are kept until all is known",
 }
-
-_MARKS = {Phase.INACTIVE: "·", Phase.PENDING: "+", Phase.ACTIVE: "█", Phase.COOLING: "▒"}
+_BASES = {
+    "history": "The states follow from all that the history remembers",
+    "facts": "The states follow from these weeks alone: without a history nobody knows what was"
+    " active before them",
+}
 
 
 def summary(evaluation: Evaluation) -> str:
     """The evaluation in a line."""
     names = ", ".join(verdict.trigger for verdict in evaluation.active)
-    return f"{evaluation.as_of}: " + _SUMMARIES[evaluation.status].format(names=names)
+    nothing = "nothing was measured on GitHub; " if evaluation.failure else ""
+    status = _SUMMARIES[evaluation.status].format(names=names)
+    return f"{evaluation.as_of}: {nothing}{status}"
+
+
+def basis(evaluation: Evaluation) -> str:
+    """From what the states follow."""
+    return _BASES[evaluation.basis]
+
+
+def lines(verdict: TriggerVerdict) -> Iterator[str]:
+    """One trigger for a terminal."""
+    yield f"{verdict.trigger:<13} {_standing(verdict)}"
+    yield from (f"{'':<13} {values.clip(text)}" for text in _details(verdict))
+
+
+def _details(verdict: TriggerVerdict) -> Iterator[str]:
+    yield f"value {values.value(verdict)}{_weeks_over(verdict)}; {verdict.threshold}"
+    if verdict.kept:
+        yield f"kept: {verdict.kept}"
+    if verdict.beside:
+        yield f"beside {values.other_reading(verdict)}; {verdict.beside.why}"
+    if verdict.former:
+        yield values.former_series(verdict)
+    if verdict.people or verdict.left_out:
+        yield _people(verdict)
+    yield f"next: {verdict.next}"
+    yield f"action: {verdict.action} ({verdict.classification})"
+
+
+def _weeks_over(verdict: TriggerVerdict) -> str:
+    if verdict.weeks_over is None or (verdict.value is None and not verdict.weeks_over):
+        return ""  # where nothing is known to be over, nobody counted 0 either
+    return ", 1 week over" if verdict.weeks_over == 1 else f", {verdict.weeks_over} weeks over"
+
+
+def _people(verdict: TriggerVerdict) -> str:
+    certain = values.names(row.name for row in verdict.people if not row.doubtful)
+    doubtful = values.names(row.name for row in verdict.people if row.doubtful)
+    left_out = values.names((row.name for row in verdict.left_out), verdict.left_out_more)
+    parts = (("counted", certain), ("doubtful", doubtful), ("not counted", left_out))
+    return "; ".join(f"{word}: {names}" for word, names in parts if names)
 
 
 def table(evaluation: Evaluation) -> list[dict[str, str]]:
-    """One row a trigger: value, threshold, weeks over it, state, what would happen next."""
+    """One row a trigger: value, threshold, state by both readings, what would happen next."""
     return [_row(verdict) for verdict in evaluation.triggers]
 
 
 def _row(verdict: TriggerVerdict) -> dict[str, str]:
     return {
         "trigger": verdict.trigger,
-        "value": format_value(verdict.value),
+        "value": values.value(verdict),
         "threshold": verdict.threshold,
-        "weeks over": "" if verdict.kind == "mandate" else format_value(verdict.weeks_over),
-        "state": verdict.state,
-        "since": str(verdict.since or ""),
+        "state": _standing(verdict),
+        "beside": verdict.beside.state if verdict.beside else "",
         "next": verdict.next,
         "action": f"{verdict.action} ({verdict.classification})",
     }
 
 
-def format_value(value: int | None) -> str:
-    """A count, or the word for not knowing it."""
-    return "unknown" if value is None else str(value)
+def _standing(verdict: TriggerVerdict) -> str:
+    since = f" since {verdict.since}" if verdict.since else ""
+    number = f" (activation {verdict.number})" if verdict.active and verdict.number else ""
+    return f"{verdict.state}{since}{number}"
 
 
 def notes(evaluation: Evaluation) -> list[str]:
     """All warnings, each with what it is about."""
-    of_triggers = [f"{v.trigger}: {text}" for v in evaluation.triggers for text in v.warnings]
-    return [*evaluation.warnings, *of_triggers]
+    of_triggers = [f"{v.trigger}: {text}" for v in evaluation.triggers for text in _own_notes(v)]
+    # From what the states follow stands by itself, in `basis`.
+    general = [text for text in evaluation.warnings if text != ALONE]
+    return [values.clip(text) for text in (*general, *of_triggers)]
+
+
+def _own_notes(verdict: TriggerVerdict) -> list[str]:
+    return [*([f"kept: {verdict.kept}"] if verdict.kept else []), *verdict.warnings]
 
 
 def completeness(found: Completeness) -> list[str]:
     """How much was read, and what could not be."""
     read = f"{found.pages} pages, {found.points} points, {found.rest_calls} REST calls"
+    if not (found.pages or found.points or found.rest_calls):
+        read = "nothing was read from GitHub"
     unreadable = [f"unreadable: {n}: {why}" for n, why in found.unreadable_repositories.items()]
     renamed = [f"renamed: {old} is {new} now" for old, new in found.renamed_repositories.items()]
     truncated = [f"truncated files: {url}" for url in found.truncated_files]
-    return [read, *unreadable, *renamed, *_short(truncated), *found.notes]
+    kinds = (unreadable, renamed, truncated, found.notes)
+    return [read, *(values.clip(line) for kind in kinds for line in values.shorten(kind))]
 
 
 def markdown(evaluation: Evaluation) -> Markdown:
@@ -80,119 +127,111 @@ def markdown(evaluation: Evaluation) -> Markdown:
 
 def _markdown(evaluation: Evaluation) -> Iterator[Markdown]:
     yield Markdown.of("**Triggers on {summary}**", summary=summary(evaluation))
+    yield from _failure(evaluation)
     yield Markdown.of(
-        "\nWeek of {week}, {zone}, facts from {source}.\n",
+        "\nWeek of {week}, {zone}, facts from {source}. {basis}.\n",
         week=evaluation.week, zone=evaluation.timezone, source=evaluation.source,
+        basis=basis(evaluation),
     )  # fmt: skip
     rows = table(evaluation)
     yield Markdown.table(rows[0], [row.values() for row in rows])
-    yield from _section("Proposed", [_proposed(verdict) for verdict in evaluation.active])
-    yield from _section("Notes", notes(evaluation))
-    yield from _section("Completeness", completeness(evaluation.completeness))
-    yield Markdown.of("\nFacts {facts}, policy {policy}.", **_hashes(evaluation))
+    yield from section("Proposed", [_proposed(verdict) for verdict in evaluation.active])
+    yield from section("Ended", [values.ended(row) for row in evaluation.ended])
+    yield from section("Other readings of a threshold", _others(evaluation))
+    yield from section("Measured otherwise before", _formers(evaluation))
+    for verdict in evaluation.triggers:
+        yield from _counted(verdict)
+    yield from section("Notes", notes(evaluation))
+    yield from section("Completeness", completeness(evaluation.completeness))
+    yield Markdown.of("\n{hashes}, xOps {version}.", hashes=hashes(evaluation),
+                      version=evaluation.version)  # fmt: skip
 
 
-def _hashes(evaluation: Evaluation) -> dict[str, Markdown]:
-    return {
-        "facts": Markdown.code(evaluation.facts[:12]),
-        "policy": Markdown.code(evaluation.policy[:12]),
-    }
+def _failure(evaluation: Evaluation) -> Iterator[Markdown]:
+    if failure := evaluation.failure:
+        yield Markdown.of(
+            "\n**Nothing was measured on GitHub.** {attempted}: {found}. {remedy}",
+            attempted=failure.attempted, found=values.clip(failure.found.rstrip(".")),
+            remedy=failure.remedy,
+        )  # fmt: skip
 
 
-def _section(title: str, lines: Iterable[str]) -> Iterator[Markdown]:
+def hashes(evaluation: Evaluation) -> Markdown:
+    """Which facts and which rules the evaluation follows from."""
+    return Markdown.of(
+        "Facts {facts}, policy {policy}",
+        facts=Markdown.code(evaluation.facts[:12]),
+        policy=Markdown.code(evaluation.policy[:12]),
+    )
+
+
+def section(title: str, rows: Iterable[str]) -> Iterator[Markdown]:
     """A list below a title; its lines are others' text unless they are Markdown already."""
-    if lines := list(lines):
+    if listed := list(rows):
         yield Markdown.of("\n**{title}**\n", title=title)
-        yield from (Markdown.of("- {line}", line=line) for line in lines)
+        yield from (Markdown.of("- {line}", line=_clipped(line)) for line in listed)
+
+
+def _clipped(line: str) -> str:
+    return line if isinstance(line, Markdown) else values.clip(line)
 
 
 def _proposed(verdict: TriggerVerdict) -> str:
     needs = ", ".join(verdict.needs)
-    return f"{verdict.action}: {verdict.cost}; {verdict.classification} needs {needs}"
+    what = f"{verdict.action}: {verdict.cost}; {verdict.classification} needs {needs}"
+    number = f"activation {verdict.number}: " if verdict.number else ""
+    subjects = f", for {', '.join(verdict.subjects)}" if verdict.subjects else ""
+    return f"{verdict.trigger}{subjects}: {number}{what}"
 
 
-def _short(lines: Sequence[str]) -> list[str]:
-    left = len(lines) - _LISTED
-    return [*lines[:_LISTED], *([f"and {left} more"] if left > 0 else [])]
+def _others(evaluation: Evaluation) -> Iterator[str]:
+    for verdict in evaluation.triggers:
+        if other := verdict.beside:
+            yield (
+                f"{verdict.trigger}: {verdict.threshold} decides: {verdict.state}; beside it"
+                f" {values.other_reading(verdict)}; {other.why}"
+            )
 
 
-def proposal_title(verdict: TriggerVerdict) -> Plain:
-    """The title of the proposal to activate; the same for the whole activation."""
-    return Plain.of(
-        "Trigger {trigger} is active: {action}", trigger=verdict.trigger, action=verdict.action
+def _formers(evaluation: Evaluation) -> Iterator[str]:
+    for verdict in evaluation.triggers:
+        if verdict.former:
+            yield f"{verdict.trigger}: {values.former_series(verdict)}"
+
+
+def _counted(verdict: TriggerVerdict) -> Iterator[Markdown]:
+    """Who and what a trigger's value is made of."""
+    people = [_person(row) for row in verdict.people]
+    yield from section(f"Who was counted by {verdict.trigger}", people)
+    left_out = [_left_out(row) for row in verdict.left_out]
+    more = [f"and {verdict.left_out_more} more"] if verdict.left_out_more else []
+    yield from section(f"Not counted by {verdict.trigger}", [*left_out, *more])
+    if not people:  # of a team they are the evidence
+        links = [Markdown.link(row) for row in verdict.evidence]
+        yield from section(f"Evidence of {verdict.trigger}", values.shorten(links))
+
+
+def _person(person: People) -> Markdown:
+    merged = f"; one person: {', '.join(person.merged)}" if person.merged else ""
+    doubtful = f"; doubtful: {person.doubtful}" if person.doubtful else ""
+    known = _known(person.name, person.identities, person.last_seen)
+    return Markdown.of(
+        "{known}{merged}{doubtful}", known=known, merged=values.clip(merged),
+        doubtful=values.clip(doubtful),
+    )  # fmt: skip
+
+
+def _left_out(row: LeftOut) -> Markdown:
+    known = _known(row.name, row.identities, row.last_seen)
+    return Markdown.of("{known}: {why}", known=known, why=values.clip(row.why))
+
+
+def _known(name: str, identities: Sequence[str], last_seen: date | None) -> Markdown:
+    own = tuple(identities) not in ((), (name,))
+    return Markdown.of(
+        "{name}{identities}, {seen}",
+        # An address as code: within text a space of no width would keep it from calling somebody.
+        name=Markdown.code(name) if "@" in name else values.clip(name),
+        identities=Markdown.of(" ({all})", all=values.codes(identities)) if own else "",
+        seen=f"last seen {last_seen}" if last_seen else "not dated",
     )
-
-
-def proposal(verdict: TriggerVerdict, evaluation: Evaluation) -> Markdown:
-    """What an active trigger proposes, as Markdown: why, what, at what price, on what evidence."""
-    return Markdown.joined("\n", _proposal(verdict, evaluation))
-
-
-def _proposal(verdict: TriggerVerdict, evaluation: Evaluation) -> Iterator[Markdown]:
-    yield Markdown.of(
-        "**{trigger}** is {state} since {since}: {threshold}.",
-        trigger=verdict.trigger, state=verdict.state, since=verdict.since,
-        threshold=verdict.threshold,
-    )  # fmt: skip
-    yield Markdown.of(
-        "\nAs of {as_of} the value is {value}; {next}.",
-        as_of=evaluation.as_of, value=format_value(verdict.value), next=verdict.next,
-    )  # fmt: skip
-    yield Markdown("Nothing was activated: a person decides.")
-    yield from _section("What it would add", _components(verdict))
-    yield from _section(f"What a {verdict.classification} needs", verdict.needs)
-    yield from _section("Weeks", [_week(verdict, index) for index in range(len(verdict.series))])
-    yield from _section("Evidence", _short([Markdown.link(row) for row in verdict.evidence]))
-    yield from _section("Notes", verdict.warnings)
-    decide = f"xops triggers acknowledge {verdict.trigger} --decision accepted --reason TEXT"
-    yield Markdown.of("\nTo decide: {decide}, or `rejected`.", decide=Markdown.code(decide))
-    yield Markdown.of(
-        "\nOwner {owner}. Activation {activation},",
-        owner=verdict.owner, activation=Markdown.code(str(verdict.activation)),
-    )  # fmt: skip
-    yield Markdown.of("facts {facts}, policy {policy}.", **_hashes(evaluation))
-
-
-def _components(verdict: TriggerVerdict) -> Iterator[str]:
-    for line in verdict.cost.lines:
-        if line.lowest is None or line.highest is None:
-            yield f"{line.component}: unpriced"
-        else:
-            price = f"{line.lowest.amount:,.2f} to {line.highest}"
-            yield f"{line.component}: {price} a month ({line.source})"
-    yield f"together {verdict.cost}"
-
-
-def _week(verdict: TriggerVerdict, index: int) -> str:
-    point = verdict.series[index]
-    kept = " (kept)" if point.insufficient else ""
-    return f"{point.period}: {format_value(point.value)}, {point.phase}{kept}"
-
-
-def ribbon(line: Line) -> str:
-    """A trigger's past, a character a week; `?` is a week in which its state was kept."""
-    return "".join("?" if p.insufficient else _MARKS[p.phase] for p in line.points)
-
-
-def replay_lines(replay: Replay) -> Iterator[str]:
-    """The past of each trigger, and what other thresholds would have made of it."""
-    yield f"{' ' * 14}· inactive  + pending  █ active  ▒ cooling  ? unknown, kept"
-    for line in replay.lines:
-        yield f"{line.trigger:<14}{ribbon(line)}"
-        counts = f"{line.flips} flips, {line.active_weeks} weeks active"
-        yield f"{'':<14}{counts}, {line.unknown_weeks} unknown, now {line.states[-1]}"
-    for line in replay.lines:
-        yield from _variants(line)
-
-
-def _variants(line: Line) -> Iterator[str]:
-    if not line.variants:
-        return
-    windows = list(dict.fromkeys((v.weeks, v.of) for v in line.variants))
-    yield f"\n{line.trigger}: flips (weeks active) by threshold and window; [] is the policy"
-    yield f"{'':>8}" + "".join(f"{f'{weeks} of {of}':>12}" for weeks, of in windows)
-    for above in sorted({v.above for v in line.variants}):
-        row = [v for v in line.variants if v.above == above]
-        cells = [f"{v.flips} ({v.active_weeks})" for v in row]
-        marked = [f"[{c}]" if v.current else c for v, c in zip(row, cells, strict=True)]
-        yield f"{f'> {above}':>8}" + "".join(f"{cell:>12}" for cell in marked)
