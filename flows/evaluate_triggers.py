@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from flows.activation import start_activation
 from flows.form import Form, titled
 from flows.lifecycle_tasks import is_temporary
 from flows.progress import emit_named, show_markdown, show_png
+from xops.core.errors import TemporaryError, XopsError
 from xops.core.files.flow_files import flow_file
 from xops.core.rendering import Markdown
 from xops.triggers import proposals
@@ -28,7 +30,7 @@ from xops.triggers.history.ledger import History, TriggerEvent
 from xops.triggers.history.record import evaluate_and_record
 from xops.triggers.measure import collect
 from xops.triggers.policy import Policy
-from xops.triggers.report import chart, text
+from xops.triggers.report import chart, failure, text
 
 logger = logging.getLogger("xops.triggers")
 
@@ -88,8 +90,7 @@ def send(history: History, event: TriggerEvent) -> bool:
         resource = f"xops.trigger.{event.trigger}"
         emit_named(event.name, resource, event.trigger, event.payload, event.id)
     if not _reaches_server(event):
-        logger.warning("%s of %s is not on the server yet: the next run sends it again",
-                       event.name, event.trigger)  # fmt: skip
+        logger.warning("%s of %s is not on the server yet", event.name, event.trigger)
         return False
     history.mark_sent(event.id, datetime.now(UTC))
     return True
@@ -113,7 +114,7 @@ def _is_on_server(event: TriggerEvent) -> bool:
 @task(name="propose", cache_policy=NO_CACHE, persist_result=False, retries=2,
       retry_delay_seconds=30, retry_condition_fn=is_temporary)  # fmt: skip
 def propose(policy: Policy, evaluation: Evaluation) -> list[str]:
-    """The issues that propose what is active: made once, brought up to date after."""
+    """The issues of activations: made once, brought up to date, closed when one has ended."""
     issues = proposals.propose(policy, evaluation)
     for issue in issues:
         logger.info("%s: %s", issue.done, issue.url)
@@ -130,8 +131,15 @@ def evaluate_triggers(
 ) -> dict[str, Any]:
     """Measure each trigger, say where it stands, and propose what is active.
 
+    A run that could read nothing from GitHub shows what it knows, records what is known all the
+    same, and then fails with the reason: a success would say that something was measured.
+
     Args:
         request: The day and the facts by which the triggers are judged, and whether it counts.
+
+    Raises:
+        PermanentError: GitHub gave nothing, or an activation could not be started or proposed.
+        TemporaryError: an event did not reach the server, or GitHub did not take an issue.
     """
     policy = Policy.load()
     today = request.as_of or datetime.now(ZoneInfo(policy.timezone)).date()
@@ -144,7 +152,9 @@ def evaluate_triggers(
     _show(evaluation, policy)
     done = evaluation.to_json()
     if history is not None:
-        done |= _send_and_propose(history, policy, evaluation)
+        done |= _act(history, policy, evaluation)
+    if evaluation.failure:
+        raise failure.as_error(evaluation.failure)
     return done
 
 
@@ -156,9 +166,57 @@ def _show(evaluation: Evaluation, policy: Policy) -> None:
     show_png("triggers-chart", chart.png(evaluation, policy), summary)
 
 
-def _send_and_propose(history: History, policy: Policy, evaluation: Evaluation) -> dict[str, Any]:
-    """Send what waits in the outbox, that of a run that was killed among it, then propose."""
-    sent = [str(event.id) for event in history.pending_events() if send(history, event)]
-    undecided = [verdict for verdict in evaluation.active if verdict.decided is None]
-    started = [run for verdict in undecided if (run := start_activation(verdict))]
-    return {"sent": sent, "started": started, "issues": propose(policy, evaluation)}
+def _act(history: History, policy: Policy, evaluation: Evaluation) -> dict[str, Any]:
+    """Tell, start and propose: one that fails does not keep the others from being done.
+
+    Raises:
+        XopsError: the first that failed, after all were tried.
+    """
+    steps: dict[str, Callable[[], list[str]]] = {
+        "sent": lambda: _send_all(history),
+        "started": lambda: _start_all(evaluation),
+        "issues": lambda: _propose_all(policy, evaluation),
+    }
+    done: dict[str, list[str]] = {}
+    errors: list[XopsError] = []
+    for name, step in steps.items():
+        try:
+            done[name] = step()
+        except XopsError as error:
+            logger.error("%s", error)
+            errors.append(error)
+    # Of GitHub that gave nothing the run says so itself, as the reason that it ends with.
+    if errors and not evaluation.failure:
+        raise errors[0]
+    return done
+
+
+def _send_all(history: History) -> list[str]:
+    """Send what waits in the outbox, that of a run that was killed among it.
+
+    Raises:
+        TemporaryError: the server does not show one of them.
+    """
+    waiting = history.pending_events()
+    done = [str(event.id) for event in waiting if send(history, event)]
+    if len(done) < len(waiting):
+        raise TemporaryError(
+            "sending the events of triggers",
+            f"{len(waiting) - len(done)} of {len(waiting)} are not on the server after"
+            f" {_ARRIVAL_SECONDS:.0f} s",
+            "Run evaluate-triggers again: it sends what waits.",
+        )
+    return done
+
+
+def _start_all(evaluation: Evaluation) -> list[str]:
+    undecided = [row for row in evaluation.active if row.activation and row.decided is None]
+    runs = (start_activation(verdict, evaluation) for verdict in undecided)
+    return [run for run in runs if run]
+
+
+def _propose_all(policy: Policy, evaluation: Evaluation) -> list[str]:
+    if evaluation.failure:
+        logger.warning("issues are left as they are: GitHub answers nothing")
+        return []
+    return propose(policy, evaluation)

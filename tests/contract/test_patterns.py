@@ -77,9 +77,13 @@ ATTACKS: dict[str, dict[str, str]] = {
     },
     "xops/ecs/terraform_errors.py": {"_GO_TIME": "2026-01-01 00:00:00.0"},
     "xops/ecs/terraform_events.py": {"_CHECK_BLOCK": 'check "'},
-    "xops/github/people.py": {
-        "_PRIVATE": "1+", "_NOBODY": "no-", "_CO_AUTHOR": " ", "_MAILMAP": "<",
-    },
+    "xops/decision/record.py": {"_NUMBER": "1."},
+    "xops/github/commits.py": {"_MERGE": "Merge branch", "_SQUASHED": " ", "_OF_GITHUB": "noreply"},
+    "xops/github/selection.py": {"_FULL_NAME": "a-"},
+    "xops/github/people/identities.py": {"_PRIVATE": "1+", "_CO_AUTHOR": " "},
+    "xops/github/people/machines.py": {"_APART": "-", "_SHAPE": "a1"},
+    "xops/github/people/mailmap.py": {"_MAILMAP": "<"},
+    "xops/github/people/names.py": {"_AND": " and"},
     "xops/local/aws/ecs/images.py": {"EXIT": "xops-exit-"},
     "xops/local/aws/server/signature.py": {"_HASH": "a"},
     "xops/k3s/cluster_file/cluster.py": {"_NAME": "a-"},
@@ -109,11 +113,20 @@ ATTACKS: dict[str, dict[str, str]] = {
     },
     "xops/k3s/state/preflight.py": {"_RELEASE": "1."},
     "xops/local/up.py": {"\\[[^][]*\\]": "["},
-    "xops/triggers/measure/classification.py": {
+    "xops/triggers/measure/classification/buckets.py": {
         "_REVERT_TITLE": "revert(", "_REVERT_BRANCH": "revert-1", "_BUMP_BRANCH": "image-updater",
-        "_BUMP_TITLE": "bump ",
+        "_BUMP_TITLE": "bump image a:", "_PULLED": "pull ",
     },
-    "xops/triggers/measure/mandates.py": {"[\\s<>,]": " "},
+    "xops/triggers/measure/classification/contents.py": {
+        "_KEY": "a", "_TALOS_VERSION": "v1alpha", "_COMMENT": "# ",
+        "_ARM_SCHEMA": '"$schema": "deployment', "_AWS_TYPE": '"Type" ', "_AZURE_TYPE": '"type" ',
+        "_GOOGLE_TYPE": "\n type: ", "_JSON_VERSION": '"apiVersion" ', "_JSON_KIND": '"kind" : "a',
+    },
+    "xops/triggers/measure/classification/hints.py": {
+        "_RESOURCE": "Subnet", "_OF_SPRING": "application-a", "_REGION": "us-gov-aaaa",
+        "_TEMPLATE": "aws-", "_STACK": "a-stack.a", "_WORDS": "-", "_HYPHENS": "-",
+    },
+    "xops/triggers/measure/mandate_record.py": {"_DAY": "1-"},
     "xops/triggers/rule_tests.py": {"_VALUE": "1", "_STATE": "x "},
 }  # fmt: skip
 """What is repeated thousands of times: by file, and by the pattern's name there or itself."""

@@ -40,7 +40,7 @@ from xops.finops.configuration import CostConfiguration
 from xops.finops.report.memory import Memory
 from xops.finops.store.cost_explorer.answers import Answers
 from xops.finops.store.partitions import read_manifest_file
-from xops.github.people import Aliases
+from xops.github.people.aliases import Aliases
 from xops.github.records import Store
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.release.lock import Lock
@@ -49,8 +49,8 @@ from xops.prefect_server.automations import AutomationFile
 from xops.triggers import rule_tests
 from xops.triggers.evaluation import evaluate
 from xops.triggers.facts import Facts
-from xops.triggers.measure.mandates import read_mandates
-from xops.triggers.policy import Mandates, Policy
+from xops.triggers.measure import mandate_record
+from xops.triggers.policy import Policy
 
 DEPLOYMENTS = ROOT / "deployments"
 MOST_KIB = 200 << 10
@@ -73,22 +73,6 @@ PARTITION = {
 GROUP = {"keys": ["EC2", "environment$prod"], "currency": "USD", "unblended": "1", "amortized": "1"}
 ANSWERS = {"days": {"2026-05-01": {"asked_at": "2026-05-09T00:00:00Z", "groups": [GROUP]}}}
 SERVICE = {"pid": 2**22 + 1, "created": 1.0, "port": 1}
-
-
-class _Unasked:
-    """A history that is not asked for anything: records alone are read here."""
-
-    def is_shallow(self) -> bool:
-        return False
-
-    def is_committed(self, file: Path) -> bool:
-        return True
-
-    def last_commit(self, file: Path) -> None:
-        return None
-
-    def verifies(self, sha: str) -> bool:
-        return False
 
 
 def _good(file: Path) -> Any:
@@ -142,10 +126,12 @@ def _automation(file: Path) -> None:
 
 def _store(file: Path) -> None:
     class Kept(Store):
-        def _file(self, name: str) -> Path | None:
+        def _file(self, key: str, shown: str) -> Path | None:
             return file
 
-    Kept(file.parent, "https://api.github.com").open("a/b")
+    kept = Kept(file.parent, "https://api.github.com")
+    kept.open("a/b")  # reads which repository the name leads to
+    kept.open_id("R_1", "a/b")
 
 
 def _answers(file: Path) -> None:
@@ -205,12 +191,7 @@ READERS = (
     Reader("facts", _facts, "facts.json", _good(DEPLOYMENTS / "facts.example.json"), as_json=True),
     Reader("facts in YAML", _facts, "facts.yaml", _good(DEPLOYMENTS / "facts.example.json")),
     Reader("policy", _policy, "triggers.yaml", _good(DEPLOYMENTS / "triggers.yaml")),
-    Reader(
-        "mandates",
-        lambda file: read_mandates(Mandates(folder=file.parent), _Unasked()),
-        "azure.yaml",
-        MANDATE,
-    ),
+    Reader("mandates", mandate_record.read_record, "azure.yaml", MANDATE),
     Reader("rule tests", _rule_tests, "x.yaml", _good(DEPLOYMENTS / "triggers.test.yaml")),
     Reader(
         "decision record",
@@ -572,7 +553,7 @@ def test_what_is_no_file_is_neither_waited_for_nor_read(
 
 def test_a_wrong_kind_is_told_from_a_wrong_value() -> None:
     with pytest.raises(InputError, match="none of its keys"):
-        Policy.load(DEPLOYMENTS / "automations" / "drift.yaml", environ={})
+        rule_tests.RuleTests.load(DEPLOYMENTS / "automations" / "drift.yaml")
 
 
 if __name__ == "__main__":

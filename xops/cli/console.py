@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from xops.core.errors import ApprovalRequired, ExitCode
-from xops.core.rendering import Plain, Terminal
+from xops.core.rendering import Markdown, Plain, Terminal
 
 if TYPE_CHECKING:
     from xops.core.evidence.log import EvidenceLog
@@ -65,6 +65,11 @@ def styled(style: str, text: object) -> Terminal:
 def print_text(text: str) -> None:
     """A text of several lines on stdout, as it is but for what would act on a terminal."""
     _out.print(Plain.lines(text), markup=False)
+
+
+def print_markdown(text: Markdown) -> None:
+    """Markdown on stdout; its spaces of no width keep `@` from calling anybody, and stay."""
+    _out.print(text, markup=False)
 
 
 def print_json(values: Any) -> None:

@@ -39,8 +39,12 @@ def score(
 ) -> None:
     """Recompute the record's figures, and count which of its claims something checks.
 
-    Exit code 10: the review is overdue, or a check that a claim names is missing. 11: whether the
-    checks exist cannot be told here.
+    Beside them stand the figures that the record states and nothing derives, and what xOps added to
+    the record, changed or left out.
+
+    Exit code 10: the review is overdue, or a check that a claim names is missing, covers code that
+    nobody can run, or says something else than the record. 11: whether the checks exist cannot be
+    told here.
     """
     from xops.decision import outputs, scoring
     from xops.decision.coverage import Checkout

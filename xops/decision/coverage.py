@@ -17,8 +17,6 @@ from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from xops.core.files import settings
 from xops.decision.figures import number
 from xops.decision.reached import imported_modules, reached_modules
@@ -27,11 +25,10 @@ from xops.decision.record import (
     CheckByContract,
     CheckByPolicy,
     CheckByTest,
-    CountedTrigger,
     DecisionRecord,
-    DeclaredTrigger,
-    Trigger,
 )
+from xops.decision.trigger_policy import Difference, TriggerPolicy, differences
+from xops.decision.triggers import Trigger
 
 POLICY = Path("deployments", "triggers.yaml")
 _HOME_OF_TESTS = {".py": Path("tests"), ".hcl": Path("terraform")}
@@ -60,6 +57,8 @@ class CheckResult:
     check: Check
     status: CheckStatus
     why: str = ""
+    differences: tuple[Difference, ...] = ()
+    """Of a trigger's policy, each thing that it says otherwise than the record."""
 
     def to_json(self) -> dict[str, object]:
         """The check for machines."""
@@ -68,6 +67,7 @@ class CheckResult:
             "name": self.check.name,
             "status": self.status,
             "why": self.why,
+            "differences": [difference.to_json() for difference in self.differences],
         }
 
 
@@ -143,26 +143,6 @@ class Coverage:
         }
 
 
-class _Enter(BaseModel):
-    above: int | None = None
-
-
-class _PolicyTrigger(BaseModel):
-    """What of a trigger's policy a record can be compared with; the rest is not read here."""
-
-    enter: _Enter | None = None
-    mandate: str | None = None
-    classification: str | None = None
-
-    @property
-    def above(self) -> int | None:
-        return self.enter.above if self.enter else None
-
-
-class _Policy(BaseModel):
-    triggers: dict[str, _PolicyTrigger]
-
-
 class Checkout:
     """The project's files, in which checks are looked for."""
 
@@ -219,12 +199,11 @@ class Checkout:
     def _trigger(self, check: CheckByPolicy, triggers: Mapping[str, Trigger]) -> CheckResult:
         if self._policy is None:
             return CheckResult(check, CheckStatus.UNKNOWN, f"there is no {POLICY}")
-        policy = self._policy.triggers.get(check.trigger)
-        if policy is None:
+        if check.trigger not in self._policy.triggers:
             return CheckResult(check, CheckStatus.MISSING, f"{POLICY} has no trigger of this name")
-        differences = "; ".join(_differences(triggers[check.trigger], policy))
-        status = CheckStatus.DIFFERS if differences else CheckStatus.FOUND
-        return CheckResult(check, status, differences)
+        found = tuple(differences(triggers[check.trigger], self._policy, check.trigger))
+        status = CheckStatus.DIFFERS if found else CheckStatus.FOUND
+        return CheckResult(check, status, "; ".join(map(str, found)), found)
 
     def _contract(self, check: CheckByContract) -> CheckResult:
         if self._contracts is None:
@@ -240,11 +219,11 @@ class Checkout:
         return reached_modules(self._root)
 
     @functools.cached_property
-    def _policy(self) -> _Policy | None:
+    def _policy(self) -> TriggerPolicy | None:
         file = self._root / POLICY
         if not file.is_file():
             return None
-        return settings.load(_Policy, file, prefix="", environ={}, arguments={})
+        return settings.load(TriggerPolicy, file, prefix="", environ={}, arguments={})
 
     @functools.cached_property
     def _contracts(self) -> frozenset[str] | None:
@@ -254,16 +233,6 @@ class Checkout:
         tools = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
         rows = tools.get("importlinter", {}).get("contracts", ())
         return frozenset(row["name"] for row in rows)
-
-
-def _differences(record: Trigger, policy: _PolicyTrigger) -> Iterator[str]:
-    above = record.above if isinstance(record, CountedTrigger) else None
-    if above != policy.above:
-        yield f"the record fires above {above}, the policy above {policy.above}"
-    if isinstance(record, DeclaredTrigger) != bool(policy.mandate):
-        yield "the one is counted, the other declared"
-    if record.classification != policy.classification:
-        yield f"the record says {record.classification}, the policy {policy.classification}"
 
 
 @functools.cache

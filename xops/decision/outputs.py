@@ -8,7 +8,15 @@ from fractions import Fraction
 
 from xops.decision.coverage import CheckedClaim, Coverage
 from xops.decision.figures import Vector, decimal
-from xops.decision.scoring import BudgetComparison, Figure, FigureVerdict, ScoreReport, Weighting
+from xops.decision.record import DecisionRecord
+from xops.decision.scoring import (
+    BudgetComparison,
+    Figure,
+    FigureVerdict,
+    NotDerived,
+    ScoreReport,
+    Weighting,
+)
 from xops.decision.sensitivity import ConsensusSensitivity, Draws, Flip, Sensitivity, SingleFlip
 
 UNKNOWN = "unknown"
@@ -16,6 +24,7 @@ _VERDICTS = {
     FigureVerdict.FOLLOWS: "follows",
     FigureVerdict.DIFFERS: "does not follow",
     FigureVerdict.UNKNOWN: UNKNOWN,
+    FigureVerdict.NOT_DERIVED: "stated, not derived",
 }
 _POSSIBLE = {True: "some weights give it", False: "no weights give it", None: UNKNOWN}
 
@@ -41,7 +50,7 @@ def text(sections: Sequence[Section]) -> str:
 
 
 def score_sections(report: ScoreReport) -> list[Section]:
-    """A score report from its head to the claims that nothing checks."""
+    """A score report from its head to what the software says and the record does not."""
     return [
         _summary(report),
         _options(report),
@@ -50,6 +59,7 @@ def score_sections(report: ScoreReport) -> list[Section]:
         _weights("Weights of the pillars", report.pillar_weights, "stated averages"),
         _budget(report.budget),
         _coverage(report.coverage),
+        *_departures(report.record),
     ]
 
 
@@ -101,7 +111,17 @@ def _averages(report: ScoreReport) -> Section:
         (row.option, row.column, *_figure(row.average), _any_weights(row.average))
         for row in report.pillars
     )
-    return Section("Averages of the pillars", head, rows)
+    verdict = _VERDICTS[FigureVerdict.NOT_DERIVED]
+    stated = tuple((row.says, "", str(row.stated), "", verdict, "") for row in report.not_derived)
+    notes = tuple(map(_not_derived, report.not_derived))
+    return Section("Averages of the pillars", head, (*rows, *stated), notes)
+
+
+def _not_derived(row: NotDerived) -> str:
+    said = f'The record states "{row.says}"; no value, weight or rule in it gives {row.stated}.'
+    if not row.equal_to:
+        return said
+    return f"{said} Equal to it is {', '.join(row.equal_to)}: an equal number is no derivation."
 
 
 def _weights(title: str, weighting: Weighting, of: str) -> Section:
@@ -135,8 +155,8 @@ def _budget(budget: BudgetComparison) -> Section:
         (
             f"Stated {check.stated_budget}: {_VERDICTS[budget.verdict]} from the smallest shape"
             f" at this repository's rates ({check.region}).",
-            "The rates are no dated prices, and from what the record took its budget is unknown:"
-            " this bounds the error, it is no bill.",
+            "From what the record took its budget is unknown: this bounds the error, it is no bill."
+            " `xops costs budget` has the prices, with their sources and days.",
         ),
     )
 
@@ -153,6 +173,16 @@ def _coverage(coverage: Coverage) -> Section:
         tuple((claim.says, _why(claim)) for claim in coverage.claims if not claim.is_covered),
         tuple(notes),
     )
+
+
+def _departures(record: DecisionRecord) -> Iterator[Section]:
+    rows = tuple(
+        (row.kind.replace("_", " "), row.here or "", row.record or "", row.why)
+        for row in record.departures.values()
+    )
+    if rows:
+        head = ("by xOps", "here", "in the record", "why")
+        yield Section("Added to the record, changed or left out", head, rows)
 
 
 def _why(claim: CheckedClaim) -> str:

@@ -1,13 +1,16 @@
 """A decision record's numbers: `docs/adr/0005-hybrid-platform.yaml` and files like it.
 
-The record keeps what was decided as it was written, and beside it what follows from its own
-inputs. The latter is computed again whenever it is read: a derived figure that is wrong is a
-finding with its line, as a misspelt key is. What the record does not publish is `unknown`.
+The file keeps what was decided as the record states it, and beside it what follows from the
+record's own inputs. The latter is computed again whenever it is read: a derived figure that is
+wrong is a finding with its line, as a misspelt key is. What the record does not publish is
+`unknown`, what it states and nothing derives is kept as stated, and what this software added to
+it, changed or left out is a departure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -23,15 +26,24 @@ from pydantic import (
 )
 
 from xops.core.files import settings
-from xops.core.files.validation import Day, Model, TimeZone, absent
+from xops.core.files.validation import (
+    Day,
+    Model,
+    TimeZone,
+    raise_if_any,
+)
 from xops.core.money import Amount
+from xops.decision.departures import Departure, unknown_keys
 from xops.decision.figures import Vector, decimal, dot, equal_weights, follows, fractions
+from xops.decision.triggers import Trigger, given_keys
 
 ADR_005 = settings.ROOT / "docs" / "adr" / "0005-hybrid-platform.yaml"
 LOWEST, HIGHEST = 0, 100
 """The scale of all scores; higher is better, for cost as well (it scores how cost is kept low)."""
 
 Score = Annotated[Amount, Field(ge=LOWEST, le=HIGHEST)]
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def _none_if_unknown(value: object) -> object:
@@ -54,6 +66,21 @@ class Review(Model):
     basis: Annotated[str, Field(min_length=1, description="Where the day comes from.")]
 
 
+class StatedFigure(Model):
+    """A figure that the record states and nothing in it derives."""
+
+    says: Annotated[str, Field(min_length=1, description="The record's words.")]
+    figure: Score
+
+    @field_validator("figure")
+    @classmethod
+    def _is_said(cls, value: Decimal, info: ValidationInfo) -> Decimal:
+        says = info.data.get("says")
+        if says is not None and str(value) not in _NUMBER.findall(says):
+            raise ValueError(f"the words {says!r} do not state {value}")
+        return value
+
+
 class Pillars(Model):
     """Scores by criterion and column, each column being what one option was scored as."""
 
@@ -61,6 +88,10 @@ class Pillars(Model):
     scores: Annotated[dict[str, dict[str, Score]], Field(min_length=1)]
     stated_average: dict[str, Score]
     plain_average: dict[str, Score]
+    not_derived: Annotated[
+        tuple[StatedFigure, ...],
+        Field(description="Stated as well, and given by no value, weight or rule of the record."),
+    ] = ()
 
     @field_validator("scores")
     @classmethod
@@ -132,54 +163,6 @@ class Agents(Model):
     def _follows(cls, value: Score, info: ValidationInfo) -> Score:
         _check_derived("", value, _mean(info.data.get("scores", {}).values()))
         return value
-
-
-class _Trigger(Model):
-    fact: str
-    action: str
-    classification: Literal["Service Addition", "Module Addition", "Architecture Change"]
-
-
-_COUNTED_OR_DECLARED = "a trigger is counted (above) or declared: true, one of the two"
-
-
-class CountedTrigger(_Trigger):
-    """Switches Stream 2 on by a count strictly above a number."""
-
-    above: Annotated[int, Field(ge=0)]
-    fires_from: int
-    declared: Annotated[None, absent(_COUNTED_OR_DECLARED)] = None
-
-    @field_validator("fires_from")
-    @classmethod
-    def _strictly(cls, value: int, info: ValidationInfo) -> int:
-        if (above := info.data.get("above")) is not None and value != above + 1:
-            raise ValueError(f"must be {above + 1}: the least count that lies above {above}")
-        return value
-
-
-class DeclaredTrigger(_Trigger):
-    """Switches Stream 2 on by a declared mandate."""
-
-    above: None = None
-    fires_from: int | None = None
-    declared: Literal[True]
-
-
-def _kind_of_trigger(value: Any) -> str | None:
-    kinds = {"above": "counted", "declared": "by declaration"}
-    return next((kind for key, kind in kinds.items() if key in _given(value)), None)
-
-
-Trigger = Annotated[
-    Annotated[CountedTrigger, Tag("counted")] | Annotated[DeclaredTrigger, Tag("by declaration")],
-    Discriminator(
-        _kind_of_trigger,
-        custom_error_type="kind_of_trigger",
-        custom_error_message=_COUNTED_OR_DECLARED,
-    ),
-]
-"""What switches Stream 2 on."""
 
 
 class Range(Model):
@@ -313,14 +296,8 @@ _CHECKS = {"test": "a test", "trigger": "a policy", "import_contract": "a contra
 
 
 def _kind_of_check(value: Any) -> str | None:
-    found = [kind for key, kind in _CHECKS.items() if key in _given(value)]
+    found = [kind for key, kind in _CHECKS.items() if key in given_keys(value)]
     return found[0] if len(found) == 1 else None
-
-
-def _given(value: Any) -> set[str]:
-    """The keys of a mapping or a model that are not null."""
-    values = value if isinstance(value, dict) else vars(value) if isinstance(value, Model) else {}
-    return {key for key, given in values.items() if given is not None}
 
 
 Check = Annotated[
@@ -368,6 +345,10 @@ class DecisionRecord(Model):
     budgets: Budgets
     budget_check: BudgetCheck
     claims: dict[str, Claim]
+    departures: Annotated[
+        dict[str, Departure],
+        Field(description="What was added to the record, changed or left out of it."),
+    ] = {}
 
     @field_validator("options")
     @classmethod
@@ -403,6 +384,13 @@ class DecisionRecord(Model):
                     raise ValueError(f"{name}: there is no trigger {check.trigger!r} above")
         return value
 
+    @field_validator("departures")
+    @classmethod
+    def _known_keys(cls, value: dict[str, Departure], info: ValidationInfo) -> dict[str, Departure]:
+        if set(cls.model_fields) - {"departures"} <= info.data.keys():
+            raise_if_any(unknown_keys(value, info.data))
+        return value
+
     @classmethod
     def load(cls, file: Path = ADR_005) -> Self:
         """Read a record.
@@ -411,6 +399,26 @@ class DecisionRecord(Model):
             InputError: everything that is wrong with it, each with path and line.
         """
         return settings.load(cls, file, prefix="", environ={}, arguments={})
+
+    def inputs_equal_to(self, figure: Decimal) -> tuple[str, ...]:
+        """The scores of the record that have this value, by dotted path.
+
+        An equal one is no source: whether a figure was taken from there, the record alone could
+        say.
+        """
+        return tuple(path for path, score in self._scores() if score == figure)
+
+    def _scores(self) -> Iterator[tuple[str, Decimal]]:
+        for name, option in self.options.items():
+            yield f"options.{name}.score", option.score
+        for name, score in self.agents.scores.items():
+            yield f"agents.scores.{name}", score
+        yield "agents.stated_consensus", self.agents.stated_consensus
+        for criterion, row in self.pillars.scores.items():
+            for column, score in row.items():
+                yield f"pillars.scores.{criterion}.{column}", score
+        for column, score in self.pillars.stated_average.items():
+            yield f"pillars.stated_average.{column}", score
 
     def pillar_scores(self) -> list[Vector]:
         """The scores of each option by criterion, in the order of the options."""

@@ -26,6 +26,8 @@ class FigureVerdict(StrEnum):
     DIFFERS = "differs"
     UNKNOWN = "unknown"
     """The record does not publish the inputs."""
+    NOT_DERIVED = "not_derived"
+    """The record states it, and no value, weight or rule of the record gives it."""
 
 
 def compare(stated: Decimal, exact: Fraction | None) -> FigureVerdict:
@@ -137,6 +139,28 @@ class PillarAverage:
 
 
 @dataclass(frozen=True)
+class NotDerived:
+    """A figure that the record states and that nothing in it gives.
+
+    `equal_to` names scores of the record with the same value. An equal number is no derivation.
+    """
+
+    says: str
+    stated: Decimal
+    equal_to: tuple[str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """The figure for machines, with the keys of one that can be recomputed."""
+        return {
+            "says": self.says,
+            "stated": float(self.stated),
+            "recomputed": None,
+            "verdict": FigureVerdict.NOT_DERIVED,
+            "equal_to": list(self.equal_to),
+        }
+
+
+@dataclass(frozen=True)
 class ReviewState:
     """Who answers for the decision, and how long it stands before it is looked at again."""
 
@@ -210,6 +234,7 @@ class ScoreReport:
     agents: Weighting
     consensus: Figure
     pillars: tuple[PillarAverage, ...]
+    not_derived: tuple[NotDerived, ...]
     pillar_weights: Weighting
     options_from_pillars: Region
     review: ReviewState
@@ -242,9 +267,13 @@ class ScoreReport:
             "consensus": {"of": record.agents.of, **self.consensus.to_json()},
             "agent_weights": self.agents.to_json(),
             "pillar_averages": [row.to_json() for row in self.pillars],
+            "not_derived": [row.to_json() for row in self.not_derived],
             "pillar_weights": self.pillar_weights.to_json(),
             "budget": self.budget.to_json(),
             "coverage": self.coverage.to_json(),
+            "departures": {
+                name: row.model_dump(mode="json") for name, row in record.departures.items()
+            },
         }
 
 
@@ -265,6 +294,10 @@ def score(record: DecisionRecord, coverage: Coverage, as_of: date) -> ScoreRepor
         agents=agents,
         consensus=consensus,
         pillars=tuple(_averages(record, pillar_weights.used)),
+        not_derived=tuple(
+            NotDerived(row.says, row.figure, record.inputs_equal_to(row.figure))
+            for row in record.pillars.not_derived
+        ),
         pillar_weights=pillar_weights,
         options_from_pillars=_consistent(record.pillar_scores(), scores),
         review=ReviewState(record.owner, record.review.by, as_of, record.review.basis),

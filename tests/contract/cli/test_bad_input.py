@@ -21,6 +21,13 @@ REQUIRED = {
     "--k3s": next(iter(Lock.load().versions)),
     "--output": "bundle.tar",
     "--out": "report",
+    # Neither a cloud nor a site: nothing is written.
+    "--who": "A",
+    "--what": "B",
+    "--jurisdiction": "AU",
+    "--evidence": "https://example.com",
+    "--from": "2026-01-01",
+    "--until": "2027-01-01",
     "CLUSTER": "onprem",
     "SUBJECT": "ecs/local",
     "TRIGGER": "iac_prs",
@@ -30,6 +37,8 @@ REQUIRED = {
 }
 # A command that would ask GitHub, or the history, where it is not given facts.
 WITH_FACTS = {("triggers", "evaluate"), ("triggers", "replay"), ("triggers", "explain")}
+# What `triggers classify` reads only if it measures, or reads with no path named.
+READ_TO_MEASURE = {"--labels", "--policy"}
 CHECKS = {
     "readable_file", "readable_folder", "writable_file", "writable_file_in_new_folder",
     "writable_folder",
@@ -271,3 +280,5 @@ def _values(command: Command, but: Any) -> Iterator[list[str]]:
             yield [value] if param.param_type_name == "argument" else [name, value]
         elif name == "--facts" and command.words in WITH_FACTS:
             yield [name, FACTS]
+        elif name == "--measure" and but is not None and spelling(but) in READ_TO_MEASURE:
+            yield [name]

@@ -25,6 +25,13 @@ def test_score_as_json() -> None:
     assert [row["stated"] for row in report["options"]] == [83.3, 71.1, 87.1]
     assert [row["recomputed"] for row in report["pillar_averages"]] == [87.5, 60.833333, 90.0]
     assert report["review"]["days_left"] == 107
+    assert [row["says"] for row in report["not_derived"]] == ["with 2026-2030 trend 91.2"]
+    assert {row["kind"] for row in report["departures"].values()} == {
+        "added",
+        "changed",
+        "left_out",
+    }
+    assert (report["coverage"]["covered"], report["coverage"]["claims"]) == (10, 18)
 
 
 def test_sensitivity_as_json_says_its_seed() -> None:
@@ -39,6 +46,15 @@ def test_sensitivity_as_json_says_its_seed() -> None:
     [
         (["score", "--as-of", "2026-11-24"], "Enforcement coverage: "),
         (["score", "--as-of", "2026-11-24", "--markdown"], "### Scores of the options"),
+        (["score", "--as-of", "2026-11-24"], "changed   the embedded AWS"),
+        (
+            ["score", "--as-of", "2026-11-24", "--markdown"],
+            "| with 2026-2030 trend 91.2 |  | 91.2 |  | stated, not derived |  |",
+        ),
+        (
+            ["score", "--as-of", "2026-11-24", "--markdown"],
+            "| changed | the embedded AWS | docker-compose |",
+        ),
         (["sensitivity", "--draws", "100"], "A wins"),
     ],
 )

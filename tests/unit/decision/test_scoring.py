@@ -45,6 +45,71 @@ def test_the_plain_averages_differ_from_the_stated_ones(report: ScoreReport) -> 
     assert {row.verdict for row in rows.values()} == {FigureVerdict.DIFFERS}
 
 
+def test_a_figure_that_nothing_derives_stands_beside_the_averages(report: ScoreReport) -> None:
+    stated = report.to_json()["not_derived"]
+
+    assert stated == [
+        {
+            "says": "with 2026-2030 trend 91.2",
+            "stated": 91.2,
+            "recomputed": None,
+            "verdict": "not_derived",
+            "equal_to": ["agents.scores.CA"],
+        }
+    ]
+    averages = outputs.score_sections(report)[3]
+    assert averages.rows[-1][:5] == (
+        "with 2026-2030 trend 91.2", "", "91.2", "", "stated, not derived",
+    )  # fmt: skip
+    assert averages.notes == (
+        'The record states "with 2026-2030 trend 91.2"; no value, weight or rule in it gives'
+        " 91.2. Equal to it is agents.scores.CA: an equal number is no derivation.",
+    )
+
+
+def test_a_figure_that_equals_none_of_the_records_says_no_more() -> None:
+    report = of({"pillars.not_derived": [{"says": "trend 1.5", "figure": "1.5"}]})
+
+    assert outputs.score_sections(report)[3].notes == (
+        'The record states "trend 1.5"; no value, weight or rule in it gives 1.5.',
+    )
+
+
+def test_what_the_software_added_changed_or_left_out_is_marked(report: ScoreReport) -> None:
+    rows: Any = report.to_json()["departures"]
+
+    assert {name: row["kind"] for name, row in rows.items()} == {
+        "owner_and_review": "added",
+        "option_names": "added",
+        "stage_budgets": "added",
+        "module_names": "added",
+        "certificates_and_names": "added",
+        "crossplane_by_argocd": "added",
+        "windows": "added",
+        "measure_of_engineers": "added",
+        "budget_check": "added",
+        "local_stream1": "changed",
+        "arm64": "changed",
+        "files": "left_out",
+        "rationale": "left_out",
+    }
+    assert {row["by"] for row in rows.values()} == {"xops"}
+    assert rows["local_stream1"]["record"] == "docker-compose"
+    assert rows["stage_budgets"]["keys"][0] == "budgets.stream1.local"
+    section = outputs.score_sections(report)[-1]
+    assert section.title == "Added to the record, changed or left out"
+    assert [row[:3] for row in section.rows][-4:-2] == [
+        ("changed", "the embedded AWS", "docker-compose"),
+        ("changed", "ARM64, of whichever Graviton", "Graviton4 ARM64"),
+    ]
+
+
+def test_a_record_without_departures_has_no_section_on_them() -> None:
+    titles = {section.title for section in outputs.score_sections(of({"departures": {}}))}
+
+    assert "Added to the record, changed or left out" not in titles
+
+
 def test_one_set_of_weights_gives_all_stated_averages_but_not_the_equal_one(
     report: ScoreReport,
 ) -> None:
@@ -168,7 +233,8 @@ def test_the_report_reads_as_it_should(report: ScoreReport) -> None:
     written = outputs.text(outputs.score_sections(report))
 
     for line in [
-        "A       ecs     88.5    87.50  does not follow  80 to 92: some weights give it",
+        "ecs     88.5    87.50  does not follow      80 to 92: some weights give it",
+        "with 2026-2030 trend 91.2          91.2           stated, not derived",
         "The record publishes no weights: equal ones are ASSUMED.",
         "Stated 87.1, recomputed 87.06: follows.",
         "sustainability          16.7%    0.0% to 15.8%",
