@@ -69,18 +69,98 @@ _TRIGGER_RULES = (
     "A threshold is strict: `above: 5` means 6 or more. `leave.at_or_below` is at most"
     " `enter.above`.",
     "`weeks` is never more than `of`. Windows are calendar weeks; an unknown one counts neither"
-    " way.",
+    " way, unless what is known of it decides.",
+    "`beside` has the keys of `enter`. It decides nothing, and a mandate has none.",
+    "`name` tells policies apart that share a history: two files of one name are one policy that"
+    " was changed. Another name has other activations.",
     "Components that an action or another component names exist. Amounts are quoted decimals.",
+    "`github` names at least one repository, by `repositories` or by `select`. One that is named"
+    " twice, or under an old name as well, counts once.",
+    "Each entry of `select` narrows one organisation, or one person's repositories, down: what it"
+    " names must all hold. `team` is the team's slug, `name` a pattern of names without the owner"
+    " (`infra-*`). A repository that is made later belongs to it from then on. Forks, and what was"
+    " archived before the weeks that are measured, belong to it only if it says so.",
+    "An owner may have a `_`, as logins of Enterprise Managed Users do (`mona_acme/infra`), and a"
+    " repository begins with any of letter, digit, `.`, `_` and `-`.",
+    "`github.bots` are logins or addresses, in which `*` and `?` match as in a shell:"
+    " `*-bot@example.com`, `renovate*`.",
+    "In `github.kinds` a pattern after `!` takes away what those of its kind match:"
+    " `kinds: {helm: ['charts/**', '!charts/testdata/**']}`. A kind has a pattern that is no"
+    " negation, and no name of what is excluded (`application`, `document`, `excluded`,"
+    " `generated`, `lock_file`, `test_data`, `tooling`, `vendored`).",
+    "In `github.exclude` a pattern says what is no infrastructure code, whatever its kind, and one"
+    " after `!` what is judged by its kind all the same, also where xOps would exclude it:"
+    " `exclude: ['examples/**', '!examples/production/**']`. The last one that matches decides.",
+    "Patterns of `github.kinds` and `github.exclude` are those of .gitignore: without braces, with"
+    " at most two stars in a part, and two `**`.",
+    "The measure `members` counts the members of `people.members_of`, each person once; without"
+    " it, as `roster` without `people.roster`, the count is unknown.",
+    "With `people.outsiders: false` those do not count of whom GitHub says that they neither own"
+    " the repository nor are its members or collaborators. Who may conceal a membership leaves the"
+    " count between two bounds, until `people.members_of` names the organisation.",
     "`github.credential` names a variable or a file of the operator's secret sources"
     " (settings.md), and `github.api_url` a host that these allow.",
-    "A pattern of `github.kinds` has at most two stars in a part, and two `**`.",
     "`timezone` is an IANA name.",
 )
+
+_READINGS = """
+## Two readings of one threshold
+
+ADR-005 says *more than 5 merged pull requests a week*. `enter: {above: 5}` is just that, one week
+above, and decides. `beside: {above: 5, weeks: 3, of: 4}` is the damped reading, three of the last
+four weeks. It decides nothing: reports show what it would say beside the state, and why the two
+differ.
+
+- *One week* protects against a need that is overlooked because its work comes in bursts. Its
+  price: one odd week, a migration or a clean-up, proposes Stream 2. A person declines it, and it
+  ends after four quiet weeks.
+- *3 of 4 weeks* protects against odd weeks: one or two of them never fire it. Its price: it comes
+  at least two weeks later, and work with at most two weeks above in any four never fires it,
+  however much it is.
+
+Neither goes by the average. 20, 20, 0, 0, again and again, is 10 a week and never fires the damped
+reading; 6, 6, 6, 0 is 4.5 a week and does. In the table `...` repeats what stands before it up to
+26 weeks, `x4` repeats a week and `_` is a week that nobody could read. The average is that of the
+known weeks before the dots. Both readings end as `iac_prs` does: four weeks at or below 3.
+
+| merged a week | average | active by one week (`above: 5`) | active by 3 of 4 |
+|---|---|---|---|
+| `5 ...` | 5.0 | never | never |
+| `6 ...` | 6.0 | from 1 | from 3 |
+| `20 20 0 0 ...` | 10.0 | from 1 | never |
+| `9 9 5 5 ...` | 7.0 | from 1 | never |
+| `6 5 5 5 ...` | 5.2 | from 1 | never |
+| `6 6 6 0 ...` | 4.5 | from 1 | from 3 |
+| `4 7 7 ...` | 6.0 | from 2 | from 5 |
+| `0x3 40 0x22` | 1.5 | 4 to 7 | never |
+| `6 0x7 ...` | 0.8 | 1 to 4, 9 to 12, 17 to 20, from 25 | never |
+| `8x4 0x22` | 1.2 | 1 to 7 | 3 to 7 |
+| `7 _ _ 7 5x22` | 5.2 | from 1 | never |
+
+Engineers are counted over 28 days, which damps already: a visitor who contributes once is seen in
+four weekly counts. Three of four weeks would ask nothing more; the damped reading beside
+`team_size` is five weeks of six, which one visit never fills.
+
+To let the damped reading decide, exchange the two in the file:
+
+```yaml
+enter: {above: 5, weeks: 3, of: 4}
+beside: {above: 5}
+```
+
+`xops triggers replay` shows first what it would have said of the past. The trigger's history starts
+anew with the change, the old one shown beside it. `xops decision score` says from then on that
+ADR-005's claim is not covered, and names the window: write down, as a decision of its own, that the
+record's words no longer hold. A variable that overlays the file
+(`XOPS_TRIGGERS__TRIGGERS__IAC_PRS__ENTER__WEEKS`) changes the verdict too, but nobody reviews it,
+and the coverage is that of the file.
+"""
 
 _FACT_RULES = (
     "A week starts on a Monday of `timezone`, is over on `as_of`, and is given once.",
     "A complete week has a total; an incomplete one has none, and a reason. Unknown is null,"
     " never 0.",
+    "Where a count is null, `bounds` say between what it lies; equal bounds are a count.",
     "A week that is not given is unknown.",
     "A pull request's `merged_at` lies in its week, on the clocks of the zone.",
     "A mandate `expires` after `effective_from`, and says why where it is not valid.",
@@ -185,6 +265,7 @@ def _triggers_file() -> Iterator[str]:
         policy.VARIABLE_PREFIX, "TRIGGERS__IAC_PRS__ENTER__ABOVE=6", "triggers.iac_prs.enter.above"
     )
     yield from _schema_tables(Policy.model_json_schema())
+    yield _READINGS.rstrip()
     yield from _rules(_TRIGGER_RULES)
 
 
