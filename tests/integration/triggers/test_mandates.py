@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -196,6 +196,7 @@ TEXT = st.text(min_size=1, max_size=40).filter(lambda text: not text[0].isspace(
 
 @examples(60)
 @given(who=TEXT, what=TEXT, site=TEXT)
+@example(who="0", what="0\x85", site="0\u2028")
 def test_any_draft_that_is_written_is_read_as_it_was_meant(
     tmp_path_factory: pytest.TempPathFactory, who: str, what: str, site: str
 ) -> None:
