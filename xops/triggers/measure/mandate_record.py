@@ -136,7 +136,7 @@ def draft(values: Mapping[str, object]) -> str:
     record = Record.model_validate({"apiVersion": "xops/v1", **values}).root
     found = record.model_dump(by_alias=True, exclude_none=True)
     written = {name: found[name] for name in (*_FIRST, *found) if name in found}
-    # YAML takes these three for line breaks, and reads them as a space: they are written as escapes.
+    # YAML takes these three for line breaks and reads them as a space: escapes keep them.
     breaks = any(mark in str(value) for value in written.values() for mark in "\x85\u2028\u2029")
     text = yaml.safe_dump(written, sort_keys=False, allow_unicode=not breaks, width=1000)
     return f"# yaml-language-server: $schema=./schema.json\n{text}"
