@@ -8,7 +8,7 @@ smaller as long as it can be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -155,3 +155,16 @@ def _concerns(path: Place, place: Place, found: Any) -> bool:
     if not path or path[: len(place)] == place:
         return True
     return found is None and place[: len(path)] == path
+
+
+def of_repository(found: Mapping[str, Any] | None, id: str, attempted: str) -> Mapping[str, Any]:
+    """A repository's part of an answer, if it is of the one that is meant.
+
+    Raises:
+        NotVisibleError: none answers by the name, or another one.
+    """
+    if found is None or found["id"] != id:
+        raise NotVisibleError(
+            attempted, "another repository answers by that name now", "Run it again."
+        )
+    return found

@@ -16,9 +16,9 @@ from typing import Any
 from xops.core.errors import XopsError
 from xops.github import queries
 from xops.github.answers import Answer
-from xops.github.batches import OF_ONE_PART, Batch
+from xops.github.batches import OF_ONE_PART, Batch, of_repository
 from xops.github.client import Client
-from xops.github.errors import NotVisibleError, PartialAnswerError
+from xops.github.errors import PartialAnswerError
 from xops.github.moments import moment
 from xops.github.people.identities import Identity, co_authors
 from xops.github.records import Commit, Records, Store
@@ -125,10 +125,7 @@ class History:
         self.problem, self.waiting = error, False
 
     def _history(self, found: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        if found is None or found["id"] != self.records.id:
-            raise NotVisibleError(
-                self.attempted, "another repository answers by that name now", "Run it again."
-            )
+        found = of_repository(found, self.records.id, self.attempted)
         if found["object"] is None:
             raise PartialAnswerError(
                 self.attempted, f"its commit {self.oid[:12]} is gone meanwhile", "Run it again."

@@ -24,7 +24,7 @@ from typing import Any
 from xops.core.errors import XopsError
 from xops.github import queries
 from xops.github.answers import Answer
-from xops.github.batches import OF_ONE_PART, Batch, read_to_the_end
+from xops.github.batches import OF_ONE_PART, Batch, of_repository, read_to_the_end
 from xops.github.client import Client
 from xops.github.errors import (
     AccessError,
@@ -139,11 +139,7 @@ class Listing:
     def _page(self, found: Any | XopsError) -> Mapping[str, Any]:
         if isinstance(found, XopsError):
             raise found
-        if found is None or found["id"] != self.records.id:
-            raise NotVisibleError(
-                self.attempted, "another repository answers by that name now", "Run it again."
-            )
-        return dict(found["pullRequests"])
+        return dict(of_repository(found, self.records.id, self.attempted)["pullRequests"])
 
     def _begin_pass(self, margin: timedelta) -> None:
         """From the top, down to what is known, if that reaches back far enough."""

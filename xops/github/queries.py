@@ -58,15 +58,19 @@ fragment Overview on Repository {
 }
 """
 
+_OF_PULL_REQUEST = """
+      id number url title baseRefName headRefName mergedAt updatedAt
+      additions deletions changedFiles authorAssociation
+      author { __typename login ... on User { name } }
+      mergeCommit { oid }
+""".strip()
+
 PULL_REQUESTS = f"""
 query PullRequestDetails($ids: [ID!]!) {{
   {_LIMIT}
   nodes(ids: $ids) {{
     ... on PullRequest {{
-      id number url title baseRefName headRefName mergedAt updatedAt
-      additions deletions changedFiles authorAssociation
-      author {{ __typename login ... on User {{ name }} }}
-      mergeCommit {{ oid }}
+      {_OF_PULL_REQUEST}
       files(first: 100) {{ nodes {{ path changeType }} }}
       reviews(first: 100) {{ {_REVIEWS} }}
     }}
@@ -79,10 +83,7 @@ query PullRequestAlone($ids: [ID!]!) {{
   {_LIMIT}
   nodes(ids: $ids) {{
     ... on PullRequest {{
-      id number url title baseRefName headRefName mergedAt updatedAt
-      additions deletions changedFiles authorAssociation
-      author {{ __typename login ... on User {{ name }} }}
-      mergeCommit {{ oid }}
+      {_OF_PULL_REQUEST}
     }}
   }}
 }}

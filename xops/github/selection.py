@@ -15,6 +15,7 @@ from typing import Any
 
 from xops.github.client import Client
 from xops.github.errors import NotVisibleError, PartialAnswerError
+from xops.github.moments import moment
 
 _ORGANISATION = "Organization"
 _FULL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._-]+")
@@ -169,7 +170,7 @@ def _listed(row: Mapping[str, Any]) -> ListedRepository:
         archived=_flag(row["archived"]),
         fork=_flag(row["fork"]),
         topics=frozenset(_texts(row.get("topics") or ())),
-        pushed_at=None if pushed is None else _moment(pushed),
+        pushed_at=None if pushed is None else moment(pushed),
     )
 
 
@@ -200,10 +201,3 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError("is no text")
     return value
-
-
-def _moment(value: Any) -> datetime:
-    found = datetime.fromisoformat(_text(value))
-    if found.tzinfo is None:
-        raise ValueError("is in no zone")
-    return found

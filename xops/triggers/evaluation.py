@@ -17,7 +17,6 @@ from xops.core.errors import ExitCode
 from xops.core.files.validation import Model
 from xops.core.money import Money
 from xops.triggers.facts import (
-    WEEK,
     Bounds,
     Bucket,
     Completeness,
@@ -37,10 +36,10 @@ from xops.triggers.machine import (
     Reading,
     State,
     fold,
-    is_above,
     label,
     outlook,
     weeks_over,
+    weeks_unknown,
     with_entry,
 )
 from xops.triggers.policy import (
@@ -433,21 +432,12 @@ def _why(trigger: MetricTrigger, state: State, rule: MetricTrigger, other: State
 
 def _weeks_above(enter: Enter, state: State) -> str:
     count = weeks_over(enter, state.window, state.last.period) if state.last else 0
-    unknown = _unknown_of(enter, state)
+    unknown = weeks_unknown(enter, state.window, state.last.period) if state.last else 0
     if enter.of == 1:
         known = f"the last week is{'' if count else ' not'} above {enter.above}"
         return "the last week is unknown" if unknown else known
     text = f"{count} of the last {enter.of} weeks {_are(count)} above {enter.above}"
     return f"{text}, {unknown} {_are(unknown)} unknown" if unknown else text
-
-
-def _unknown_of(enter: Enter, state: State) -> int:
-    """How many weeks of the entry's window cannot be told to be above or not."""
-    if state.last is None:
-        return 0
-    after = state.last.period - enter.of * WEEK
-    recent = [row for row in state.window if row.period > after]
-    return sum(is_above(enter.above, row) is None for row in recent)
 
 
 def _reason(who: str, rule: MetricTrigger, state: State) -> str:
@@ -469,8 +459,9 @@ def _weeks_over(trigger: Trigger, state: State) -> int | None:
     """How many weeks of the entry's window are above, whatever they were already counted for."""
     if isinstance(trigger, MandateTrigger) or state.last is None:
         return None
-    count = weeks_over(trigger.enter, state.window, state.last.period)
-    return count if count or _unknown_of(trigger.enter, state) < trigger.enter.of else None
+    enter, window, last = trigger.enter, state.window, state.last.period
+    count = weeks_over(enter, window, last)
+    return count if count or weeks_unknown(enter, window, last) < enter.of else None
 
 
 def points_of(past: Iterable[tuple[Reading, State]]) -> tuple[Point, ...]:

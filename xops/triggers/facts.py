@@ -257,6 +257,18 @@ class Week(Model):
         return self.start + WEEK
 
 
+def check_lasts(value: date, info: ValidationInfo) -> date:
+    """The day on which a mandate expires, which lies behind the one on which it takes effect.
+
+    Raises:
+        ValueError: it does not.
+    """
+    start = info.data.get("effective_from")
+    if start and value <= start:
+        raise ValueError(f"must be after effective_from, {start}")
+    return value
+
+
 class Mandate(Model):
     """A declared obligation: in force from `effective_from` up to, not including, `expires`."""
 
@@ -278,13 +290,7 @@ class Mandate(Model):
         str, Field(description="By which an owner declared it; else the one that is at fault.")
     ] = ""
 
-    @field_validator("expires")
-    @classmethod
-    def _lasts(cls, value: date, info: ValidationInfo) -> date:
-        start = info.data.get("effective_from")
-        if start and value <= start:
-            raise ValueError(f"must be after effective_from, {start}")
-        return value
+    _lasts = field_validator("expires")(check_lasts)
 
     @field_validator("reason")
     @classmethod

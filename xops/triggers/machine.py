@@ -289,6 +289,11 @@ def weeks_over(enter: Enter, readings: Iterable[Reading], last: date) -> int:
     return sum(is_above(enter.above, row) is True for row in _within(readings, last, enter.of))
 
 
+def weeks_unknown(enter: Enter, readings: Iterable[Reading], last: date) -> int:
+    """How many weeks of the entry's window, which ends with `last`, may be above or not."""
+    return sum(is_above(enter.above, row) is None for row in _within(readings, last, enter.of))
+
+
 def weeks_under(leave: Leave, readings: Iterable[Reading], last: date) -> int:
     """How many weeks of the exit's window, which ends with `last`, are known to be at or below."""
     threshold = leave.at_or_below

@@ -339,6 +339,17 @@ class Selection(Model):
     forks: Annotated[bool, Field(description="Forks as well.")] = False
 
 
+def _refuse_twice(names: tuple[str, ...]) -> None:
+    """Refuse a name that stands twice, however it is written."""
+    lower = [name.lower() for name in names]
+    again: list[ValidationIssue] = [
+        ((index,), f"{names[index]} is named twice")
+        for index, name in enumerate(lower)
+        if name in lower[:index]
+    ]
+    raise_if_any(again)
+
+
 class GitHub(Model):
     """What is read from GitHub."""
 
@@ -397,13 +408,7 @@ class GitHub(Model):
     @field_validator("repositories")
     @classmethod
     def _named_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        lower = [name.lower() for name in value]
-        again: list[ValidationIssue] = [
-            ((index,), f"{value[index]} is named twice")
-            for index, name in enumerate(lower)
-            if name in lower[:index]
-        ]
-        raise_if_any(again)
+        _refuse_twice(value)
         return value
 
     @field_validator("select")
@@ -450,13 +455,7 @@ class People(Model):
     @field_validator("members_of")
     @classmethod
     def _named_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        lower = [name.lower() for name in value]
-        again: list[ValidationIssue] = [
-            ((index,), f"{value[index]} is named twice")
-            for index, name in enumerate(lower)
-            if name in lower[:index]
-        ]
-        raise_if_any(again)
+        _refuse_twice(value)
         return value
 
 

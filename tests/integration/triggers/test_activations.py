@@ -27,8 +27,8 @@ from tests.unit.triggers.samples import (
 )
 from xops.core.errors import InputError, PermanentError
 from xops.core.files.settings import ROOT
+from xops.triggers.history.activations import ACTIVATED, CHANGED, DEACTIVATED
 from xops.triggers.history.ledger import TriggerEvent
-from xops.triggers.history.record import ACTIVATED, CHANGED, DEACTIVATED
 from xops.triggers.history.verification import explain
 from xops.triggers.machine import Decision, Phase
 

@@ -42,8 +42,9 @@ from xops.core.errors import InputError, PermanentError, TemporaryError
 from xops.core.files import settings
 from xops.local.stack import Stack
 from xops.prefect_server import automations
+from xops.triggers.history.activations import ACTIVATED, CHANGED
 from xops.triggers.history.ledger import VARIABLE, History
-from xops.triggers.history.record import ACTIVATED, CHANGED, evaluate_and_record
+from xops.triggers.history.record import evaluate_and_record
 from xops.triggers.policy import Policy
 
 pytestmark = pytest.mark.xdist_group("prefect")

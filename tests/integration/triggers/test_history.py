@@ -17,14 +17,10 @@ from tests.integration.triggers.conftest import Postgres
 from tests.unit.triggers.samples import MONDAY, NOW, WEEK, facts, mandate, policy
 from xops.core.errors import InputError, PermanentError, TemporaryError
 from xops.triggers.evaluation import Evaluation, evaluate
+from xops.triggers.history.activations import ACTIVATED, DEACTIVATED
 from xops.triggers.history.decisions import acknowledge
 from xops.triggers.history.ledger import History, Ledger
-from xops.triggers.history.record import (
-    ACTIVATED,
-    DEACTIVATED,
-    evaluate_and_record,
-    recorded_readings,
-)
+from xops.triggers.history.record import evaluate_and_record, recorded_readings
 from xops.triggers.history.verification import explain, verify
 from xops.triggers.machine import Decision
 

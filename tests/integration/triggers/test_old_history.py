@@ -19,13 +19,9 @@ from tests.integration.triggers.conftest import Postgres
 from tests.unit.triggers.samples import NOW, POLICY, facts, mandate, origin, policy
 from xops.core.database import Database
 from xops.core.errors import PermanentError
+from xops.triggers.history.activations import ACTIVATED, DEACTIVATED
 from xops.triggers.history.ledger import SCHEMA, History
-from xops.triggers.history.record import (
-    ACTIVATED,
-    DEACTIVATED,
-    evaluate_and_record,
-    recorded_readings,
-)
+from xops.triggers.history.record import evaluate_and_record, recorded_readings
 from xops.triggers.history.verification import explain, verify
 from xops.triggers.machine import Phase
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from importlib.metadata import version
+from typing import Literal
 from uuid import UUID, uuid5
 
 from pydantic import Field
@@ -56,6 +57,19 @@ class Activation:
     told: int = 1
     asked: int = 0
     is_noted: bool = True
+
+    def transition(
+        self, event: Literal["changed", "deactivated"], subjects: tuple[str, ...], reason: str
+    ) -> Transition:
+        """What happens to it now."""
+        return Transition(
+            activation=self.id,
+            number=self.number,
+            event=event,
+            since=self.since,
+            subjects=subjects,
+            reason=reason,
+        )
 
     def with_subjects(self, subjects: tuple[str, ...], sequence: int) -> Activation:
         """The same for others; where some were added, people are asked anew."""
@@ -147,14 +161,7 @@ class Activations:
         """The end of the open one, if there is one."""
         if self.open is None:
             return None
-        return Transition(
-            activation=self.open.id,
-            number=self.open.number,
-            event="deactivated",
-            since=self.open.since,
-            subjects=self.open.subjects or (),
-            reason=_joined(why, reason),
-        )
+        return self.open.transition("deactivated", self.open.subjects or (), _joined(why, reason))
 
     def _change(self, trigger: Trigger, state: State) -> Transition | None:
         """Others are in force than those it is for; what cannot be told takes nothing away."""
@@ -168,14 +175,7 @@ class Activations:
             now |= before
         if before == now:
             return None
-        return Transition(
-            activation=self.open.id,
-            number=self.open.number,
-            event="changed",
-            since=self.open.since,
-            subjects=tuple(sorted(now)),
-            reason="; ".join(_changes(before, now)),
-        )
+        return self.open.transition("changed", tuple(sorted(now)), "; ".join(_changes(before, now)))
 
     def decided(self, history: TriggerHistory) -> Decided | None:
         """What people said last about the open one as it is."""

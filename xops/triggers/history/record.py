@@ -14,7 +14,7 @@ from xops.core.errors import Finding, InputError
 from xops.triggers.evaluation import EndedActivation, Evaluation, conclude
 from xops.triggers.facts import Facts, last_week
 from xops.triggers.history import activations
-from xops.triggers.history.activations import ACTIVATED, CHANGED, DEACTIVATED, Activations
+from xops.triggers.history.activations import Activations
 from xops.triggers.history.ledger import Entry, History, Ledger
 from xops.triggers.history.timeline import DEFAULT_NAME, TriggerHistory, next_revision
 from xops.triggers.history.trigger_record import (
@@ -27,15 +27,6 @@ from xops.triggers.history.trigger_record import (
 from xops.triggers.machine import Reading
 from xops.triggers.policy import MandateTrigger, Policy
 from xops.triggers.series import read_series
-
-__all__ = [
-    "ACTIVATED",
-    "CHANGED",
-    "DEACTIVATED",
-    "RecordedReadings",
-    "evaluate_and_record",
-    "recorded_readings",
-]
 
 _ADDING = "adding to the history"
 

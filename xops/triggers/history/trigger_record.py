@@ -49,15 +49,22 @@ class EntryWriter:
         self.added = 0
         self._now = now.astimezone(UTC)
         self._documents: tuple[str, str] | None = None
+        self._series: tuple[SeriesDocument, str] | None = None
 
     def append(self, entry: Entry, series: SeriesDocument | None) -> Entry:
         """Append it with all that it follows from."""
         facts, policy = self._keep_documents()
         changes = {"facts": facts, "policy": policy, "recorded_at": self._now}
         if series is not None:
-            changes["series"] = self.ledger.keep("series", series.model_dump(mode="json"))
+            changes["series"] = self._keep_series(series)
         self.added += 1
         return self.ledger.append(entry.model_copy(update=changes))
+
+    def _keep_series(self, series: SeriesDocument) -> str:
+        """Its hash. A trigger's entries share one document, which may name 1,000 repositories."""
+        if self._series is None or self._series[0] is not series:
+            self._series = series, self.ledger.keep("series", series.model_dump(mode="json"))
+        return self._series[1]
 
     def _keep_documents(self) -> tuple[str, str]:
         if self._documents is None:

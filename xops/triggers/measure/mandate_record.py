@@ -11,11 +11,12 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import Discriminator, Field, RootModel, Tag, ValidationInfo, field_validator
+from pydantic import Discriminator, Field, RootModel, Tag, field_validator
 
 from xops.core.errors import Finding, InputError, PermanentError
 from xops.core.files import settings
 from xops.core.files.validation import Day, Model, absent
+from xops.triggers.facts import check_lasts
 
 Line = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^\S")]
 
@@ -46,13 +47,7 @@ class _Record(Model):
             raise ValueError("write a day like 2026-07-01, without a time or a zone")
         return value
 
-    @field_validator("expires")
-    @classmethod
-    def _lasts(cls, value: date, info: ValidationInfo) -> date:
-        start = info.data.get("effective_from")
-        if start and value <= start:
-            raise ValueError(f"must be after effective_from, {start}")
-        return value
+    _lasts = field_validator("expires")(check_lasts)
 
 
 class CloudRecord(_Record):
