@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import costs, focus, github, k3s, local_stack, plans, stream1, triggers
+from bench import costs, focus, github, k3s, local_stack, plans, stream1, triggers, webhooks
 from bench.rows import Row, say, show
 
 SUITES: dict[str, Callable[[], list[Row]]] = {
@@ -17,6 +17,7 @@ SUITES: dict[str, Callable[[], list[Row]]] = {
     "plans": plans.measure,
     "costs": costs.measure,
     "focus": focus.measure,
+    "webhooks": webhooks.measure,
 }
 
 

@@ -43,6 +43,7 @@ class Home:
     folder: Path
     aws_port: int
     prefect_port: int
+    github_port: int
 
     @property
     def environ(self) -> dict[str, str]:
@@ -52,6 +53,7 @@ class Home:
             "XOPS_HOME": str(self.folder),
             "XOPS_AWS_PORT": str(self.aws_port),
             "XOPS_PREFECT_PORT": str(self.prefect_port),
+            "XOPS_GITHUB_PORT": str(self.github_port),
         }
 
     def xops(self, *arguments: str, accepted: tuple[int, ...] = (ExitCode.DONE,)) -> float:
@@ -90,7 +92,7 @@ class Silent:
 def home() -> Iterator[Home]:
     """A stack that is stopped and removed at the end."""
     with tempfile.TemporaryDirectory(prefix="xops-bench-") as folder:
-        stack = Home(Path(folder), free_port(), free_port())
+        stack = Home(Path(folder), free_port(), free_port(), free_port())
         try:
             yield stack
         finally:

@@ -22,7 +22,7 @@ from flows.slot import held
 from xops.core.errors import TemporaryError
 from xops.core.lifecycle import steps as lifecycle
 from xops.core.lifecycle.gate import Approver
-from xops.core.lifecycle.steps import Planned, Steps, Verification
+from xops.core.lifecycle.steps import Outcome, Planned, Steps, Verification
 from xops.core.lifecycle.watching import Watcher
 from xops.core.rendering import Plain
 from xops.prefect_server.evidence import how_run_ended
@@ -98,13 +98,44 @@ def run_lifecycle[PlanT: Planned, VerificationT: Verification](
         A state that says what became of it, with the outcome as JSON for its result. A rejection
         is an outcome like the others.
     """
-    run = {"by": "prefect", "id": str(runtime.flow_run.id)}
-    outcome = lifecycle.run_lifecycle(
-        as_tasks(steps, slot), approve, watcher, apply=apply, run=run, how_ended=how_run_ended
-    )
-    show_outcome(outcome)
+    outcome = carry_out(steps, slot, watcher, apply=apply, approve=approve)
     return Completed(
         name=outcome.status.value.capitalize(),
         message=Plain.render(outcome.message()),
         data=outcome.to_json(),
     )
+
+
+def carry_out[PlanT: Planned, VerificationT: Verification](
+    steps: Steps[PlanT, VerificationT],
+    slot: str,
+    watcher: Watcher,
+    *,
+    apply: bool,
+    approve: Approver,
+    author: str | None = None,
+    way: str = "",
+    delivery: str = "",
+) -> Outcome[VerificationT]:
+    """The lifecycle of one subject, as a part of a run that may have others.
+
+    Args:
+        steps: of the subject.
+        slot: as of `as_tasks`.
+        watcher: is shown what happens.
+        apply, approve, author, way: as of `xops.core.lifecycle.steps.run_lifecycle`.
+        delivery: of GitHub, that has started this run; the records name it.
+    """
+    run = {"by": "prefect", "id": str(runtime.flow_run.id)}
+    outcome = lifecycle.run_lifecycle(
+        as_tasks(steps, slot),
+        approve,
+        watcher,
+        apply=apply,
+        run={**run, "delivery": delivery} if delivery else run,
+        how_ended=how_run_ended,
+        author=author,
+        way=way,
+    )
+    show_outcome(outcome)
+    return outcome

@@ -39,10 +39,16 @@ _WHOLE = 100.0
 
 
 class RunWatcher:
-    """Shows the lifecycle of one subject in the run that carries it out."""
+    """Shows the lifecycle of one subject in the run that carries it out.
 
-    def __init__(self, subject: str) -> None:
-        self._key = subject.replace("/", "-")
+    Args:
+        subject: what events are about.
+        part: of the keys of artifacts, where they are of something else than what the subject is:
+            of what a pull request would make of it.
+    """
+
+    def __init__(self, subject: str, part: str = "") -> None:
+        self._key = f"{subject.replace('/', '-')}{part}"
         self._subject = subject
         self._artifact: UUID | None = None
         self._updated = 0.0

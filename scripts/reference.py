@@ -19,6 +19,8 @@ from xops.core.errors import ExitCode
 from xops.core.files import settings
 from xops.ecs import environment
 from xops.ecs.environment import PROTECTED, Environment
+from xops.github.delivery import FIELDS
+from xops.github.policy import ACTIONS, GitHubPolicy
 from xops.k3s.cluster_file.cluster import VARIABLE_PREFIX, Cluster
 from xops.k3s.state.diagnosis import PATTERNS, Pattern
 from xops.triggers import policy
@@ -156,6 +158,97 @@ record's words no longer hold. A variable that overlays the file
 and the coverage is that of the file.
 """
 
+_GITHUB_DECISIONS = """
+## What is decided, and why
+
+**Whose file.** `pull_requests` counts as it stands on the base branch of a pull request. What the
+pull request changes of it, or of `approval` in an environment's file, holds once that is merged: it
+is judged by the rules that were there before. Everything else on this page is the operator's
+checkout, on the machine that runs receiver, dispatcher and worker.
+
+**Which base branches.** The default branch, or those of `base_branches`. Whoever may push can make
+a branch with a `github.yaml` of his or her own, and a pull request against it. So it is the
+operator's file that says whose rules count. Against other branches nothing is planned, no comment
+is written and no check is reported: a check belongs to the commit, which a pull request against the
+default branch may have as well.
+
+**Apply before the merge** (`apply: before_merge`, the default). What fails is seen while the branch
+can still be changed, and the base branch holds nothing that could not be applied. Its price: until
+it is merged, what runs is ahead of the base branch. The lock keeps other pull requests off that
+environment meanwhile. Closed without a merge, it says on the pull request what stays applied.
+
+**Apply after the merge** (`apply: after_merge`). What runs is never ahead of the base branch, as
+with a merge queue. Its price: what fails is on the base branch already. The check `xops/apply` then
+passes as soon as reviews have released the plan, and the merge applies it if the plan is the same.
+What is merged without a review, or became another plan, fails that check and is told.
+
+**A review is always needed**, whatever `approval.required_for` of an environment exempts: an apply
+runs what somebody has pushed. It counts if its author is an approver now, no machine, and neither
+opened the pull request nor pushed its head commit (where GitHub tells who did: repository activity,
+`Contents: read`); if it is of the head commit; and if it was given after its plan was shown, by
+GitHub's clock, not within the same second. Each person's last word counts; a comment takes nothing
+back, and a review that is dismissed does. An approver who requests changes objects, across pushes,
+until he or she says otherwise or the review is dismissed. A review is used once, and for
+`approval.valid_hours` of the environment.
+
+**Drafts** are not planned by themselves: they change often, and would hold locks. `xops plan` plans
+one, without a lock and without an apply. Its checks wait until it is ready for review; GitHub
+merges no draft anyway.
+
+**Forks** are not planned: a plan runs code. The check `xops/plan` fails and says so, since a green
+one would let unplanned changes through. Somebody who may push opens the pull request from a branch
+of the repository. A fork that touches nothing passes.
+
+**What concerns an environment**: its own file, and everything below `terraform/` but the stacks of
+Stream 2, for the environments of `modules_concern`, or all. A list of files that GitHub cuts, at
+3,000, concerns all of them. An environment to which the pull request was applied stays concerned
+until it is closed: a later commit that takes the change back must not leave it there unseen. A pull
+request that touches nothing, or whose plan changes nothing, has two green checks, so that they can
+be required.
+
+**New and removed environments.** One whose file is new has no reviewed policy yet: it is not
+planned before the merge. The file of one that is removed destroys nothing: `destroy-ecs` does.
+
+**Conflicts.** Planned is GitHub's test merge. Without one the check of the plan fails until the
+conflict is settled.
+
+**Locks.** One pull request at a time concerns an environment, from its plan to its merge or close.
+The check of another one waits and says who holds it.
+
+**Merge queues.** Both checks of a group pass: its pull requests have passed their own, and locks
+let one at a time concern an environment.
+
+**Commands** are the first line of a comment that begins with `xops `: no quotes, no code blocks.
+Those of people in neither `commands` nor `approvers`, and of machines, are passed over in silence:
+nobody else can make xOps work, or talk. A command never releases anything.
+
+| comment | who | does |
+|---|---|---|
+| `xops plan` | commands, approvers | plans again; applies nothing |
+| `xops apply` | commands, approvers | tries again to apply what reviews have released |
+| `xops apply ENVIRONMENT` | commands, approvers | the same, of that environment only |
+| `xops unlock` | commands, approvers | releases the locks that this pull request holds |
+| `xops unlock ENVIRONMENT` | approvers | releases that lock, whichever pull request holds it |
+"""
+
+_GITHUB_RULES = (
+    "`hook_of` goes with `hook_id`.",
+    "`webhook.secret` and `credential` name a variable or a file of the operator's secret sources"
+    " (settings.md); a secret has 32 bytes or more.",
+    "`routes.*.actions` are the event's: "
+    + "; ".join(f"{event}: {', '.join(sorted(ACTIONS[event])) or 'none'}" for event in ACTIONS)
+    + ".",
+    "A text in `routes.*.parameters` that is `{FIELD}` as a whole becomes that field of the"
+    " delivery and keeps its type: a number is a number, what is not known is null. Within a text"
+    f" it is refused. Fields: {', '.join(sorted(FIELDS))}.",
+    "A delivery starts each deployment once: the first route that matches counts.",
+    "`routes.*.paths` are patterns of .gitignore and go with `push`. A push of which GitHub lists"
+    " only a part matches them all.",
+    "No route is there twice, and no repository.",
+    "A comment that is no command leads to nothing. `membership`, `organization` and `team` always"
+    " have team members read anew, and lead to routes as well.",
+)
+
 _FACT_RULES = (
     "A week starts on a Monday of `timezone`, is over on `as_of`, and is given once.",
     "A complete week has a total; an incomplete one has none, and a reason. Unknown is null,"
@@ -183,6 +276,7 @@ def pages() -> dict[str, str]:
         "k3s-causes.md": _causes(),
         "triggers-file.md": _triggers_file(),
         "facts-file.md": _facts_file(),
+        "github-file.md": _github_file(),
     }
     return {name: "\n".join(lines) for name, lines in made.items()}
 
@@ -275,6 +369,18 @@ def _facts_file() -> Iterator[str]:
     yield "The schema is `deployments/facts.schema.json`. No environment variable lies over it."
     yield from _schema_tables(Facts.model_json_schema())
     yield from _rules(_FACT_RULES)
+
+
+def _github_file() -> Iterator[str]:
+    yield f"{_NOTE}\n# The GitHub file\n"
+    yield "`deployments/github.yaml`: what deliveries of GitHub lead to, and how pull requests are"
+    yield "planned, approved and applied ([how to](../how-to/github-webhooks.md)). Editors find the"
+    yield "schema beside it (`github.schema.json`). A wrong file gives all its errors at once, each"
+    yield "with path and line. No environment variable lies over it: it is what was reviewed."
+    yield "`XOPS_GITHUB_FILE` names another file. No secret stands in it."
+    yield from _schema_tables(GitHubPolicy.model_json_schema())
+    yield _GITHUB_DECISIONS.rstrip()
+    yield from _rules(_GITHUB_RULES)
 
 
 def _layers(prefix: str, example: str, path: str) -> Iterator[str]:

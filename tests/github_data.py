@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from tests.github_git import Actor, Content, Entry, ObjectStore
 
 
 @dataclass
@@ -85,11 +87,87 @@ class PullRequest:
 
 
 @dataclass
+class Review:
+    """A review of an open pull request.
+
+    Attributes:
+        login: whose; None is a deleted account.
+        state: `APPROVED`, `CHANGES_REQUESTED`, `COMMENTED`, `DISMISSED` or `PENDING`.
+        commit: the head that was reviewed.
+    """
+
+    id: int
+    login: str | None
+    state: str
+    commit: str | None
+    submitted_at: datetime | None
+    body: str = ""
+
+
+@dataclass
+class Change:
+    """A changed file of an open pull request, as its list of files shows it."""
+
+    path: str
+    status: str
+    sha: str
+    previous: str | None = None
+    additions: int = 1
+    deletions: int = 1
+    patch: str | None = None
+
+
+@dataclass
+class OpenPullRequest(PullRequest):
+    """A pull request with commits in Git: opened here, and perhaps closed or merged since.
+
+    Attributes:
+        base_sha: the base branch's commit when the head was pushed last: as at GitHub it does not
+            move with the base branch.
+        head_repository: None once a fork is deleted.
+        mergeable: None until GitHub has looked, which each question asks it to.
+        merge_commit: the test merge, which is stale while `mergeable` is None; the merge itself
+            once it is merged.
+        looks: how often it is asked for before it is known.
+    """
+
+    head_repository: Repository | None = field(default=None, repr=False, compare=False)
+    head_sha: str = ""
+    base_sha: str = ""
+    draft: bool = False
+    created_at: datetime | None = None
+    closed_at: datetime | None = None
+    merged_by: str | None = None
+    mergeable: bool | None = None
+    looks: int = 1
+    submitted: list[Review] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    from_fork: bool = False
+    fork_owner: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither closed nor merged."""
+        return self.closed_at is None
+
+
+@dataclass
 class Team:
-    """A team of an organisation: full names of its repositories, logins of its members."""
+    """A team of an organisation: full names of its repositories, logins of its members.
+
+    Attributes:
+        parent: the slug of the team it is in; members of a child are the parent's too.
+        pending: invited people, who are no members yet.
+        maintainers: of the members.
+        permission: on its repositories.
+    """
 
     repositories: list[str] = field(default_factory=list)
     members: list[str] = field(default_factory=list)
+    parent: str | None = None
+    pending: list[str] = field(default_factory=list)
+    maintainers: list[str] = field(default_factory=list)
+    permission: str = "push"
 
 
 @dataclass
@@ -99,6 +177,8 @@ class Organisation:
     Attributes:
         conceals: whether the credential sees only those who show their membership, and no team.
         public: who shows it.
+        owners: of the members, who may do everything.
+        pending: invited people, who are no members yet.
     """
 
     login: str
@@ -106,6 +186,16 @@ class Organisation:
     teams: dict[str, Team] = field(default_factory=dict)
     conceals: bool = False
     public: list[str] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+
+    def members_of(self, slug: str) -> list[str]:
+        """Members of a team and of its child teams."""
+        found = list(self.teams[slug].members)
+        for child, team in self.teams.items():
+            if team.parent == slug:
+                found += [one for one in self.members_of(child) if one not in found]
+        return found
 
 
 @dataclass
@@ -137,6 +227,12 @@ class Repository:
         refusal: what is too much for GitHub here.
         null_nodes: lists (`pullRequests`, `history`, `files`, `reviews`) whose first node is null.
         drops_labels: whether the credential may not label its issues, which nobody tells it.
+        objects: of Git, shared with its forks.
+        heads: its branches in Git, each with its commit.
+        collaborators: by login what somebody may do: read, triage, write, maintain or admin.
+        statuses: of commits, the newest last; `checks` and `deployments` likewise.
+        activity: what was pushed, the newest last.
+        tree_limit: how many entries a tree is told with at most; the rest is `truncated`.
     """
 
     name: str
@@ -148,6 +244,8 @@ class Repository:
     formerly: list[str] = field(default_factory=list)
     issues: list[dict[str, Any]] = field(default_factory=list)
     comments: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    edits: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
+    """Of each comment: who has edited it, and when."""
     indexed: int | None = None
     archived: bool = False
     fork: bool = False
@@ -158,6 +256,15 @@ class Repository:
     refusal: Refusal = field(default_factory=Refusal)
     null_nodes: set[str] = field(default_factory=set)
     drops_labels: bool = False
+    public: bool = False
+    objects: ObjectStore = field(default_factory=ObjectStore, repr=False)
+    heads: dict[str, str] = field(default_factory=dict)
+    collaborators: dict[str, str] = field(default_factory=dict)
+    statuses: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    checks: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    deployments: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    activity: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    tree_limit: int = 100_000
     _unreachable: list[Commit] = field(default_factory=list, repr=False)
 
     def merge(
@@ -208,6 +315,56 @@ class Repository:
         self._unreachable += self.commits[keep:]
         del self.commits[keep:]
         self.commit(last.author, last.at, f"forced {len(self.commits)}")
+
+    def write(
+        self,
+        branch: str,
+        files: Mapping[str, Content | None],
+        by: str = "alice",
+        message: str = "Change",
+        at: datetime | None = None,
+    ) -> str:
+        """Commit files to a branch in Git, and tell nobody; its first commit makes a branch.
+
+        Args:
+            branch: begins at the default branch if there is none of that name.
+            files: by path; None removes one.
+            by: the author's login.
+            message: of the commit.
+            at: when.
+        """
+        parent = self.heads.get(branch) or self.heads.get(self.default_branch)
+        tree = {} if parent is None else self.objects.files(self.objects.revisions[parent].tree)
+        changed: dict[str, Entry | None] = {
+            path: None if content is None else self.objects.entry(content)
+            for path, content in files.items()
+        }
+        kept = {path: entry for path, entry in {**tree, **changed}.items() if entry is not None}
+        who = actor(by, at or datetime.now(UTC))
+        made = self.objects.commit(
+            self.objects.tree(kept), [] if parent is None else [parent], who, message
+        )
+        self.move(branch, made)
+        return made
+
+    def move(self, branch: str, commit: str) -> None:
+        """Let a branch stand at a commit."""
+        self.heads[branch] = commit
+        if branch != self.default_branch and branch not in self.branches:
+            self.branches.append(branch)
+
+    def opened(self, number: int) -> OpenPullRequest:
+        """The pull request of that number, which was opened here."""
+        for one in self.pull_requests:
+            if one.number == number and isinstance(one, OpenPullRequest):
+                return one
+        raise LookupError(f"no pull request {number} was opened in {self.name}")
+
+    @property
+    def next_number(self) -> int:
+        """Of the next pull request: issues and pull requests share numbers."""
+        taken = [int(issue["number"]) for issue in self.issues]
+        return max([0, *taken, *(one.number for one in self.pull_requests)]) + 1
 
     def rename_default_branch(self, name: str) -> None:
         """Rename it as the settings page does: merged pull requests keep the base they had."""
@@ -264,7 +421,12 @@ class Fault(BaseModel):
 
 @dataclass
 class Request:
-    """One request as it came."""
+    """One request as it came.
+
+    Attributes:
+        route: what GitHub's description of REST calls it.
+        version: of the REST interface that it asks for; empty if it names none.
+    """
 
     method: str
     path: str
@@ -274,6 +436,40 @@ class Request:
     status: int = 0
     authorization: str = ""
     query: str = ""
+    route: str = ""
+    version: str = ""
+
+
+@dataclass
+class Reply:
+    """An answer; `raw` is a body that is no JSON, `drop` ends the connection instead."""
+
+    status: int
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    raw: bytes | None = None
+    drop: bool = False
+
+
+@dataclass
+class Account:
+    """Who asks: a person by a token, an App's installation, or the App itself (`app`).
+
+    Attributes:
+        kind: `fine-grained`, `classic`, `installation` or `app`.
+        permissions: of a fine-grained token or an installation; None: all of them.
+        trusted: a person who may do everything everywhere, as the server's own tokens.
+    """
+
+    login: str
+    kind: str = "fine-grained"
+    permissions: dict[str, str] | None = None
+    trusted: bool = False
+
+
+def actor(login: str, at: datetime) -> Actor:
+    """Somebody in a commit, with the address GitHub gives a login."""
+    return Actor(login, f"{login}@users.noreply.github.com", at)
 
 
 def text(moment: datetime | None) -> str | None:

@@ -126,6 +126,12 @@ type PullRequestChangedFileConnection {
 type PullRequestChangedFile {
   path: String! changeType: PatchStatus! additions: Int! deletions: Int!
 }
+type IssueComment implements Node {
+  id: ID! databaseId: Int author: Actor editor: Actor lastEditedAt: DateTime body: String!
+  userContentEdits(first: Int, after: String): UserContentEditConnection
+}
+type UserContentEditConnection { totalCount: Int! pageInfo: PageInfo! nodes: [UserContentEdit] }
+type UserContentEdit implements Node { id: ID! editedAt: DateTime! editor: Actor }
 type PullRequestReviewConnection {
   totalCount: Int! pageInfo: PageInfo! nodes: [PullRequestReview]
 }
@@ -152,7 +158,11 @@ class GitHub(Protocol):
 
 
 def answer(
-    github: GitHub, query: str, variables: Mapping[str, Any], fault: Fault | None
+    github: GitHub,
+    query: str,
+    variables: Mapping[str, Any],
+    fault: Fault | None,
+    login: str,
 ) -> tuple[dict[str, Any], int]:
     """The answer to a query, and the points that it cost."""
     document = parse(query)
@@ -167,7 +177,7 @@ def answer(
     if github.limits_enabled and github.points_left < cost:
         return {"errors": [{"type": "RATE_LIMITED", "message": "API rate limit exceeded"}]}, 0
     github.points_left -= cost
-    fields = _Root(github, cost, fault).fields()
+    fields = _Root(github, cost, fault, login).fields()
     result = execute_sync(SCHEMA, document, fields, variable_values=dict(variables))
     if any(isinstance(error.original_error, GatewayTimeoutError) for error in result.errors or ()):
         raise GatewayTimeoutError
@@ -181,7 +191,8 @@ class GatewayTimeoutError(Exception):
 class _Root:
     """Answers the fields of one query."""
 
-    def __init__(self, github: GitHub, cost: int, fault: Fault | None) -> None:
+    def __init__(self, github: GitHub, cost: int, fault: Fault | None, login: str) -> None:
+        self._login = login
         self._github = github
         self._cost = cost
         self._fault = fault
@@ -194,7 +205,7 @@ class _Root:
             "repository": lambda info, owner, name, **_: self._repository(f"{owner}/{name}"),
             "node": lambda info, id: self._node(id),
             "nodes": lambda info, ids: self._nodes(ids),
-            "viewer": lambda info: {"__typename": "User", "login": self._github.viewer},
+            "viewer": lambda info: {"__typename": "User", "login": self._login},
             "search": lambda info, query, **_: self._search(query),
         }
 
@@ -282,9 +293,15 @@ class _Root:
         if not colon:
             if found := repository.commit_of(revision):
                 return self._commit(repository, found)
-            known = repository.has(revision)
+            content = repository.objects.read(revision, "blob")
+            if content is not None:
+                return _blob(_decoded(content), revision)
+            known = repository.has(revision) or revision in repository.objects.revisions
             return {"__typename": "Commit", "oid": revision} if known else None
-        return _blob(repository.contents.get(revision, {}).get(path))
+        held = repository.contents.get(revision, {}).get(path)
+        if held is None and revision in repository.objects.revisions:
+            return _blob(repository.objects.text(revision, path))
+        return _blob(held)
 
     def _pull_requests(
         self, repository: Repository, first: int, after: str | None = None, **_: Any
@@ -346,7 +363,16 @@ class _Root:
         too_much = one.unreadable or self._asked[repository.id] > repository.refusal.details
         return self._guarded(repository, "files", made, too_much=too_much)
 
+    def _comment(self, wanted: str) -> dict[str, Any] | None:
+        for repository in self._visible.values():
+            for row in (row for rows in repository.comments.values() for row in rows):
+                if row["node_id"] == wanted:
+                    return _graph_comment(row, repository.edits.get(row["id"], ()))
+        return None
+
     def _node(self, wanted: str) -> dict[str, Any]:
+        if found_comment := self._comment(wanted):
+            return found_comment
         id, _, number = wanted.partition("_PR_")
         repository = self._visible.get(id)
         if repository is not None and not number:
@@ -524,6 +550,23 @@ def _actor(login: str, names: Mapping[str, str]) -> dict[str, Any]:
     return {"__typename": kind, "login": login.removesuffix("[bot]"), "name": names.get(login)}
 
 
+def _graph_comment(row: Mapping[str, Any], edits: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """A comment with its edits, the newest first; the first text counts as one once edited."""
+    made = [(row["user"]["login"], row["created_at"])] if edits else []
+    rows = [
+        {"id": f"UCE_{row['id']}_{index}", "editedAt": at, "editor": _actor(login, {})}
+        for index, (login, at) in enumerate([*made, *edits])
+    ]
+    return {
+        "__typename": "IssueComment",
+        "id": row["node_id"],
+        "databaseId": row["id"],
+        "author": _actor(row["user"]["login"], {}),
+        "body": row["body"],
+        "userContentEdits": lambda info, first, after=None: _listed(rows[::-1], first, after),
+    }
+
+
 def _graph_review(
     repository: Repository, review: tuple[str, datetime], names: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -545,14 +588,22 @@ def _ref(repository: Repository, name: str) -> dict[str, Any] | None:
     return {"name": short, "target": None} if exists else None
 
 
-def _blob(content: str | bytes | None) -> dict[str, Any] | None:
+def _decoded(content: bytes) -> str | bytes:
+    """Text if it is; what has a null character is binary to Git."""
+    try:
+        return content if b"\0" in content else content.decode()
+    except UnicodeDecodeError:
+        return content
+
+
+def _blob(content: str | bytes | None, oid: str = "") -> dict[str, Any] | None:
     if content is None:
         return None
     binary = isinstance(content, bytes)
     shown = None if binary else content[:BLOB_TEXT]
     return {
         "__typename": "Blob",
-        "oid": hashlib.sha256(repr(content).encode()).hexdigest()[:40],
+        "oid": oid or hashlib.sha256(repr(content).encode()).hexdigest()[:40],
         "text": shown,
         "isBinary": binary,
         "isTruncated": len(content) > BLOB_TEXT,

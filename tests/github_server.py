@@ -8,7 +8,6 @@ wrong is asked for with `POST /xops/faults` (see `Fault`), or through `GitHubSer
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import itertools
 import json
@@ -16,45 +15,50 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from tests import github_graphql
+from tests import github_control, github_graphql, github_rest
+from tests.github_actions import Actions
 from tests.github_data import (
+    Account,
     Fault,
-    File,
     Organisation,
-    PullRequest,
+    Reply,
     Repository,
     Request,
     Team,
     text,
 )
+from tests.github_hooks import Hook, Hooks
+from tests.github_shapes import Shapes
 
 TOKEN = "github_pat_of_the_tests"
 CLASSIC_TOKEN = "ghp_of_the_tests"
 APP_ID = 4711
 INSTALLATION_ID = 42
-FILE_LIMIT = 3000
-
-
-@dataclass
-class _Reply:
-    status: int
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-    raw: bytes | None = None
-    drop: bool = False
+APP_BOT = "xops[bot]"
+APP_PERMISSIONS = {
+    "checks": "write",
+    "contents": "read",
+    "deployments": "write",
+    "issues": "write",
+    "members": "read",
+    "metadata": "read",
+    "pull_requests": "write",
+    "statuses": "write",
+}
+VERSIONS = ("2022-11-28", "2026-03-10")
+"""Of the REST interface; the first answers who names none."""
 
 
 class GitHubServer:
     """The server, its repositories and what was asked of it. Use it as a context manager."""
 
-    def __init__(self, *, points: int = 5000, rest: int = 5000) -> None:
+    def __init__(self, *, points: int = 5000, rest: int = 5000, port: int = 0) -> None:
         self.repositories: dict[str, Repository] = {}
         self.organisations: dict[str, Organisation] = {}
         self.requests: list[Request] = []
@@ -73,6 +77,8 @@ class GitHubServer:
         self.limits_enabled = True
         self.app_public_key: str | None = None
         self.on_request: Callable[[Request], None] = lambda request: None
+        self.on_answer: Callable[[Request, Any, Reply], None] = lambda request, body, reply: None
+        """Is told of each request with its body and its answer."""
         self.reset_seconds = 3600
         self.next_page = ""
         """What lists say instead of where they go on."""
@@ -80,12 +86,25 @@ class GitHubServer:
         """What is answered instead: a body with its headers."""
         self.change: Callable[[Any], Any] = lambda body: body
         """What becomes of the body of an answer that is right."""
+        self.looks = 1
+        """How often a pull request is asked for before GitHub knows whether it can be merged."""
+        self.writes_a_minute: int | None = None
+        """More writes than that meet the secondary limit; None: as many as there are."""
+        self.accounts: dict[str, Account] = {}
+        """By token; tokens without one are the viewer's, who may do everything."""
+        self.app_id = APP_ID
+        self.installation_id = INSTALLATION_ID
+        self.app_permissions: dict[str, str] = dict(APP_PERMISSIONS)
+        self.app_events: list[str] = []
+        self._written: list[float] = []
         self._leads_to: tuple[str, int] | None = None
         self._faults: list[Fault] = []
         self._ids = itertools.count(1)
         self._lock = threading.RLock()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.github = self
+        self.hooks = Hooks(self.next_id)
+        self.act = Actions(self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.01,), daemon=True
         )
@@ -98,6 +117,46 @@ class GitHubServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        self.hooks.close()
+
+    def next_id(self) -> int:
+        """A number that nothing else has."""
+        return next(self._ids)
+
+    @property
+    def shapes(self) -> Shapes:
+        """What is answered, with addresses of this server."""
+        return Shapes(self.url, self.organisations)
+
+    def app_shape(self) -> dict[str, Any]:
+        """The App."""
+        shown: dict[str, Any] = self.shapes.app(self.app_id, self.app_permissions, self.app_events)
+        return shown
+
+    def app_hook(self, url: str, secret: str, *events: str) -> Hook:
+        """The App's own hook, told of what happens wherever it is installed."""
+        self.hooks.installation_id, self.app_events = self.installation_id, list(events)
+        made = self.hooks.add("xops", "integration", self.app_id, url, secret=secret)
+        made.events, made.content_type = list(events), "json"
+        return made
+
+    def grant(self, token: str, login: str, **permissions: str) -> None:
+        """A token of somebody's; fine-grained if permissions are given, which it is held to."""
+        kind = "classic" if token.startswith("ghp_") else "fine-grained"
+        self.accounts[token] = Account(login, kind, permissions or None)
+        self.tokens.add(token)
+
+    def role(self, repository: Repository, login: str) -> str:
+        """The highest role of somebody: none, read, triage, write, maintain or admin."""
+        who, found = login.lower(), ["read" if repository.public else "none"]
+        direct = {name.lower(): role for name, role in repository.collaborators.items()}
+        found.append(direct.get(who, "none"))
+        organisation = self.organisations.get(repository.owner.lower())
+        if organisation is not None:
+            found += _organisation_roles(organisation, repository, who)
+        if who in (repository.owner.lower(), self.viewer.lower()):
+            found.append("admin")
+        return max(found, key=_ROLES.index)
 
     @property
     def url(self) -> str:
@@ -152,7 +211,7 @@ class GitHubServer:
         """Points of GraphQL that were spent."""
         return sum(request.cost for request in self.requests)
 
-    def answer(self, request: Request, headers: Mapping[str, str], body: Any) -> _Reply:
+    def answer(self, request: Request, headers: Mapping[str, str], body: Any) -> Reply:
         """Answer one request; only one at a time."""
         with self._lock:
             self.requests.append(request)
@@ -160,48 +219,69 @@ class GitHubServer:
             if reply.status == 200 and reply.raw is None:
                 reply.body = self.change(reply.body)
             request.status = reply.status
+            self.on_answer(request, body, reply)
             return reply
 
-    def _answered(self, request: Request, headers: Mapping[str, str], body: Any) -> _Reply:
+    def _answered(self, request: Request, headers: Mapping[str, str], body: Any) -> Reply:
         path = urlsplit(request.path).path
-        if path == "/xops/faults":
-            return self._fault_request(request.method, body)
         request.authorization = headers.get("authorization", "")
-        if self._leads_to is not None:
-            address, status = self._leads_to
-            return _Reply(status, {}, {"location": address})
-        if self.raw_answer is not None:
-            body, more = self.raw_answer
-            return _Reply(200, raw=body, headers=more)
+        if path.startswith("/xops/"):
+            return self._control(request, path, body)
+        if answer := self._in_place_of_all():
+            return answer
         if path.endswith(("/access_tokens", "/installation")):
-            return self._app(request, path)
-        token = request.authorization.partition(" ")[2]
-        if token not in self.tokens:
-            return _Reply(401, {"message": "Bad credentials"})
-        graphql = path in ("/graphql", "/api/graphql")
-        if graphql:
+            return self._app(request, path, body)
+        account = self._account(request, path)
+        if isinstance(account, Reply):
+            return account
+        if path in ("/graphql", "/api/graphql"):
             _describe(request, body)
         self.on_request(request)
         fault = self._take(request)
-        if fault is not None and fault.delay_seconds:
+        if fault is None:
+            return self._right(request, headers, body, account, None)
+        if fault.delay_seconds:
             time.sleep(fault.delay_seconds)
-        if fault is not None and fault.kind not in ("partial", "arrives", "delay"):
+        if fault.kind not in ("partial", "arrives", "delay"):
             return self._faulty(fault)
-        reply = (
-            self._graphql(request, body, fault) if graphql else self._rest(request, headers, body)
-        )
-        if fault is not None and fault.kind == "arrives":
-            return _Reply(0, drop=True)
-        return reply
+        reply = self._right(request, headers, body, account, fault)
+        return Reply(0, drop=True) if fault.kind == "arrives" else reply
+
+    def _right(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        body: Any,
+        account: Account,
+        fault: Fault | None,
+    ) -> Reply:
+        if request.operation:
+            return self._graphql(request, body, fault, account)
+        return self._rest(request, headers, body, account)
+
+    def _in_place_of_all(self) -> Reply | None:
+        if self._leads_to is not None:
+            address, status = self._leads_to
+            return Reply(status, {}, {"location": address})
+        if self.raw_answer is not None:
+            body, more = self.raw_answer
+            return Reply(200, raw=body, headers=more)
+        return None
+
+    def _control(self, request: Request, path: str, body: Any) -> Reply:
+        """What tests and people ask of the server itself."""
+        if path == "/xops/faults":
+            return self._fault_request(request.method, body)
+        return github_control.answer(self, request.method, path, body or {})
 
     # Faults.
 
-    def _fault_request(self, method: str, body: Any) -> _Reply:
+    def _fault_request(self, method: str, body: Any) -> Reply:
         if method == "POST":
             self._faults += [Fault(**row) for row in (body if isinstance(body, list) else [body])]
         elif method == "DELETE":
             self._faults.clear()
-        return _Reply(200, [fault.model_dump() for fault in self._faults])
+        return Reply(200, [fault.model_dump() for fault in self._faults])
 
     def _take(self, request: Request) -> Fault | None:
         for fault in self._faults:
@@ -222,43 +302,55 @@ class GitHubServer:
         by_id = {one.name.lower() for one in self.repositories.values() if one.id in ids}
         return _names(variables) | by_id
 
-    def _faulty(self, fault: Fault) -> _Reply:
+    def _faulty(self, fault: Fault) -> Reply:
         retry = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
         match fault.kind:
             case "secondary":
                 text = "You have exceeded a secondary rate limit. Please wait a few minutes."
-                return _Reply(
-                    fault.status if fault.status != 502 else 403, {"message": text}, retry
-                )
+                return Reply(fault.status if fault.status != 502 else 403, {"message": text}, retry)
             case "in_answer":  # as GitHub answers GraphQL, with no header that says how long
                 row = {"message": fault.message} | ({"type": fault.error} if fault.error else {})
-                return _Reply(200, {"errors": [row]}, retry)
+                return Reply(200, {"errors": [row]}, retry)
             case "primary":
                 reset = str(int(time.time()) + int(fault.retry_after or 0))
                 headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}
-                return _Reply(403, {"message": "API rate limit exceeded."}, headers)
+                return Reply(403, {"message": "API rate limit exceeded."}, headers)
             case "refused":
                 row = {"message": fault.message} | ({"type": fault.error} if fault.error else {})
-                return _Reply(200, {"data": None, "errors": [row]})
+                return Reply(200, {"data": None, "errors": [row]})
             case "html":
-                return _Reply(200, raw=b"<html>proxy</html>", headers={"content-type": "text/html"})
+                return Reply(200, raw=b"<html>proxy</html>", headers={"content-type": "text/html"})
             case "drop":
-                return _Reply(0, drop=True)
+                return Reply(0, drop=True)
             case _:
-                return _Reply(fault.status, {"message": fault.message}, retry)
+                return Reply(fault.status, {"message": fault.message}, retry)
 
     # Apps.
 
-    def _app(self, request: Request, path: str) -> _Reply:
+    def _account(self, request: Request, path: str) -> Account | Reply:
+        if path == "/app" or path.startswith("/app/"):
+            return self._app_refusal(request) or Account("xops", "app")
+        token = request.authorization.partition(" ")[2]
+        if token not in self.tokens:
+            return Reply(401, {"message": "Bad credentials"})
+        kind = "classic" if token.startswith("ghp_") else "fine-grained"
+        return self.accounts.get(token) or Account(self.viewer, kind, trusted=True)
+
+    def _app_refusal(self, request: Request) -> Reply | None:
         import jwt
 
         encoded = request.authorization.removeprefix("Bearer ")
         try:
             claims = jwt.decode(encoded, self.app_public_key or "", algorithms=["RS256"])
         except jwt.PyJWTError as error:
-            return _Reply(401, {"message": f"A JSON web token could not be decoded: {error}"})
+            return Reply(401, {"message": f"A JSON web token could not be decoded: {error}"})
         if claims["iss"] != str(APP_ID):
-            return _Reply(401, {"message": "Integration not found"})
+            return Reply(401, {"message": "Integration not found"})
+        return None
+
+    def _app(self, request: Request, path: str, body: Any) -> Reply:
+        if refused := self._app_refusal(request):
+            return refused
         if path.endswith("/installation"):
             kind, *parts = path.strip("/").split("/")[:-1]
             owners = {one.owner.lower() for one in self.repositories.values()}
@@ -268,33 +360,51 @@ class GitHubServer:
                 "users": parts[0].lower() in owners - self.organisations.keys(),
             }
             if not known[kind]:
-                return _Reply(404, {"message": "Not Found"})
-            return _Reply(200, {"id": INSTALLATION_ID})
+                return Reply(404, {"message": "Not Found"})
+            return Reply(200, github_rest.installation(self))
         if path != f"/app/installations/{INSTALLATION_ID}/access_tokens":
-            return _Reply(404, {"message": "Not Found"})
+            return Reply(404, {"message": "Not Found"})
+        wanted = (body or {}).get("permissions") or self.app_permissions
+        if any(
+            self.app_permissions.get(name) not in (level, "write") for name, level in wanted.items()
+        ):
+            said = "The permissions requested are not granted to this installation."
+            return Reply(422, {"message": said})
         token = f"ghs_{next(self._ids)}"
         self.tokens.add(token)
+        self.accounts[token] = Account(APP_BOT, "installation", {**wanted, "metadata": "read"})
         expires = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        rest = {"permissions": {}, "repository_selection": "selected"}
-        return _Reply(201, {"token": token, "expires_at": expires, **rest})
+        rest = {"permissions": dict(wanted), "repository_selection": "all"}
+        return Reply(201, {"token": token, "expires_at": expires, **rest})
 
-    def _graphql(self, request: Request, body: Any, fault: Fault | None) -> _Reply:
+    def _graphql(self, request: Request, body: Any, fault: Fault | None, account: Account) -> Reply:
         variables = body.get("variables") or {}
         try:
-            found, request.cost = github_graphql.answer(self, body["query"], variables, fault)
+            found, request.cost = github_graphql.answer(
+                self, body["query"], variables, fault, account.login
+            )
         except github_graphql.GatewayTimeoutError:
-            return _Reply(502, {"message": "Bad Gateway"})
-        return _Reply(200, found)
+            return Reply(502, {"message": "Bad Gateway"})
+        return Reply(200, found)
 
     # REST.
 
-    def _rest(self, request: Request, headers: Mapping[str, str], body: Any) -> _Reply:
+    def _rest(
+        self, request: Request, headers: Mapping[str, str], body: Any, account: Account
+    ) -> Reply:
+        request.version = headers.get("x-github-api-version", "")
+        version = request.version or VERSIONS[0]
+        if version not in VERSIONS:
+            return Reply(400, {"message": f"Unsupported API version {version}"})
+        if request.method != "GET" and self._too_many_writes():
+            said = "You have exceeded a secondary rate limit. Please wait a few minutes."
+            return Reply(403, {"message": said}, {"retry-after": "60"})
         if self.rest_left <= 0:
             text = {"message": "API rate limit exceeded."}
             reset = str(int(time.time()) + self.reset_seconds)
-            return _Reply(403, text, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset})
+            return Reply(403, text, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset})
         self.rest_left -= 1
-        reply = self._routed(request, body)
+        reply = self._routed(request, body, account, version)
         if request.method != "GET" or reply.status != 200:
             return reply
         # As at GitHub an ETag holds for the token that it was given to.
@@ -303,104 +413,100 @@ class GitHubServer:
         reply.headers["etag"] = etag
         if headers.get("if-none-match") == etag:
             self.rest_left += 1  # GitHub counts no request whose answer is unchanged
-            return _Reply(304, headers={"etag": etag})
+            return Reply(304, headers={"etag": etag})
         return reply
 
-    def _routed(self, request: Request, body: Any) -> _Reply:
+    def _too_many_writes(self) -> bool:
+        if self.writes_a_minute is None:
+            return False
+        now = time.monotonic()
+        self._written = [at for at in self._written if at > now - 60] + [now]
+        return len(self._written) > self.writes_a_minute
+
+    def _routed(self, request: Request, body: Any, account: Account, version: str) -> Reply:
+        if not isinstance(body, dict | None):
+            return Reply(400, {"message": "Body should be a JSON object"})
         split = urlsplit(request.path)
         query = {key: values[0] for key, values in parse_qs(split.query).items()}
-        parts = split.path.removeprefix("/api/v3").strip("/").split("/")
+        path = split.path.removeprefix("/api/v3")
+        parts = path.strip("/").split("/")
         if parts[0] == "repositories":
             found = (r for r in self.repositories.values() if str(r.number) == parts[1])
-            repository, rest = next(found, None), parts[2:]
+            known = next(found, None)
+            if known is None or known.name in self.hidden:
+                return github_rest.not_found()
+            path = "/".join(["/repos", known.name, *parts[2:]])
         elif parts[0] == "repos" and len(parts) >= 3:
-            name, rest = "/".join(parts[1:3]), parts[3:]
-            repository = self.find(name)
-            if repository is not None and repository.name.lower() != name.lower():
-                target = "/".join([f"{self.url}/repositories/{repository.number}", *rest])
+            repository = self.find("/".join(parts[1:3]))
+            if repository is not None and repository.name.lower() != "/".join(parts[1:3]).lower():
+                target = "/".join([f"{self.url}/repositories/{repository.number}", *parts[3:]])
                 target += f"?{split.query}" if split.query else ""
-                return _Reply(301, {"message": "Moved Permanently"}, {"location": target})
-        elif parts[0] in ("orgs", "users"):
+                status = 301 if request.method == "GET" else 307
+                return Reply(status, {"message": "Moved Permanently"}, {"location": target})
+        call = github_rest.Call(self, request, account, query, body or {}, version)
+        if answer := github_rest.answer(call, path):
+            return answer
+        parts = path.strip("/").split("/")
+        if parts[0] in ("orgs", "users") and len(parts) > 1:
             return self._of_owner(request, parts, query)
-        else:
-            return _Reply(404, {"message": "Not Found"})
-        if repository is None:
-            return _Reply(404, {"message": "Not Found"})
-        return self._of_repository(request, repository, rest, query, body)
+        if parts[0] == "repos" and len(parts) > 3 and parts[3] == "issues":
+            repository = self.find("/".join(parts[1:3]))
+            if repository is not None:
+                return self._issues(request, repository, parts[3:], query, body, account)
+        return github_rest.not_found()
 
-    def _of_owner(self, request: Request, parts: Sequence[str], query: Mapping[str, str]) -> _Reply:
+    def _of_owner(self, request: Request, parts: Sequence[str], query: Mapping[str, str]) -> Reply:
         """Lists of repositories and people; `hidden` repositories are in none of them."""
         kind, login, *rest = parts
         organisation = self.organisations.get(login.lower())
         if kind == "orgs" and organisation is None:
-            return _Reply(404, {"message": "Not Found"})
+            return Reply(404, {"message": "Not Found"})
         owned = [r for r in self._visible() if r.owner.lower() == login.lower()]
         rows: list[dict[str, Any]]
         match kind, rest, organisation:
             case "users", ["repos"], None if owned:
-                rows = [self._rest_repository(one) for one in owned]
+                rows = [self.shapes.repository(one) for one in owned]
             case "orgs", ["repos"], Organisation():
-                rows = [self._rest_repository(one) for one in owned]
+                rows = [self.shapes.repository(one) for one in owned]
             case "orgs", ["members"], Organisation():
                 shown = organisation.public if organisation.conceals else organisation.members
-                rows = [_rest_user(member) for member in shown]
+                rows = [self.shapes.user(member) for member in shown]
             case "orgs", ["memberships", who], Organisation():
-                return _membership(organisation, who)
+                return self._membership(organisation, who)
             case "orgs", ["teams", *_], Organisation(conceals=True):
-                return _Reply(404, {"message": "Not Found"})
+                return Reply(404, {"message": "Not Found"})
             case "orgs", ["teams", slug, "repos"], Organisation() if slug in organisation.teams:
                 named = {name.lower() for name in organisation.teams[slug].repositories}
                 listed = [one for one in self._visible() if one.name.lower() in named]
-                rows = [self._rest_repository(one) for one in listed]
-            case "orgs", ["teams", slug, "members"], Organisation() if slug in organisation.teams:
-                rows = [_rest_user(member) for member in organisation.teams[slug].members]
+                rows = [self.shapes.repository(one) for one in listed]
             case _:
-                return _Reply(404, {"message": "Not Found"})
-        return self._page(rows, query, request.path)
-
-    def _rest_repository(self, one: Repository) -> dict[str, Any]:
-        known = one.owner.lower() in self.organisations
-        return _rest_repository(one, "Organization" if known else "User")
+                return Reply(404, {"message": "Not Found"})
+        return self.page(rows, query, request.path)
 
     def _visible(self) -> list[Repository]:
         return [one for one in self.repositories.values() if one.name not in self.hidden]
 
-    def _of_repository(
-        self,
-        request: Request,
-        repository: Repository,
-        rest: Sequence[str],
-        query: Mapping[str, str],
-        body: Any,
-    ) -> _Reply:
-        def listed(rows: Sequence[Any]) -> _Reply:
-            return self._page(rows, query, request.path)
-
-        match request.method, list(rest):
-            case "GET", ["pulls"]:
-                newest = sorted(repository.pull_requests, key=lambda one: one.updated, reverse=True)
-                return listed([_rest_pull_request(one) for one in newest])
-            case "GET", ["pulls", number]:
-                return self._one(repository, number, _rest_pull_request)
-            case "GET", ["pulls", number, "files"]:
-                return self._one(
-                    repository,
-                    number,
-                    lambda one: [_rest_file(file) for file in one.files][:FILE_LIMIT],
-                    listed,
-                )
-            case "GET", ["pulls", number, "reviews"]:
-                return self._one(repository, number, lambda one: [_review(r) for r in one.reviews])
-            case _, ["issues", *_]:
-                return self._issues(request, repository, rest, query, body)
-            case "GET", ["git", "blobs", _]:
-                content = (repository.mailmap or "").encode()
-                return _Reply(
-                    200, {"encoding": "base64", "content": base64.encodebytes(content).decode()}
-                )
-            case "GET", []:
-                return _Reply(200, self._rest_repository(repository))
-        return _Reply(404, {"message": "Not Found"})
+    def _membership(self, organisation: Organisation, who: str) -> Reply:
+        if organisation.conceals:
+            text = f"You must be a member of {organisation.login} to see membership information"
+            return Reply(403, {"message": f"{text} for {who}."})
+        members = [member.lower() for member in organisation.members]
+        pending = [member.lower() for member in organisation.pending]
+        if who.lower() not in members + pending:
+            return github_rest.not_found()
+        mine = f"{self.url}/orgs/{organisation.login}"
+        owner = who.lower() in map(str.lower, organisation.owners)
+        return Reply(
+            200,
+            {
+                "url": f"{mine}/memberships/{who}",
+                "state": "active" if who.lower() in members else "pending",
+                "role": "admin" if owner else "member",
+                "organization_url": mine,
+                "organization": self.shapes.organisation(organisation.login),
+                "user": self.shapes.user(who),
+            },
+        )
 
     def _issues(
         self,
@@ -409,44 +515,33 @@ class GitHubServer:
         rest: Sequence[str],
         query: Mapping[str, str],
         body: Any,
-    ) -> _Reply:
+        account: Account,
+    ) -> Reply:
         match request.method, list(rest):
             case "GET", ["issues"]:
                 rows = [row for row in repository.issues if _asked_for(row, query)]
-                return self._page(rows, query, request.path)
+                return self.page(rows, query, request.path)
             case "POST", ["issues"]:
-                return _Reply(201, self._new_issue(repository, body))
+                return Reply(201, self._new_issue(repository, body, account))
             case "PATCH", ["issues", number]:
                 issue = _issue(repository, number)
+                if issue is None:
+                    return github_rest.not_found()
                 issue.update(body)
                 issue["updated_at"] = text(self.now())
-                return _Reply(200, issue)
-            case "GET", ["issues", number, "comments"]:
-                rows = repository.comments.get(int(number), [])
-                return self._page(rows, query, request.path)
-            case "POST", ["issues", number, "comments"]:
-                _issue(repository, number)["updated_at"] = text(self.now())
-                comments = repository.comments.setdefault(int(number), [])
-                written = {"user": {"login": self.viewer}, "author_association": "NONE"}
-                comments.append({"id": len(comments) + 1, **written, **body})
-                return _Reply(201, comments[-1])
-        return _Reply(404, {"message": "Not Found"})
+                return Reply(200, issue)
+        return Reply(404, {"message": "Not Found"})
 
-    def _one(
+    def page(
         self,
-        repository: Repository,
-        number: str,
-        shape: Callable[[PullRequest], Any],
-        then: Callable[[Any], _Reply] = lambda body: _Reply(200, body),
-    ) -> _Reply:
-        for one in repository.pull_requests:
-            if one.number == int(number):
-                return then(shape(one))
-        return _Reply(404, {"message": "Not Found"})
-
-    def _page(self, rows: Sequence[Any], query: Mapping[str, str], path: str) -> _Reply:
+        rows: Sequence[Any],
+        query: Mapping[str, str],
+        path: str,
+        shape: Callable[[Any], Any] = lambda row: row,
+    ) -> Reply:
+        """A page of a list, each row in its shape."""
         size, page = min(int(query.get("per_page", 30)), 100), int(query.get("page", 1))
-        part = list(rows[(page - 1) * size : page * size])
+        part = [shape(row) for row in rows[(page - 1) * size : page * size]]
         headers = {}
         if self.partial_lists:
             headers["x-github-sso"] = "partial-results; organizations=21955855"
@@ -455,19 +550,21 @@ class GitHubServer:
             rest = "&".join(f"{k}={v}" for k, v in query.items() if k != "page")
             following = self.next_page or f"{self.url}{bare}?{rest}&page={page + 1}"
             headers["link"] = f'<{following}>; rel="next"'
-        return _Reply(200, part, headers)
+        return Reply(200, part, headers)
 
-    def _new_issue(self, repository: Repository, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _new_issue(
+        self, repository: Repository, body: Mapping[str, Any], account: Account
+    ) -> dict[str, Any]:
         number = len(repository.issues) + 1
         issue = {
             "number": number,
             "title": body["title"],
-            "body": body["body"],
+            "body": body.get("body"),
             "state": "open",
             "labels": [
                 {"name": label} for label in body.get("labels", ()) if not repository.drops_labels
             ],
-            "user": {"login": self.viewer},
+            "user": self.shapes.user(account.login),
             "author_association": "NONE",
             "created_at": text(self.now()),
             "updated_at": text(self.now()),
@@ -497,15 +594,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         length = int(self.headers.get("content-length") or 0)
         sent = self.rfile.read(length)
-        body = json.loads(sent) if sent else None
         request = Request(self.command, self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        reply = self.server.github.answer(request, headers, body)
+        try:
+            body = json.loads(sent) if sent else None
+            reply = self.server.github.answer(request, headers, body)
+        except json.JSONDecodeError:
+            reply = Reply(400, {"message": "Problems parsing JSON"})
         if reply.drop:
             self.close_connection = True
             return
         content = reply.raw if reply.raw is not None else json.dumps(reply.body).encode()
-        if reply.status == 304:
+        if reply.status in (204, 304):
             content = b""
         self.send_response(reply.status)
         self.send_header("content-type", reply.headers.pop("content-type", "application/json"))
@@ -529,12 +629,30 @@ class _Handler(BaseHTTPRequestHandler):
             "x-ratelimit-resource": "graphql" if graphql else "core",
         }
 
-    do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _serve  # noqa: N815
+
+
+_ROLES = ("none", "read", "triage", "write", "maintain", "admin")
+_OF_TEAMS = {"pull": "read", "push": "write"}
+
+
+def _organisation_roles(
+    organisation: Organisation, repository: Repository, who: str
+) -> Iterator[str]:
+    """What somebody may do as an owner, as a member, and by teams."""
+    if who in map(str.lower, organisation.owners):
+        yield "admin"
+    if who in map(str.lower, organisation.members):
+        yield "read"
+    for slug, team in organisation.teams.items():
+        named = repository.name.lower() in map(str.lower, team.repositories)
+        if named and who in map(str.lower, organisation.members_of(slug)):
+            yield _OF_TEAMS.get(team.permission, team.permission)
 
 
 def _describe(request: Request, body: Any) -> None:
     found = re.search(r"\bquery\s+(\w+)", body["query"])
-    request.operation = found[1] if found else ""
+    request.operation = found[1] if found else "anonymous"
     request.variables = body.get("variables") or {}
     request.query = body["query"]
 
@@ -560,56 +678,9 @@ def _names(variables: Mapping[str, Any]) -> set[str]:
     return {f"{owners[key]}/{names[key]}".lower() for key in owners}
 
 
-def _review(review: tuple[str, datetime]) -> dict[str, Any]:
-    return {"user": {"login": review[0]}, "submitted_at": text(review[1])}
-
-
-def _rest_pull_request(one: PullRequest) -> dict[str, Any]:
-    return {
-        "number": one.number,
-        "title": one.title,
-        "merged_at": text(one.merged_at),
-        "updated_at": text(one.updated),
-        "user": None if one.author is None else {"login": one.author},
-        "base": {"ref": one.base},
-    }
-
-
-def _rest_repository(one: Repository, owner: str) -> dict[str, Any]:
-    return {
-        "id": one.number,
-        "node_id": one.id,
-        "name": one.name.partition("/")[2],
-        "full_name": one.name,
-        "owner": {"login": one.owner, "node_id": f"O_{one.owner.lower()}", "type": owner},
-        "default_branch": one.default_branch,
-        "archived": one.archived,
-        "disabled": False,
-        "fork": one.fork,
-        "topics": list(one.topics),
-        "private": True,
-        "visibility": "private",
-        "pushed_at": text(one.commits[-1].at) if one.commits else None,
-    }
-
-
-def _membership(organisation: Organisation, who: str) -> _Reply:
-    if organisation.conceals:
-        text = f"You must be a member of {organisation.login} to see membership information"
-        return _Reply(403, {"message": f"{text} for {who}."})
-    if who.lower() not in [member.lower() for member in organisation.members]:
-        return _Reply(404, {"message": "Not Found"})
-    return _Reply(200, {"state": "active", "role": "member", "user": _rest_user(who)})
-
-
-def _rest_user(login: str) -> dict[str, Any]:
-    kind = "Bot" if login.endswith("[bot]") else "User"
-    number = int(hashlib.sha256(login.encode()).hexdigest()[:8], 16)
-    return {"login": login, "id": number, "type": kind}
-
-
-def _issue(repository: Repository, number: str) -> dict[str, Any]:
-    return next(row for row in repository.issues if row["number"] == int(number))
+def _issue(repository: Repository, number: str) -> dict[str, Any] | None:
+    rows = (row for row in repository.issues if str(row["number"]) == number)
+    return next(rows, None)
 
 
 def _asked_for(row: Mapping[str, Any], query: Mapping[str, str]) -> bool:
@@ -619,6 +690,7 @@ def _asked_for(row: Mapping[str, Any], query: Mapping[str, str]) -> bool:
     return labelled and recent and query.get("state", "open") in ("all", row["state"])
 
 
-def _rest_file(file: File) -> dict[str, Any]:
-    row = {"filename": file.path, "status": file.change.lower()}
-    return row | ({"previous_filename": file.previous} if file.previous else {})
+if __name__ == "__main__":
+    from tests.github_sample import main
+
+    main()

@@ -25,6 +25,12 @@ def home(folder: Path, **environ: str) -> Iterator[None]:
         yield
 
 
+def free_ports() -> dict[str, str]:
+    """A free port for each server that listens on one, by the variable that names it."""
+    names = ("XOPS_PREFECT_PORT", "XOPS_AWS_PORT", "XOPS_GITHUB_PORT")
+    return {name: str(free_port()) for name in names}
+
+
 def http(servers: Stack) -> httpx.Client:
     """A client for the server's API, signed in, for what Prefect's own does not show."""
     user, _, password = servers.secret.partition(":")
@@ -38,7 +44,7 @@ def running_server(folder: Path, **environ: str) -> Iterator[Stack]:
     Its variables are set while it is made, not for the block: see `home`.
     Whatever runs at the end is ended, a worker before the server that it would wait for.
     """
-    with home(folder, **{"XOPS_PREFECT_PORT": str(free_port()), **environ}):
+    with home(folder, **{**free_ports(), **environ}):
         found = stack()
     try:
         for service in found.services:

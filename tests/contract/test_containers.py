@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from xops.core.files.settings import ROOT
+from xops.local import webhooks
 
 FILES = ROOT / "deployments" / "server"
 UNITS = FILES / "systemd"
@@ -32,6 +33,8 @@ INSTANCES: dict[str, dict[str, dict[str, str]]] = {
     "xops-prefect-services.service": {"services": {}},
     "xops-worker.service": {"worker": {"%H": "${XOPS_WORKER_NAME:-worker-1}"}},
     "xops-watch.service": {"watch": {}},
+    "xops-receiver.service": {"receiver": {}},
+    "xops-dispatcher.service": {"dispatcher": {}},
 }
 """The services of each unit, with what its specifiers stand for there."""
 
@@ -146,7 +149,7 @@ def test_only_the_proxy_is_published_and_only_it_reaches_an_api_process() -> Non
     sharing = {
         n for n, row in SERVICES.items() if row.get("network_mode") == f"service:{published}"
     }
-    assert sharing == {"proxy", "api-1", "api-2"}
+    assert sharing == {"proxy", "api-1", "api-2", "receiver"}
     assert {row["network_mode"] for row in SERVICES.values() if "network_mode" in row} == {
         f"service:{published}"
     }
@@ -166,15 +169,40 @@ def test_database_and_redis_are_reached_by_the_names_of_prefect_env_and_by_nobod
     told = variables("prefect.env")
     database = urlsplit(told["PREFECT_SERVER_DATABASE_CONNECTION_URL"])
     redis = {urlsplit(told[n]).hostname for n in told if told[n].startswith("redis://")}
-    assert SERVICES["db"]["networks"] == {"data": {"aliases": [database.hostname]}}
+    names = {"aliases": [database.hostname]}
+    assert SERVICES["db"]["networks"] == {"data": names, "deliveries": names}
     assert {*SERVICES["redis"]["networks"]["data"]["aliases"]} == redis
     assert set(SERVICES["redis"]["networks"]) == {"data"}
-    assert COMPOSE["networks"]["data"] == {"internal": True}
+    assert COMPOSE["networks"]["data"] == COMPOSE["networks"]["deliveries"] == {"internal": True}
     on_it = {name for name, row in SERVICES.items() if "data" in row.get("networks", ())}
     assert on_it == {"db", "redis", "services", "migrate", "address"}
+    on_it = {name for name, row in SERVICES.items() if "deliveries" in row.get("networks", ())}
+    assert on_it == {"db", "dispatcher", "worker"}
     given = SERVICES["db"]["environment"]
     assert given["POSTGRES_USER"] == database.username
     assert given["POSTGRES_DB"] == database.path.removeprefix("/")
+
+
+def test_the_receiver_is_told_two_secrets_and_reaches_the_database_alone() -> None:
+    """It faces the network: of Prefect, of AWS and of GitHub's API it knows nothing."""
+    told = variables("receiver.env")
+    assert set(told) == {"XOPS_SECRET_WEBHOOK", "XOPS_GITHUB_DATABASE", "XOPS_HOME"}
+    inbox = urlsplit(told["XOPS_GITHUB_DATABASE"])
+    prefect = urlsplit(variables("prefect.env")["PREFECT_SERVER_DATABASE_CONNECTION_URL"])
+    assert (inbox.username, inbox.path) != (prefect.username, prefect.path)
+    says = directives("xops-receiver.service", "receiver")
+    assert (says["IPAddressDeny"], says["IPAddressAllow"]) == (["any"], ["localhost"])
+    users = {unit: directives(unit, next(iter(rows)))["User"] for unit, rows in INSTANCES.items()}
+    assert [unit for unit, user in users.items() if user == says["User"]] == [
+        "xops-receiver.service"
+    ]
+    [port] = re.findall(r"proxy_pass http://127\.0\.0\.1:(\d+);", NGINX)
+    assert int(port) == webhooks.PORT
+
+
+def test_who_uses_the_inbox_names_the_same_one() -> None:
+    users = ("receiver.env", "dispatcher.env", "worker.env")
+    assert len({variables(file)["XOPS_GITHUB_DATABASE"] for file in users}) == 1
 
 
 def test_redis_keeps_what_the_how_to_says_it_must() -> None:
@@ -214,7 +242,7 @@ def test_who_waits_for_a_service_waits_until_it_is_well() -> None:
             well = "service_healthy" if "healthcheck" in SERVICES[needed] else "service_started"
             assert how == {"condition": well}
     asked = {name for name, row in SERVICES.items() if "healthcheck" in row}
-    assert asked == {"api-1", "api-2", "proxy", "db", "redis"}
+    assert asked == {"api-1", "api-2", "proxy", "db", "redis", "receiver"}
 
 
 # The image.
@@ -264,7 +292,9 @@ def test_a_run_without_a_file_of_its_own_is_told_what_a_worker_is_told() -> None
     own = {"PATH", "HOME", "XOPS_ROOT", "XOPS_HOME"}
     assert {name: image[name] for name in image if name not in own}.items() <= worker.items()
     # A server is somebody's own, and what is of workers alone is no run's.
-    server = {"PREFECT_API_URL", "PREFECT_UI_URL", "PREFECT_API_AUTH_STRING"}
+    server = {
+        "PREFECT_API_URL", "PREFECT_UI_URL", "PREFECT_API_AUTH_STRING", "XOPS_GITHUB_DATABASE"
+    }  # fmt: skip
     workers = {"PREFECT_WORKER_ENABLE_CANCELLATION", "PREFECT_RUNNER_CRASH_ON_CANCELLATION_FAILURE"}
     # Unsaid it is below HOME, which each service has of its own.
     assert set(worker) - set(image) == server | workers | {"PREFECT_HOME"}

@@ -63,6 +63,8 @@ def models(flow: Flow[..., Any]) -> list[type[BaseModel]]:
 
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 def test_a_flows_parameters_are_one_frozen_model(flow: Flow[..., Any]) -> None:
+    if not kinds(flow):
+        return  # nothing is asked
     (model,) = models(flow)
     assert model.model_config["frozen"]
     assert model.model_config["extra"] == "forbid"
@@ -75,7 +77,7 @@ def test_the_form_says_what_each_parameter_is(flow: Flow[..., Any]) -> None:
     assert list(form_findings(schema)) == []
     for definition in schema["definitions"].values():
         assert list(form_findings(definition)) == []
-    assert [untitled(model) for model in models(flow)] == [[]]
+    assert [untitled(model) for model in models(flow)] == [[] for _ in models(flow)]
 
 
 def test_the_gates_form_says_what_each_field_is() -> None:

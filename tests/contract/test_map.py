@@ -16,7 +16,7 @@ EVENTS = (ROOT / "docs" / "reference" / "events-and-artifacts.md").read_text()
 INDEX = (ROOT / "docs" / "index.md").read_text()
 SOURCES = [file for top in ("flows", "blocks", "xops") for file in (ROOT / top).rglob("*.py")]
 
-EVENT = re.compile(r"xops\.(costs|ecs|k3s|trigger)\.[a-z_]+")
+EVENT = re.compile(r"xops\.((costs|ecs|k3s|trigger)\.[a-z_]+|github\.deliver(y|ies)_[a-z]+)")
 STREAMS = ("ecs", "k3s")
 ARTIFACT_MAKERS = re.compile(r"create_(markdown|table|image|progress|link)_artifact")
 SHOWN = re.compile(r"show_(markdown|table|png)")

@@ -78,6 +78,17 @@ ATTACKS: dict[str, dict[str, str]] = {
     "xops/ecs/terraform_errors.py": {"_GO_TIME": "2026-01-01 00:00:00.0"},
     "xops/ecs/terraform_events.py": {"_CHECK_BLOCK": 'check "'},
     "xops/decision/record.py": {"_NUMBER": "1."},
+    "xops/cli/github/deliveries.py": {"_GUID": "-0000"},
+    "xops/core/database/tables.py": {"_FILE": "a"},
+    "xops/github/pull_request/addresses.py": {"_REPOSITORY": "a", "_SHA": "a"},
+    "xops/github/pull_request/commands.py": {"_ENVIRONMENT": "-a"},
+    "xops/github/pull_request/course.py": {
+        "_ENVIRONMENT_FILE": "-a", "_STACK": "terraform/stacks/",
+    },
+    "xops/github/pull_request/report.py": {"_REPOSITORY": "a/"},
+    "xops/github/pull_request/plan_excerpt.py": {"_BACKTICKS": "`"},
+    "xops/github/route_rules.py": {"_FIELD": "{a"},
+    "xops/github/webhooks/request.py": {"_EVENT": "a", "_GUID": "-0000", "_DIGITS": "1"},
     "xops/github/commits.py": {"_MERGE": "Merge branch", "_SQUASHED": " ", "_OF_GITHUB": "noreply"},
     "xops/github/selection.py": {"_FULL_NAME": "a-"},
     "xops/github/people/identities.py": {"_PRIVATE": "1+", "_CO_AUTHOR": " "},
@@ -274,10 +285,11 @@ def seconds(work: Callable[[str], Any], text: str) -> float:
     return min(taken)
 
 
-def ways(pattern: re.Pattern[str], *, scans: bool) -> list[Callable[[str], Any]]:
+def ways(pattern: re.Pattern[Any], *, scans: bool) -> list[Callable[[str], Any]]:
     """From the start of the text, and, if it is used so, from every place of it."""
-    through = [lambda text: pattern.sub("", text)] if scans else []
-    return [pattern.fullmatch, *through]
+    read: Callable[[str], Any] = str.encode if isinstance(pattern.pattern, bytes) else str
+    through = [lambda text: pattern.sub(read(""), read(text))] if scans else []
+    return [lambda text: pattern.fullmatch(read(text)), *through]
 
 
 def is_linear(work: Callable[[str], Any], pump: str, size: int = 8_000) -> bool:

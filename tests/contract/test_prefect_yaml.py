@@ -28,10 +28,13 @@ POOL = "{{ $XOPS_WORK_POOL }}"
 UNWATCHED = {"notify"}
 STREAMS = {"stream-1", "stream-2"}
 EFFECTS = {"changes", "reads"}
-STEPS = {"ecs", "k3s", "triggers", "costs", "records", "notices"}
+STEPS = {"ecs", "k3s", "triggers", "costs", "records", "notices", "github"}
+BY_REVIEW = {"handle-pull-request"}
+"""Change a system without being told to apply: a review on GitHub releases it."""
 LABELS = ("Changes", "Runs", "Expect")
 LABEL = re.compile(r"\*\*(\w+):\*\* ")
 TIME = re.compile(r"\b\d\d:\d\d\b")
+OFTEN = re.compile(r"\bevery (\d+) minutes\b")
 Document = dict[str, Any]
 
 
@@ -101,15 +104,19 @@ def description_findings(deployment: Document) -> Iterator[str]:
 
 def when_findings(deployment: Document, text: str) -> Iterator[str]:
     """The times of its schedules are those that are told."""
-    crons = [str(row.get("cron")).split() for row in deployment.get("schedules", [])]
+    rows = [(row, str(row.get("cron")).split()) for row in deployment.get("schedules", [])]
+    crons = [cron for _, cron in rows if cron[1] != "*"]
     times = {f"{hour:0>2}:{minute:0>2}" for minute, hour, *_ in crons}
     if set(TIME.findall(text)) != times:
         yield f"its description tells other times than its schedules, {sorted(times)}"
-    zones = {row.get("timezone") for row in deployment.get("schedules", [])}
+    often = {cron[0].removeprefix("*/") for _, cron in rows if cron[1] == "*"}
+    if set(OFTEN.findall(text)) != often:
+        yield f"its description does not tell that it runs every {sorted(often)} minutes"
+    zones = {row.get("timezone") for row, cron in rows if cron in crons}
     yield from (
         f"its description does not tell the time zone {z}" for z in zones if str(z) not in text
     )
-    if not crons and "starts it" not in text:
+    if not rows and "starts it" not in text:
         yield "its description does not tell who starts it"
 
 
@@ -131,7 +138,8 @@ def flow_findings(deployment: Document, flow: Flow[..., Any]) -> Iterator[str]:
         yield f"needs tags: of {sorted(STREAMS)}, one of {sorted(EFFECTS)}, one of {sorted(STEPS)}"
     elif deployment["tags"][0] not in EFFECTS:
         yield "its first tag must say whether it changes a system: a narrow list shows no other"
-    if ("changes" in tags) is not ("apply" in parameter_schema(flow).properties):
+    told = "apply" in parameter_schema(flow).properties or flow.name in BY_REVIEW
+    if ("changes" in tags) is not told:
         yield "tagged as changing something if and only if its flow is told whether to apply"
     if unknown := tags - STREAMS - EFFECTS - STEPS - {"xops", "xops-watched"}:
         yield f"unknown tags {sorted(unknown)}"
@@ -175,6 +183,8 @@ def trigger_findings(deployment: Document) -> Iterator[str]:
         yield from (f"unknown key {key}" for key in lost_keys(trigger, parsed.model_dump()))
         if "prefect.resource.id" not in trigger.get("match", {}):
             yield "a trigger's match must name prefect.resource.id, or any resource fires it"
+        if "changes" in deployment.get("tags", []):
+            yield "no event may start what changes a system: it names nobody who has asked for it"
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +208,8 @@ def test_all_flows_are_deployed(original: Document) -> None:
         "flows/evaluate_triggers.py:evaluate_triggers",
         "flows/ingest_costs.py:ingest_costs",
         "flows/report_costs.py:report_costs",
+        "flows/handle_pull_request.py:handle_pull_request",
+        "flows/reconcile_deliveries.py:reconcile_deliveries",
     }
     assert entrypoints >= flows
 
@@ -242,8 +254,8 @@ def reword(document: Document, index: int, old: str, new: str) -> None:
     row["description"] = row["description"].replace(old, new)
 
 
-def trigger(**changes: Any) -> Mutation:
-    return lambda d: d["deployments"][0].update(triggers=[{**TRIGGER, **changes}])
+def trigger(deployment: int = 2, **changes: Any) -> Mutation:
+    return lambda d: d["deployments"][deployment].update(triggers=[{**TRIGGER, **changes}])
 
 
 @pytest.mark.parametrize(
@@ -295,6 +307,8 @@ def trigger(**changes: Any) -> Mutation:
         (lambda d: schedules(d)[0]["parameters"].update(request={"env": "x"}), "do not fit"),
         (trigger(match={}), "must name prefect.resource.id"),
         (trigger(expects=["a"]), "unknown key expects"),
+        (trigger(0), "no event may start what changes a system"),
+        (lambda d: reword(d, -1, "every 15", "every 20"), "runs every ['15'] minutes"),
     ],
 )
 def test_what_is_wrong_is_found(original: Document, mutate: Mutation, expected: str) -> None:

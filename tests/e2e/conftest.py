@@ -19,7 +19,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     if kept := os.environ.get("XOPS_TEST_HOME"):
         yield Embedded.found(Path(kept))
         return
-    stack = Embedded(tmp_path_factory.mktemp("xops-home"), free_port(), free_port())
+    stack = Embedded(tmp_path_factory.mktemp("xops-home"), free_port(), free_port(), free_port())
     yield stack
     stack.xops("down")
 

@@ -13,6 +13,7 @@ import pytest
 from tests.embedded_aws import free_port
 from xops.aws.embedded_key import FILE_VARIABLE, NAME, load_or_create_embedded_key
 from xops.local.stack import SIGN_IN_FILE
+from xops.local.webhooks import KEY_FILE
 
 __all__ = [
     "CANARY",
@@ -45,13 +46,14 @@ class Embedded:
     home: Path
     aws_port: int
     prefect_port: int
+    github_port: int
 
     @classmethod
     def found(cls, home: Path) -> "Embedded":
         """The stack that runs in this home."""
         ports = [
             json.loads((home / "services" / f"{name}.json").read_text())["port"]
-            for name in ("aws", "prefect")
+            for name in ("aws", "prefect", "receiver")
         ]
         return cls(home, *ports)
 
@@ -64,6 +66,16 @@ class Embedded:
     def ui(self) -> str:
         """The Prefect UI's address."""
         return f"http://127.0.0.1:{self.prefect_port}"
+
+    @property
+    def webhook(self) -> str:
+        """Where its receiver takes GitHub's deliveries."""
+        return f"http://127.0.0.1:{self.github_port}/github"
+
+    @property
+    def webhook_secret(self) -> str:
+        """What those deliveries are signed with."""
+        return (self.home / KEY_FILE).read_text().strip()
 
     @property
     def secret(self) -> str:
@@ -92,6 +104,7 @@ class Embedded:
             "XOPS_HOME": str(self.home),
             "XOPS_AWS_PORT": str(self.aws_port),
             "XOPS_PREFECT_PORT": str(self.prefect_port),
+            "XOPS_GITHUB_PORT": str(self.github_port),
             "XOPS_LOCK_TIMEOUT": "2",
             **extra,
         }

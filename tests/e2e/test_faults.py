@@ -296,7 +296,7 @@ def test_a_port_in_use_is_named_with_its_holder_and_nothing_is_started(tmp_path:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        alone = Embedded(tmp_path, port, free_port())
+        alone = Embedded(tmp_path, port, free_port(), free_port())
         done = alone.xops("up", "--once")
     assert done.returncode == 1
     assert f"port {port} is in use by" in done.stderr
@@ -306,7 +306,7 @@ def test_a_port_in_use_is_named_with_its_holder_and_nothing_is_started(tmp_path:
 
 
 def test_a_wrong_environment_gives_every_error_and_starts_nothing(tmp_path: Path) -> None:
-    alone = Embedded(tmp_path, free_port(), free_port())
+    alone = Embedded(tmp_path, free_port(), free_port(), free_port())
     wrong = {
         "XOPS_ENVIRONMENT__NETWORK__ZONES": "9",
         "XOPS_ENVIRONMENT__BUDGET__AMOUNT": "-1",

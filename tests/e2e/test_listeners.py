@@ -45,6 +45,8 @@ def is_in_the_table(stack: Embedded, name: str, where: str) -> bool:
         return "| Prefect server of the embedded stack | `127.0.0.1:4200`" in TABLE
     if where == f"127.0.0.1:{stack.aws_port}":
         return "| embedded AWS | `127.0.0.1:4577`" in TABLE
+    if where == f"127.0.0.1:{stack.github_port}":
+        return "| receiver of GitHub's deliveries | `127.0.0.1:4580`" in TABLE
     if re.search(r"/\.s\.PGSQL\.\d+$", where):
         return "| embedded PostgreSQL | a unix socket" in TABLE
     if name == "worker":
@@ -64,6 +66,7 @@ def test_whatever_listens_is_in_the_table(stack: Embedded) -> None:
     assert {where for _, where in seen} >= {
         f"127.0.0.1:{stack.prefect_port}",
         f"127.0.0.1:{stack.aws_port}",
+        f"127.0.0.1:{stack.github_port}",
     }
     assert any(name.startswith("terraform") for name, _ in seen), "no run was looked at"
     assert {row for row in seen if not is_in_the_table(stack, *row)} == set()

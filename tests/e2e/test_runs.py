@@ -71,7 +71,7 @@ def test_a_killed_worker_leaves_terraform_to_finish_and_the_next_run_converges(
     assert "Nothing to change" in done.stdout
 
 
-SERVERS = ("aws", "postgresql", "prefect", "worker", "watch")
+SERVERS = ("aws", "postgresql", "prefect", "receiver", "dispatcher", "worker", "watch")
 
 
 def of_the_stack(stack: Embedded) -> list[psutil.Process]:

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from tests.e2e.prefect_api import PrefectApi
 from tests.e2e.stack import SEVERAL_APPLIES, Embedded
-from tests.e2e.test_ui import CHROMIUM, PATIENCE, QUIET, cut_off, open_artifact, picture
+from tests.e2e.test_ui import CHROMIUM, PATIENCE, QUIET, cut_off, open_artifact, open_page, picture
 from tests.unit.triggers.samples import MONDAY, WEEK, document, mandate, week
 from xops.prefect_server.profile import UI_PATH
 
@@ -131,9 +131,8 @@ def drawn(image: Locator) -> dict[str, float]:
 def test_the_chart_is_drawn_within_the_page(
     stack: Embedded, page: Page, artifacts: dict[str, Any]
 ) -> None:
-    page.goto(f"{stack.ui}{UI_PATH}/artifacts/artifact/{artifacts['triggers-chart']['id']}")
-    image = page.locator("main img").first
-    image.wait_for()
+    address = f"{stack.ui}{UI_PATH}/artifacts/artifact/{artifacts['triggers-chart']['id']}"
+    image = open_page(page, address, page.locator("main img")).first
     page.wait_for_function("() => document.querySelector('main img').naturalWidth > 0")
     box = drawn(image)
     assert box["natural"] > WIDTH

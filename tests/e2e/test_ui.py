@@ -1,5 +1,6 @@
 """A person in the UI that opens: a plan-only run from the form, then an apply behind the gate."""
 
+import logging
 import os
 import re
 import shutil
@@ -19,6 +20,8 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from tests.e2e.prefect_api import PrefectApi
 from tests.e2e.stack import OUTPUT, SEVERAL_APPLIES, Embedded, FirstRun
 from xops.prefect_server.profile import UI_PATH, run_page
+
+logger = logging.getLogger(__name__)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 QUIET = (
@@ -50,6 +53,9 @@ def browser_page() -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         context = browser.new_context(viewport={"width": 1440, "height": 900})
         page = context.new_page()
+        # Shown with a failure: why a page stayed empty.
+        page.on("requestfailed", lambda one: logger.warning("%s: %s", one.url, one.failure))
+        page.on("pageerror", lambda error: logger.warning("error in the page: %s", error))
         page.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)
         yield page
@@ -65,17 +71,22 @@ def page(stack: Embedded, browser_page: Page) -> Page:
     return browser_page
 
 
-def open_sign_in(page: Page, ui: str) -> Locator:
-    """The field for the secret. As a person would, it loads a page again that stays empty: the
-    UI's scripts do not ask twice for what came too late from a busy machine."""
-    field = page.locator("input[type=password]")
+def open_page(page: Page, address: str, wanted: Locator) -> Locator:
+    """Open a page and wait for what it must show. As a person would, load it again where it stays
+    empty: the UI's scripts do not ask twice for what came too late from a busy machine."""
     for _ in range(LOADS - 1):
-        page.goto(ui)
+        page.goto(address)
         with suppress(PlaywrightTimeout):
-            field.wait_for(timeout=PATIENCE / LOADS)
-            return field
-    page.goto(ui)
-    return field
+            wanted.first.wait_for(timeout=PATIENCE / LOADS)
+            return wanted
+    page.goto(address)
+    expect(wanted.first).to_be_visible()
+    return wanted
+
+
+def open_sign_in(page: Page, ui: str) -> Locator:
+    """The field for the secret."""
+    return open_page(page, ui, page.locator("input[type=password]"))
 
 
 def submit(page: Page, button: Locator, call: str) -> None:
@@ -92,11 +103,11 @@ def picture(page: Page, name: str) -> None:
 
 def open_form(page: Page, ui: str) -> None:
     """From the list of deployments to the form of provision-ecs."""
-    page.goto(f"{ui}{UI_PATH}/deployments")
-    page.get_by_role("link", name="provision-ecs", exact=True).first.click()
+    link = page.get_by_role("link", name="provision-ecs", exact=True)
+    open_page(page, f"{ui}{UI_PATH}/deployments", link).first.click()
     page.wait_for_url("**/deployments/deployment/*")
-    page.goto(f"{page.url.split('?')[0]}/run")
-    page.get_by_role("button", name="Submit").wait_for()
+    form = f"{page.url.split('?')[0]}/run"
+    open_page(page, form, page.get_by_role("button", name="Submit"))
 
 
 def choose(within: Page | Locator, label: str, wanted: str) -> None:
@@ -107,8 +118,8 @@ def choose(within: Page | Locator, label: str, wanted: str) -> None:
 
 def open_gate(page: Page, ui: str, run_id: str) -> Locator:
     """The form of a run that is suspended."""
-    page.goto(run_page(ui, run_id))
-    page.get_by_role("button", name="Open menu").first.click()
+    menu = page.get_by_role("button", name="Open menu")
+    open_page(page, run_page(ui, run_id), menu).first.click()
     page.get_by_role("menuitem", name="Resume").click()
     form = page.get_by_role("dialog")
     expect(form.get_by_text("Apply this plan?")).to_be_visible()
@@ -130,8 +141,8 @@ def cut_off(region: Locator) -> list[str]:
 
 
 def open_artifact(page: Page, ui: str, artifact: Any, text: str) -> Locator:
-    page.goto(f"{ui}{UI_PATH}/artifacts/artifact/{artifact['id']}")
-    expect(page.get_by_text(text).first).to_be_visible()
+    address = f"{ui}{UI_PATH}/artifacts/artifact/{artifact['id']}"
+    open_page(page, address, page.get_by_text(text))
     return page.locator("main")
 
 
@@ -141,8 +152,7 @@ def test_the_printed_link_leads_to_the_run_in_the_ui_that_opens(
     found = re.search(r"^Prefect UI: +(\S+)$", first_run.output, re.MULTILINE)
     assert found
     assert urlsplit(page.url).path.startswith(f"{UI_PATH}/")  # what opened by itself
-    page.goto(found[1])
-    expect(page.get_by_text("provision-ecs-local").first).to_be_visible()
+    open_page(page, found[1], page.get_by_text("provision-ecs-local"))
     assert urlsplit(page.url).path == urlsplit(found[1]).path
 
 
@@ -152,8 +162,8 @@ def test_every_form_says_what_it_asks_and_cuts_nothing_off(
 ) -> None:
     page.emulate_media(color_scheme=theme)
     for name, row in PrefectApi(stack).deployments().items():
-        page.goto(f"{stack.ui}{UI_PATH}/deployments/deployment/{row['id']}/run")
-        page.get_by_role("button", name="Submit").wait_for()
+        form = f"{stack.ui}{UI_PATH}/deployments/deployment/{row['id']}/run"
+        open_page(page, form, page.get_by_role("button", name="Submit"))
         for field in row["parameter_openapi_schema"]["properties"].values():
             expect(page.get_by_text(field["title"]).first).to_be_visible()
             expect(page.get_by_text(field["description"].replace("\n", " "))).to_be_visible()
@@ -247,8 +257,7 @@ def test_a_plan_only_run_from_the_form_changes_nothing(stack: Embedded, page: Pa
     assert plan["description"] == "nothing to change"
     assert [record["kind"] for record in stack.evidence()[records:]] == ["plan"]
     assert "evidence-ecs-local" not in prefect.artifacts(run["id"])
-    page.goto(run_page(stack.ui, run["id"]))
-    expect(page.get_by_text("Planned").first).to_be_visible()
+    open_page(page, run_page(stack.ui, run["id"]), page.get_by_text("Planned"))
     expect(page.get_by_text("plan: ecs/").first).to_be_visible()
     picture(page, "2-planned")
 
@@ -269,8 +278,8 @@ def test_an_apply_waits_for_a_person_and_the_evidence_names_them(
     plan = prefect.artifacts(run_id)["plan-ecs-test"]
     assert cut_off(open_artifact(page, stack.ui, plan, "Changes")) == []
     picture(page, "3-the-plan")
-    page.goto(f"{run_page(stack.ui, run_id)}?tab=Artifacts")
-    expect(page.get_by_text(plan["description"]).first).to_be_visible()
+    artifacts = f"{run_page(stack.ui, run_id)}?tab=Artifacts"
+    open_page(page, artifacts, page.get_by_text(plan["description"]))
     # Of the page, the part that shows what is ours: Prefect folds the run's tags above it.
     assert cut_off(page.get_by_role("tabpanel", name="Artifacts")) == []
     form = open_gate(page, stack.ui, run_id)
@@ -284,8 +293,7 @@ def test_an_apply_waits_for_a_person_and_the_evidence_names_them(
     picture(page, "3-the-gate")
     submit(page, form.get_by_role("button", name="Resume"), RESUME)
     prefect.wait(run_id, "Completed")
-    page.reload()
-    expect(page.get_by_text("Applied").first).to_be_visible()
+    open_page(page, run_page(stack.ui, run_id), page.get_by_text("Applied"))
     picture(page, "4-applied")
     evidence = prefect.artifacts(run_id)["evidence-ecs-test"]
     assert cut_off(open_artifact(page, stack.ui, evidence, "Anna Example")) == []

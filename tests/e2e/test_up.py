@@ -10,6 +10,8 @@ import httpx
 
 from tests.e2e.stack import Embedded, FirstRun
 
+SERVERS = ("aws", "postgresql", "prefect", "receiver", "dispatcher", "worker", "watch")
+
 
 def service_records(stack: Embedded) -> dict[str, object]:
     folder = stack.home / "services"
@@ -64,11 +66,7 @@ def test_a_second_run_finds_everything_changes_nothing_and_says_so(stack: Embedd
     done = stack.xops("up", "--once")
     assert done.returncode == 0, done.stderr
     assert "Nothing to change" in done.stdout
-    assert "found aws" in done.stderr
-    assert "found postgresql" in done.stderr
-    assert "found prefect" in done.stderr
-    assert "found worker" in done.stderr
-    assert "found watch" in done.stderr
+    assert [name for name in SERVERS if f"found {name}" not in done.stderr] == []
     assert service_records(stack) == before
     assert stack.evidence()[-1]["status"] == "unchanged"
 
@@ -79,11 +77,7 @@ def test_the_doctor_finds_everything_running(stack: Embedded) -> None:
         "python",
         "terraform",
         "database",
-        "service aws",
-        "service postgresql",
-        "service prefect",
-        "service worker",
-        "service watch",
+        *(f"service {name}" for name in SERVERS),
         "secrets",
     ):
         assert checks[name]["verdict"] == "ok", checks[name]

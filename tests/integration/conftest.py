@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.postgres_server import Postgres, running_postgres
 from tests.prefect_servers import running_server
 from xops.local.stack import Stack
 from xops.prefect_server import setup
@@ -20,3 +21,10 @@ def prefect_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running_server(tmp_path_factory.mktemp("prefect"), **wrong) as found:
         setup.set_up(found.profile)
         yield found
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for all tests of a folder."""
+    with running_postgres() as server:
+        yield server

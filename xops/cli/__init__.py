@@ -60,6 +60,10 @@ app.add_typer(
     name="costs",
 )
 app.add_typer(
+    late_group("xops.cli.github", "Deliveries of GitHub's webhooks, and what they lead to."),
+    name="github",
+)
+app.add_typer(
     late_group("xops.cli.decision", "ADR-005 recomputed from its data: scores and sensitivity."),
     name="decision",
 )
@@ -274,7 +278,3 @@ def doctor(as_json: AsJson = False) -> None:
     from xops.cli import local
 
     local.examine(as_json=as_json)
-
-
-if __name__ == "__main__":
-    main()

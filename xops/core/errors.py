@@ -54,13 +54,17 @@ class XopsError(Exception):
         attempted: what was being done, as a clause ("reading deployments/environments/prod.yaml").
         found: what was found instead of what was needed.
         remedy: what the reader can do next, as an instruction; a command where there is one.
+
+    Attributes:
+        published: what of `found` people may be shown who may not read the run, such as those who
+            read a pull request: all of it, unless a program's own words are in it.
     """
 
     exit_code: int = ExitCode.FAILED
 
     def __init__(self, attempted: str, found: str, remedy: str) -> None:
         self.attempted = attempted = hide_credentials(attempted)
-        self.found = found = hide_credentials(found)
+        self.found = self.published = found = hide_credentials(found)
         self.remedy = remedy
         super().__init__(attempted, found, remedy)
 

@@ -7,11 +7,15 @@ the receiver.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection
+
+from xops.core.database.upserts import insert
 
 
 def outbox_table(name: str, metadata: sql.MetaData) -> sql.Table:
@@ -26,8 +30,19 @@ def outbox_table(name: str, metadata: sql.MetaData) -> sql.Table:
     )
 
 
+@dataclass(frozen=True)
+class Message:
+    """What waits to be sent; its id is the same however often it is sent."""
+
+    id: UUID
+    body: str
+
+
 class Outbox:
-    """An outbox within one transaction that excludes all others.
+    """An outbox within one transaction.
+
+    Messages of one transaction, and of those that follow each other, keep their order. Two
+    transactions at once have none.
 
     Args:
         connection: of the transaction.
@@ -41,17 +56,24 @@ class Outbox:
     def post(self, message: UUID, body: str) -> None:
         """Put a message into the outbox, unless one of this id was put there before."""
         columns = self._table.c
-        known = sql.select(columns.id).where(columns.id == str(message))
-        if self._connection.execute(known).first() is None:
-            last = self._connection.execute(sql.select(sql.func.max(columns.sequence))).scalar()
-            row = {"id": str(message), "sequence": (last or 0) + 1, "body": body}
-            self._connection.execute(self._table.insert().values(row))
+        last = sql.func.coalesce(sql.func.max(columns.sequence), 0)
+        row = sql.select(sql.literal(str(message)), last + 1, sql.literal(body, sql.Text))
+        # SQLite would take ON for a part of the FROM clause without a condition before it.
+        row = row.select_from(self._table).where(sql.true())
+        posted = insert(self._connection, self._table)
+        posted = posted.from_select(["id", "sequence", "body"], row)
+        self._connection.execute(posted.on_conflict_do_nothing(index_elements=["id"]))
 
-    def pending(self) -> list[str]:
-        """The bodies of the messages that were not sent, oldest first."""
+    def pending(self, limit: int | None = None) -> Sequence[Message]:
+        """The messages that were not sent, oldest first.
+
+        Args:
+            limit: how many at most.
+        """
         columns = self._table.c
-        unsent = sql.select(columns.body).where(columns.sent_at.is_(None))
-        return list(self._connection.execute(unsent.order_by(columns.sequence)).scalars())
+        unsent = sql.select(columns.id, columns.body).where(columns.sent_at.is_(None))
+        oldest = unsent.order_by(columns.sequence, columns.id).limit(limit)
+        return [Message(UUID(row.id), row.body) for row in self._connection.execute(oldest)]
 
     def mark_sent(self, message: UUID, at: datetime) -> None:
         """Say that a message was sent: it no longer waits."""

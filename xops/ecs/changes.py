@@ -255,7 +255,10 @@ class _Masking:
 
 
 def _find_secrets(document: Mapping[str, Any]) -> frozenset[str]:
-    """Every text that Terraform marks as sensitive anywhere in the plan."""
+    """Every text that Terraform marks as sensitive anywhere in the plan, or in what it has read.
+
+    A data source stands among no changes, and its secret may be repeated where nothing marks it.
+    """
     rows = [row["change"] for row in document.get("resource_changes", [])]
     rows += document.get("output_changes", {}).values()
     return frozenset(
@@ -263,7 +266,19 @@ def _find_secrets(document: Mapping[str, Any]) -> frozenset[str]:
         for change in rows
         for side in ("before", "after")
         for text in _marked(change.get(side), change.get(f"{side}_sensitive"))
-    )
+    ) | frozenset(_secrets_read(document))
+
+
+def _secrets_read(document: Mapping[str, Any]) -> Iterator[str]:
+    before = document.get("prior_state", {}).get("values", {})
+    waiting = [
+        values.get("root_module", {}) for values in (before, document.get("planned_values", {}))
+    ]
+    while waiting:
+        module = waiting.pop()
+        waiting += module.get("child_modules", [])
+        for row in module.get("resources", []):
+            yield from _marked(row.get("values"), row.get("sensitive_values"))
 
 
 def _marked(value: Json, sensitive: Json) -> Iterator[str]:

@@ -6,6 +6,7 @@ the variables of `terraform/stacks/stream1` are its fields by the same names.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 import os
@@ -21,7 +22,9 @@ from xops.aws.target import Target
 from xops.core.errors import Finding, InputError
 from xops.core.evidence.settings import Evidence, FolderEvidence
 from xops.core.files import settings
-from xops.core.files.provenance import read_provenance
+from xops.core.files.bounded_yaml import YamlText
+from xops.core.files.provenance import Provenance, read_provenance
+from xops.core.files.reading import read_text
 from xops.core.files.validation import Model, TimeZone
 from xops.core.lifecycle.approval_policy import ApprovalPolicy
 from xops.core.lifecycle.gate import PolicyInForce
@@ -34,6 +37,10 @@ NAME = r"^[a-z](-?[a-z0-9])*$"
 
 REVIEWED = ("approval", "deletion_protection", "evidence", "promise", "state", "targets")
 """Keys that are policy: no variable, argument or block lies over them."""
+
+POLICY = (*REVIEWED, "budget")
+"""Keys of which a pull request is judged by what its base says. The budget is among them, since a
+plan that is over it waits for an approval."""
 
 PROTECTED = ("prod", "peak")
 """The stages whose data must survive a mistake."""
@@ -345,6 +352,7 @@ class Environment(Model):
     ] = {}
 
     _file: Path | None = PrivateAttr(default=None)
+    _of_a_branch: Provenance | None = PrivateAttr(default=None)
 
     @field_validator("deletion_protection")
     @classmethod
@@ -407,8 +415,11 @@ class Environment(Model):
     def policy(self) -> PolicyInForce:
         """Which plans wait for a person, by the file as it was reviewed.
 
-        An exemption holds on the embedded target alone, where nothing is at stake.
+        An exemption holds on the embedded target alone, where nothing is at stake; of what a
+        pull request changes nothing is exempted.
         """
+        if self._of_a_branch:
+            return PolicyInForce(self.approval.strict(), self._of_a_branch)
         file = self._file or FOLDER / f"{self.name}.yaml"
         lenient = self.target is Target.EMBEDDED
         rules = self.approval if lenient else self.approval.strict()
@@ -457,6 +468,50 @@ class Environment(Model):
         _refuse_target(environment, settings.load(cls, file, prefix="", environ={}, arguments={}))
         environment._file = file
         return environment
+
+    @classmethod
+    def of_pull_request(
+        cls, name: str, *, base: Path, head: Path, base_commit: str, target: str | None = None
+    ) -> Self:
+        """An environment as a pull request would have it, under the policy of its base.
+
+        No variable of this process lies over it: it is what is reviewed, wherever it is planned.
+
+        Args:
+            name: of an environment that the base has a file of.
+            base, head: folders with the environments' files of the base and of the branch.
+            base_commit: of the policy.
+            target: another one than the file's; the base must permit it, as it must the file's.
+
+        Raises:
+            InputError: no such environment in the base, or everything that is wrong with it.
+        """
+        reviewed = cls.load(name, folder=base, environ={})
+        file = head / f"{name}.yaml"
+        if not file.is_file():
+            raise _unknown(name, head)
+        values = reviewed.model_dump(mode="json", include=set(POLICY))
+        arguments = {**values, "name": name, "target": target}
+        environment = settings.load(cls, file, prefix="", environ={}, arguments=arguments)
+        _refuse_target(environment, reviewed)
+        environment._of_a_branch = Provenance(
+            f"deployments/environments/{name}.yaml",
+            hashlib.sha256((base / file.name).read_bytes()).hexdigest(),
+            base_commit,
+            dirty=False,
+        )
+        return environment
+
+
+def policy_changes(name: str, *, base: Path, head: Path) -> tuple[str, ...]:
+    """Keys of policy that a pull request changes in an environment's file: they hold once merged.
+
+    Args:
+        name: of an environment with a file in both folders.
+        base, head: as of `Environment.of_pull_request`.
+    """
+    before, after = (YamlText(read_text(each / f"{name}.yaml")).values() for each in (base, head))
+    return tuple(key for key in POLICY if before.get(key) != after.get(key))
 
 
 def names(folder: Path = FOLDER) -> list[str]:

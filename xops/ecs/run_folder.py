@@ -15,7 +15,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -214,8 +214,18 @@ def _remove(folder: Path) -> bool:
     with _locked(folder) as free:
         if not free or needed(folder) or terraform_at_work(folder):
             return False
+        _open_folders(folder)
         shutil.rmtree(folder, onexc=_raise_unless_gone)
         return True
+
+
+def _open_folders(folder: Path) -> None:
+    """Let us into all folders below: a branch's code may have shut some, so that they stay."""
+    for above, names, _ in os.walk(folder):
+        for path in (Path(above, name) for name in names):
+            with suppress(FileNotFoundError):  # another run removes the same
+                if not path.is_symlink():
+                    path.chmod(0o700)
 
 
 def in_use(folder: Path) -> bool:

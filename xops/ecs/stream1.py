@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,8 @@ from xops.ecs import changes as terraform_changes
 from xops.ecs import orphaned_terraform, run_folder, terraform_discovery
 from xops.ecs.distribution import Distribution
 from xops.ecs.environment import Environment
+from xops.ecs.foreign_sources import LOCAL_STATE, refuse_foreign
+from xops.ecs.isolation import Isolation
 from xops.ecs.references import References
 from xops.ecs.run_folder import RunFolder
 from xops.ecs.services import (
@@ -142,36 +144,35 @@ class Stream1:
         destroy: bool = False,
         waiting: tuple[WaitingRecords, ...] = (),
         pricer: Pricer | None = None,
+        source: Path = SOURCE,
+        isolation: Isolation | None = None,
     ) -> Self:
         """Read the facts that every step needs; changes nothing but a working folder.
 
+        Args:
+            environment: its file, as read.
+            watcher: is shown what happens.
+            environ: where credentials and settings are looked up.
+            destroy, waiting, pricer: as the attributes.
+            source: the folder in the place of terraform/: that of a branch.
+            isolation: what Terraform may reach there, for a plan of what nobody has reviewed.
+
         Raises:
             CredentialsError, UnreachableError: the target does not let us in.
-            PermanentError: no usable Terraform or provider.
+            PermanentError: no usable Terraform or provider, or no isolation as it is asked for.
         """
         environ = os.environ if environ is None else environ
         aws = Aws(environment.target, environment.region, dict(environ))
         account_id, caller = aws.identity()
         # What may be wrong here is found before there is a folder for the run.
         key = load_or_create_key(settings.home(), environ)
-        binary = terraform_discovery.find_binary(environ)
-        mirror = terraform_discovery.find_mirror(environ)
-        lock_timeout = settings.seconds(environ, "XOPS_LOCK_TIMEOUT", 60)
+        prepared = _prepare_terraform(environment, aws, environ, isolation)
         patience = settings.seconds(environ, "XOPS_TERRAFORM_WAIT", orphaned_terraform.PATIENCE)
         runs = settings.home() / "runs" / environment.name
         folder = RunFolder.create(runs)
-        work = folder.path
         run_folder.prune(runs, watcher.note)
-        terraform = Terraform(
-            binary=binary,
-            stack=copy_source(work) / "stacks" / "stream1",
-            work=work,
-            data=work / "data",
-            environ=aws.terraform_environ(),
-            mirror=mirror,
-            lock_timeout=lock_timeout,
-            command=COMMAND.replace("NAME", environment.name),
-        )
+        copy_source(folder.path, source)
+        terraform = prepared(folder.path)
         stream = cls(
             environment,
             aws,
@@ -187,6 +188,8 @@ class Stream1:
             pricer,
         )
         stream.write_facts()
+        if isolation:  # providers and modules of a branch are of no other run
+            return stream
         return replace(stream, terraform=replace(terraform, data=stream._data_folder()))
 
     @property
@@ -247,6 +250,8 @@ class Stream1:
             saved = run_plan()
         except InitRequiredError:
             terraform.init(backend)
+            if terraform.confinement:
+                refuse_foreign(terraform.data, terraform.stack, backend)
             saved = run_plan()
         document = terraform.show(saved) if saved.has_changes else {}
         saved = saved.with_checks(document)
@@ -442,6 +447,33 @@ class Stream1:
         return path
 
 
+def _prepare_terraform(
+    environment: Environment, aws: Aws, environ: Mapping[str, str], isolation: Isolation | None
+) -> Callable[[Path], Terraform]:
+    """Terraform for a run's folder; what may be wrong with it here is found at once."""
+    binary = terraform_discovery.find_binary(environ)
+    mirror = terraform_discovery.find_mirror(environ)
+    lock_timeout = settings.seconds(environ, "XOPS_LOCK_TIMEOUT", 60)
+    confine = isolation.prepare(environ, aws.target, mirror) if isolation else None
+    session = f"xops-plan-{environment.name}"
+    access = isolation.terraform_environ(aws, session) if isolation else aws.terraform_environ()
+
+    def of(work: Path) -> Terraform:
+        return Terraform(
+            binary=binary,
+            stack=work / "terraform" / "stacks" / "stream1",
+            work=work,
+            data=work / "data",
+            environ=access,
+            mirror=mirror,
+            lock_timeout=lock_timeout,
+            command=COMMAND.replace("NAME", environment.name),
+            confinement=confine(work) if confine else None,
+        )
+
+    return of
+
+
 def state_bucket(environment: Environment, aws: Aws, account_id: str) -> StateBucket:
     """The bucket of an environment's state: the file's, or one named after the account."""
     name = environment.state.bucket
@@ -483,11 +515,19 @@ def _refuse_protected(environment: Environment) -> None:
 
 
 def use_local_backend(stack: Path) -> None:
-    """Put a copy of a stack on a local backend: there is no bucket, or none is wanted."""
-    (stack / _OVERRIDE).write_text('terraform {\n  backend "local" {}\n}\n', encoding="utf-8")
+    """Put a copy of a stack on a local backend: there is no bucket, or none is wanted.
+
+    Its lock lies in a folder of its own: to the rest a branch's Terraform may not write.
+    """
+    stack.parents[2].joinpath("local").mkdir(exist_ok=True, mode=0o700)
+    backend = f'backend "local" {{\n    path = "{LOCAL_STATE}"\n  }}'
+    (stack / _OVERRIDE).write_text(f"terraform {{\n  {backend}\n}}\n", encoding="utf-8")
 
 
-def copy_source(work: Path) -> Path:
-    """A copy of terraform/ for one run, so that nobody changes it half-way; the copy's folder."""
-    ignored = shutil.ignore_patterns(".terraform", "*.tfstate*", "tests")
-    return Path(shutil.copytree(SOURCE, work / "terraform", ignore=ignored))
+def copy_source(work: Path, source: Path = SOURCE) -> Path:
+    """A copy of terraform/ for one run, so that nobody changes it half-way; the copy's folder.
+
+    What no digest covers is not copied: a branch may hold anything.
+    """
+    ignored = shutil.ignore_patterns(".terraform", "*.tfstate*", "tests", _OVERRIDE)
+    return Path(shutil.copytree(source, work / "terraform", ignore=ignored))

@@ -24,6 +24,7 @@ from xops.core.errors import StalePlanError, XopsError
 from xops.core.files import settings
 from xops.core.files.tree import hash_file
 from xops.ecs import run_folder
+from xops.ecs.isolation import Confinement
 from xops.ecs.terraform_discovery import AWS_PROVIDER, Binary, base_environment
 from xops.ecs.terraform_errors import COMMAND, Diagnostic, classify
 from xops.ecs.terraform_events import (
@@ -76,6 +77,7 @@ class Terraform:
         mirror: a provider mirror, or None to use the registry.
         lock_timeout: seconds to wait for the state's lock.
         command: the command line that messages name, as `terraform_errors.COMMAND`.
+        confinement: how it is started on a branch that nobody has reviewed; None: as it is.
         secrets: values kept out of every line.
     """
 
@@ -87,6 +89,7 @@ class Terraform:
     mirror: Path | None = None
     lock_timeout: int = 60
     command: str = COMMAND
+    confinement: Confinement | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def init(self, backend: Mapping[str, str]) -> None:
@@ -208,13 +211,14 @@ class Terraform:
 
     def _prepare_environment(self) -> dict[str, str]:
         self._write_configuration()
-        return base_environment(
+        environment = base_environment(
             {
                 **self.environ,
                 "TF_DATA_DIR": str(self.data),
                 "TF_CLI_CONFIG_FILE": str(self.work / "terraform.rc"),
             }
         )
+        return self.confinement.environ(environment) if self.confinement else environment
 
     def _run(
         self,
@@ -227,6 +231,8 @@ class Terraform:
     ) -> process.Finished:
         log = self.work / "logs" / f"{name}.log"
         environment = self._prepare_environment()
+        if self.confinement:
+            argv = self.confinement.argv(argv, self.stack)
         try:
             with run_folder.terraform_lock(self.work) as lock:
                 command = process.Command(
@@ -261,9 +267,11 @@ class Terraform:
         if (configuration := self.work / "terraform.rc").exists():
             return
         self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
-        cache = settings.home() / "terraform-plugins"
-        cache.mkdir(parents=True, exist_ok=True)
-        lines = ["disable_checkpoint = true", f'plugin_cache_dir = "{cache}"']
+        lines = ["disable_checkpoint = true"]
+        if self.confinement is None:  # what a branch puts into the cache would run in other runs
+            cache = settings.home() / "terraform-plugins"
+            cache.mkdir(parents=True, exist_ok=True)
+            lines.append(f'plugin_cache_dir = "{cache}"')
         if self.mirror is not None:
             lines += [
                 "provider_installation {",

@@ -76,6 +76,8 @@ class StateLockedError(TemporaryError):
             f" `{command.format(verb='unlock')} --lock-id {lock.id}`, then run this again.",
             retry_after=0,  # Terraform has waited for its -lock-timeout already
         )
+        # A condition's message may look like Terraform's about a lock, with anything in it.
+        self.published = "somebody else holds the lock of its state; the run says who"
 
 
 class ResourceExistsError(TerraformError):
@@ -226,4 +228,57 @@ def classify(
             f"{cause.cure}, then put back the newest state, which Terraform has kept and could not"
             f" write: `{command.format(verb='state push')}`. Until then nothing is planned over it."
         )
-    return cause.error(attempted, found, remedy)
+    error = cause.error(attempted, found, remedy)
+    error.published = publishable(diagnostics)
+    return error
+
+
+KEPT_BACK = "words of a program are kept to the run, since they may hold values"
+"""What is said in the place of a message that is not published."""
+
+_PUBLISHED = frozenset(
+    {
+        "Argument or block definition required", "Attempt to get attribute from null value",
+        "Attempt to index null value", "Call to unknown function", "Check block assertion failed",
+        "Duplicate argument", "Error in function call", "Failed to install provider",
+        "Failed to query available provider packages", "Incorrect attribute value type",
+        "Inconsistent conditional result types", "Inconsistent dependency lock file",
+        "Instance cannot be destroyed", "Insufficient blocks", "Invalid block definition",
+        "Invalid character", "Invalid count argument", "Invalid expression",
+        "Invalid for_each argument", "Invalid function argument", "Invalid index",
+        "Invalid operand", "Invalid reference", "Invalid template interpolation value",
+        "Invalid value for input variable", "Invalid value for variable",
+        "Missing newline after argument", "Missing required argument",
+        "Missing resource instance key", "Module not found", "Module not installed",
+        "Module output value precondition failed", "No value for required variable",
+        "Output refers to sensitive values", "Reference to undeclared input variable",
+        "Reference to undeclared local value", "Reference to undeclared module",
+        "Reference to undeclared output value", "Reference to undeclared resource",
+        "Resource postcondition failed", "Resource precondition failed", "Self-referential block",
+        "Unclosed configuration block", "Unreadable module directory", "Unsupported argument",
+        "Unsupported attribute", "Unsupported block type", "Value for undeclared variable",
+    }
+)  # fmt: skip
+"""Summaries that Terraform itself has as they are, with nothing of anybody's in them. Details,
+and whatever a provider or a program says, may quote any value that Terraform could read."""
+
+
+def publishable(diagnostics: Sequence[Diagnostic]) -> str:
+    """What of Terraform's messages may be shown to people who may not read the run.
+
+    A branch can have Terraform quote any value that it can read, in the message of a condition for
+    one; and so can a provider, without anybody's meaning it.
+    """
+    told = dict.fromkeys(filter(None, map(_published, diagnostics)))
+    if not told:
+        return KEPT_BACK
+    return f"{'; '.join(told)} ({KEPT_BACK})"
+
+
+def _published(diagnostic: Diagnostic) -> str:
+    """The summary, if it is one that holds nothing; of a command that prints a text, its own."""
+    for line in diagnostic.summary.splitlines():
+        summary = line.strip().removeprefix("Error: ")
+        if summary in _PUBLISHED:
+            return summary
+    return ""

@@ -31,6 +31,7 @@ from githubkit.exception import (
     RequestFailed,
 )
 
+from xops.core.errors import Finding, InputError
 from xops.core.files.bounded_json import parse_json
 from xops.core.files.secret_sources import SecretSources
 from xops.github.access import Access
@@ -54,6 +55,10 @@ from xops.github.transport import BoundTransport
 logger = logging.getLogger(__name__)
 
 _USER_AGENT = "xops"
+_VERSION = {"X-GitHub-Api-Version": "2022-11-28"}
+"""Of the REST interface: what is read here is of that version. Later ones lack parts of it, as a
+pull request's `merge_commit_sha`."""
+
 _ATTEMPTS = 4
 _MOST_REQUESTS = 50_000
 """Of one connection: a hundred repositories of thousands of pull requests take some thousands."""
@@ -92,11 +97,14 @@ class Client:
         sleep: waits so many seconds.
         installed_on: a repository (owner/name), or an organisation or person, from which an App's
             installation is found.
+        as_app: asks as the App itself and not as its installation: what belongs to no installation,
+            as the deliveries of the App's own hook.
         sources: where the credential may be read from, and to whom it may be sent; the operator's
             by default.
 
     Raises:
-        InputError, PermanentError: the credential may not be sent there, or cannot be read.
+        InputError, PermanentError: the credential may not be sent there, or cannot be read; it is
+            no App's, and it is to ask as one.
     """
 
     def __init__(
@@ -107,8 +115,11 @@ class Client:
         environ: Mapping[str, str] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         installed_on: str = "",
+        as_app: bool = False,
         sources: SecretSources | None = None,
     ) -> None:
+        if as_app and access.app is None:
+            raise _no_app(access)
         self.access = access
         self._usage = Usage()
         self._asked = 0
@@ -124,7 +135,7 @@ class Client:
             owner = f"{access.api_url} {access.credential} {access.app}"
             transport = self._etags = EtagTransport(transport, folder, owner)
         self._transport = transport
-        self._github = self._connect(self._strategy(installed_on))
+        self._github = self._connect(self._strategy(installed_on, as_app))
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -205,7 +216,9 @@ class Client:
             yield from self._rows(rows, attempted)
 
     def write(self, method: str, path: str, body: Mapping[str, Any], attempted: str) -> Any:
-        """POST or PATCH. After an `UnavailableError` nobody knows whether it arrived: look first.
+        """POST, PATCH, PUT or DELETE; None if the answer has no body.
+
+        After an `UnavailableError` nobody knows whether it arrived: look first.
 
         Raises:
             AccessError, NotVisibleError, LimitError, UnavailableError, RefusedError.
@@ -213,7 +226,8 @@ class Client:
         self._usage.rest_calls += 1
 
         def send() -> Any:
-            return parse_json(self._github.request(method, path, json=dict(body)).content)
+            content = self._github.request(method, path, json=dict(body), headers=_VERSION).content
+            return parse_json(content) if content else None
 
         return self._send_patiently(attempted, send, retry_unavailable=False)
 
@@ -224,7 +238,9 @@ class Client:
 
         def send() -> tuple[Any, str | None]:
             self._usage.rest_calls += 1
-            response = self._github.request("GET", path, params=params or None).raw_response
+            response = self._github.request(
+                "GET", path, params=params or None, headers=_VERSION
+            ).raw_response
             if "partial-results" in response.headers.get("x-github-sso", ""):
                 raise ForbiddenError(
                     attempted,
@@ -256,10 +272,12 @@ class Client:
             auto_retry=False,
         )
 
-    def _strategy(self, installed_on: str) -> BaseAuthStrategy:
+    def _strategy(self, installed_on: str, as_app: bool) -> BaseAuthStrategy:
         app = self.access.app
         if app is None:
             return TokenAuthStrategy(self._secret)
+        if as_app:
+            return AppAuthStrategy(app.app_id, self._secret)
         found = app.installation_id or self._installation(app.app_id, installed_on)
         return AppInstallationAuthStrategy(app.app_id, self._secret, found)
 
@@ -364,6 +382,12 @@ class Client:
             AccessError, NotVisibleError, LimitError, UnavailableError, RefusedError.
         """
         return self._refusals.translate(attempted)
+
+
+def _no_app(access: Access) -> InputError:
+    found = f"{access.credential} is a token, and only the App itself may ask this"
+    finding = Finding("credential", "", f"{found}: name the App's number and its key")
+    return InputError("connecting to GitHub as an App", [finding])
 
 
 def _installation_of(github: GitHub[Any], where: str) -> Any:

@@ -107,6 +107,21 @@ query Whereabouts($id: ID!) {{
 
 VIEWER = f"query Viewer {{ {_LIMIT} viewer {{ login }} }}"
 
+COMMENT_EDITS = f"""
+query CommentEdits($id: ID!, $after: String) {{
+  {_LIMIT}
+  node(id: $id) {{
+    ... on IssueComment {{
+      userContentEdits(first: {PAGE}, after: $after) {{
+        pageInfo {{ hasNextPage endCursor }}
+        nodes {{ editedAt editor {{ __typename login }} }}
+      }}
+    }}
+  }}
+}}
+"""
+"""Who has edited a comment, and when. An edit that is deleted from its history stays in it."""
+
 
 def overview(histories: Sequence[bool]) -> str:
     """A question about so many repositories: `r0`, `r1`, ... of $owner0, $name0, $since0, ...

@@ -90,7 +90,7 @@ def set_aside_sqlite(home: Path) -> Path | None:
 
 
 def _own(given: str) -> PrefectDatabase:
-    from xops.core.database import parse_url  # takes a third of a second to import
+    from xops.core.database.address import parse_url  # takes a third of a second to import
 
     try:
         parsed = parse_url(given)

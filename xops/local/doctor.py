@@ -14,10 +14,12 @@ from xops.core.errors import InputError, XopsError
 from xops.core.files import settings
 from xops.ecs import terraform_discovery
 from xops.ecs.environment import Environment, names
+from xops.github.policy import GitHubPolicy, doubts
 from xops.local.database import choose
 from xops.local.services import Service, port_holder, port_is_free
 from xops.local.stack import Stack, stack
 from xops.local.watch import destination
+from xops.prefect_server.dispatcher_beat import read_beat
 
 NEEDED_BYTES = 2 * 1024**3
 """Free disk for the virtual environment, the provider (0.7 GB unpacked) and the databases."""
@@ -50,8 +52,9 @@ def examine(environ: Mapping[str, str]) -> list[Check]:
         _guarded("aws provider", lambda: _provider(environ)),
         *(_environment(name) for name in names()),
         _guarded("database", lambda: _database(environ)),
+        _guarded("deliveries", lambda: _deliveries(environ)),
         *_services(environ),
-        *_optional(),
+        *_optional(environ),
     ]
 
 
@@ -109,6 +112,21 @@ def _database(environ: Mapping[str, str]) -> Check:
     return Check("database", verdict, database.found, database.remedy)
 
 
+def _deliveries(environ: Mapping[str, str]) -> Check:
+    policy = GitHubPolicy.load(environ=environ)
+    if not policy.repositories:
+        return Check(
+            "deliveries",
+            Verdict.NOTE,
+            "of no repository: each is recorded as ignored",
+            "To have pull requests planned, name repositories in deployments/github.yaml"
+            " (docs/how-to/github-webhooks.md).",
+        )
+    found = f"taken from GitHub of {', '.join(policy.repositories)}"
+    doubtful = "; ".join(doubts(policy, names()))
+    return Check("deliveries", Verdict.NOTE if doubtful else Verdict.OK, found, doubtful)
+
+
 def _services(environ: Mapping[str, str]) -> Iterator[Check]:
     try:
         here = stack(environ)
@@ -118,6 +136,10 @@ def _services(environ: Mapping[str, str]) -> Iterator[Check]:
     yield from map(_service, here.services)
     if any(service.process() is not None for service in here.services):
         yield _guarded("secrets", lambda: _secrets(here))
+    beat = read_beat(here.home)
+    if beat is not None and beat.failing:
+        remedy = "Deliveries wait until it can; look at what it names."
+        yield Check("dispatching", Verdict.PROBLEM, beat.failing, remedy)
     yield Check("notices", Verdict.OK, f"go to {destination(environ, here.watch.log)}")
 
 
@@ -147,7 +169,15 @@ def _service(service: Service) -> Check:
     return Check(title, Verdict.NOTE, "not running", "`xops up` starts it.")
 
 
-def _optional() -> Iterator[Check]:
+def _optional(environ: Mapping[str, str]) -> Iterator[Check]:
+    from xops.ecs.isolation import find_bubblewrap  # brings boto3
+
+    sandbox, problem = find_bubblewrap(environ)
+    if problem:
+        remedy = "Install it, and plans of pull requests run in a sandbox."
+        yield Check("bubblewrap", Verdict.NOTE, problem, remedy)
+    else:
+        yield Check("bubblewrap", Verdict.OK, str(sandbox))
     uses = {"git": "cloning and updating xOps", "docker": "LocalStack"}
     for program, use in uses.items():
         path = shutil.which(program)

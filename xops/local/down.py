@@ -2,8 +2,9 @@
 
 A run that is going on is cancelled through Prefect: its process is told once, interrupts its
 Terraform once, and Terraform writes its state. The run's process and every tool that it has
-started are then waited for. Servers are stopped when nothing needs them any longer: the worker,
-the Prefect server, the database, and last the embedded AWS, which holds Terraform's state.
+started are then waited for. Servers are stopped when nothing needs them any longer: the dispatcher
+before all, since it starts runs; the worker, the Prefect server, the receiver, the database, and
+last the embedded AWS, which holds Terraform's state.
 
 A tool is never signalled here. What has not ended when the patience is over is left running, named,
 with the embedded AWS.
@@ -103,14 +104,15 @@ def stop(stack: Stack, patience: float, say: Say) -> list[str]:
     Raises:
         StillAtWorkError: something has not ended. It is left, and the embedded AWS with it; all
             else is stopped. Another call ends the rest.
-        KeyboardInterrupt: the wait was interrupted. No server was stopped; what was cancelled is
-            still being cancelled. Another call goes on.
+        KeyboardInterrupt: the wait was interrupted. No server but the dispatcher was stopped; what
+            was cancelled is still being cancelled. Another call goes on.
     """
+    stopped = [stack.dispatcher.name] if stack.dispatcher.stop() else []
     work, cancelling = _Work(stack.home), _Cancelling(stack, say)
     deadline = time.monotonic() + patience
     _wait(work, cancelling, deadline, say)
     cancelling.settle()
-    stopped = [row.name for row in (stack.watch, stack.worker) if row.stop()]
+    stopped += [row.name for row in (stack.watch, stack.worker) if row.stop()]
     left = _wait(work, cancelling, deadline, say)  # what the worker has begun since the last look
     stopped += stop_servers(stack, but=(stack.aws.name,) if left else ())
     if left:
@@ -140,7 +142,8 @@ def stop_servers(stack: Stack, but: Sequence[str] = ()) -> list[str]:
         stack: the servers.
         but: the names of those that stay.
     """
-    every = (stack.watch, stack.worker, stack.server, stack.postgresql, stack.aws)
+    asking = (stack.dispatcher, stack.watch, stack.worker)
+    every = (*asking, stack.server, stack.receiver, stack.postgresql, stack.aws)
     stopped = [service.name for service in every if service.name not in but and service.stop()]
     if (unrecorded := postgresql.running_server(stack.home)) is not None:
         stack.postgresql.end(unrecorded)

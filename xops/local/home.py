@@ -22,7 +22,9 @@ REMADE = {
     "aws": "profiles of AWS, without keys",
     "cache": "downloads of K3S, unpacked bundles, answers of GitHub",
     "embedded-aws-key": "the key to the embedded AWS",
-    "postgresql": "the Prefect server's database: runs, logs, questions that wait for an answer",
+    "github": "deliveries of GitHub where they are in SQLite; GitHub has them for some days",
+    "postgresql": "the Prefect server's database: runs, logs, questions that wait for an answer;"
+    " deliveries of GitHub, locks of environments and shown plans, which runs read anew",
     "prefect": "Prefect's own folder: results of runs, its database where that is SQLite",
     "prefect-secret": "the secret of the Prefect server",
     SAMPLE_REPORT: "cost reports on made-up data",
@@ -44,6 +46,7 @@ KEPT = {
     "reports": "cost reports of runs",
     "runs": "what runs on real accounts have left, states among it that are nowhere else",
     "triggers": "the history of the triggers' verdicts",
+    "webhook-secret": "what GitHub signs deliveries with: it has the same",
 }
 """The state of real systems. What is in neither list is nobody's to remove but a person's."""
 

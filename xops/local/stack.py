@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,8 @@ import httpx
 from xops.aws.embedded_key import FILE_VARIABLE, load_or_create_embedded_key
 from xops.aws.embedded_key import NAME as KEY_NAME
 from xops.core.files import installation_secret, settings
-from xops.local import postgresql
+from xops.github.inbox.address import VARIABLE as INBOX_VARIABLE
+from xops.local import postgresql, webhooks
 from xops.local.database import VARIABLE, Kind, PrefectDatabase, choose
 from xops.local.services import (
     Service,
@@ -41,31 +43,40 @@ KEY_VARIABLE = "XOPS_EMBEDDED_AWS_KEY_ID"
 """Says of a running embedded AWS which key it was started with. Only the key's id: no secret."""
 
 _SECRET_BYTES = 32
-_PORTS = {"aws": ("XOPS_AWS_PORT", 4577), "prefect": ("XOPS_PREFECT_PORT", 4200)}
+_PORTS = {
+    "aws": ("XOPS_AWS_PORT", 4577),
+    "prefect": ("XOPS_PREFECT_PORT", 4200),
+    "receiver": (webhooks.PORT_VARIABLE, webhooks.PORT),
+}
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The servers by role, in the order in which they come up, and the database of Prefect's.
+    """The servers by role, in the order in which they come up, and the databases.
 
-    `home` is the installation whose servers they are, `secret_files` what only its owner reads and
-    who asks them must know.
+    `database` is Prefect's, `inbox` the address of that of GitHub's deliveries. `home` is the
+    installation whose servers they are, `secret_files` what only its owner reads and who asks them
+    must know.
     """
 
     home: Path
     aws: Service
     postgresql: Service
     server: Service
+    receiver: Service
+    dispatcher: Service
     worker: Service
     watch: Service
     database: PrefectDatabase
+    inbox: str
     secret_files: tuple[Path, ...]
 
     @property
     def services(self) -> tuple[Service, ...]:
         """Those of this stack, in starting order: its own PostgreSQL only where that is used."""
         ours = (self.postgresql,) if self.database.kind is Kind.EMBEDDED else ()
-        return self.aws, *ours, self.server, self.worker, self.watch
+        github = (self.receiver, self.dispatcher)
+        return self.aws, *ours, self.server, *github, self.worker, self.watch
 
     @property
     def secret(self) -> str:
@@ -80,6 +91,11 @@ class Stack:
     def aws_endpoint(self) -> str:
         """Where the embedded AWS answers."""
         return f"http://127.0.0.1:{self.aws.port}"
+
+    @property
+    def webhook_address(self) -> str:
+        """Where GitHub's deliveries are taken."""
+        return f"http://127.0.0.1:{self.receiver.port}/github"
 
     @property
     def ui(self) -> str:
@@ -125,58 +141,32 @@ def load_or_create_secret(home: Path) -> str:
 def stack(environ: Mapping[str, str] | None = None) -> Stack:
     """The stack as this machine's environment describes it. Nothing is made or started."""
     environ = os.environ if environ is None else environ
-    aws_port, prefect_port = port("aws", environ), port("prefect", environ)
-    ui = f"http://127.0.0.1:{prefect_port}"
-    endpoint = f"http://127.0.0.1:{aws_port}"
+    ports = {name: port(name, environ) for name in _PORTS}
+    ui = f"http://127.0.0.1:{ports['prefect']}"
     home = settings.home()
     database = choose(environ, home)
-    runs = {**_for_runs(environ), **prefect_environment(f"{ui}/api", home)}
-
-    def client_secret() -> dict[str, str]:
-        return {AUTH_VARIABLE: load_or_create_secret(home)}
-
-    def server_secret() -> dict[str, str]:
-        return {**client_secret(), SERVER_AUTH_VARIABLE: load_or_create_secret(home)}
-
-    ports = {_PORTS["aws"][0]: str(aws_port), _PORTS["prefect"][0]: str(prefect_port)}
-    server = Service(
-        name="prefect",
-        argv=python("xops.prefect_server"),
-        environ={**_for_server(runs, database), **_listening(ui, prefect_port)},
-        secrets=server_secret,
-        healthy=lambda: answers(f"{ui}/api/ready"),
-        port=prefect_port,
-        port_setting=_PORTS["prefect"][0],
-        keeps_port=prefect_port,
-    )
+    inbox = webhooks.inbox_address(environ, database, home)
+    of_prefect = prefect_environment(f"{ui}/api", home)
+    runs = {**_for_runs(environ), **of_prefect}
+    asking = {**runs, INBOX_VARIABLE: inbox, **webhooks.files_named(environ)}
+    server = _server(home, ui, ports["prefect"], _for_server(runs, database))
+    asks_prefect = partial(_asks_prefect, home, ports["prefect"])
     return Stack(
         home=home,
-        aws=_aws(environ, aws_port),
+        aws=_aws(environ, ports["aws"]),
         postgresql=_postgresql(home),
         server=server,
-        worker=Service(
-            name="worker",
-            argv=python(
-                "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", POOL
-            ),
-            environ={**runs, "XOPS_AWS_ENDPOINT": endpoint},
-            secrets=client_secret,
-            healthy=lambda: server.answers_alone() and _worker_is_online(f"{ui}/api", home),
-            port_setting=_PORTS["prefect"][0],
-            keeps_port=prefect_port,
-        ),
-        watch=Service(
-            name="watch",
-            argv=python("xops.local.watch"),
-            # Which database there is decides what is looked at.
-            environ={**runs, **ports, **_named(environ, VARIABLE)},
-            secrets=client_secret,
-            healthy=lambda: read_record(home / "services", "watch") is not None,
-            port_setting=_PORTS["prefect"][0],
-            keeps_port=prefect_port,
-        ),
+        receiver=webhooks.receiver(environ, home, inbox, ports["receiver"]),
+        dispatcher=asks_prefect(webhooks.dispatcher(environ, home, inbox, of_prefect)),
+        worker=asks_prefect(_worker(home, ui, server, asking, ports["aws"])),
+        watch=asks_prefect(_watch(home, {**asking, **_chosen(environ, ports)})),
         database=database,
-        secret_files=(home / SIGN_IN_FILE, Path(environ.get(FILE_VARIABLE) or home / KEY_NAME)),
+        inbox=inbox,
+        secret_files=(
+            home / SIGN_IN_FILE,
+            Path(environ.get(FILE_VARIABLE) or home / KEY_NAME),
+            home / webhooks.KEY_FILE,
+        ),
     )
 
 
@@ -196,6 +186,60 @@ def _aws(environ: Mapping[str, str], port: int) -> Service:
         port=port,
         port_setting=_PORTS["aws"][0],
     )
+
+
+def _server(home: Path, ui: str, port: int, environ: Mapping[str, str]) -> Service:
+    def secret() -> dict[str, str]:
+        own = load_or_create_secret(home)
+        return {AUTH_VARIABLE: own, SERVER_AUTH_VARIABLE: own}
+
+    return Service(
+        name="prefect",
+        argv=python("xops.prefect_server"),
+        environ={**environ, **_listening(ui, port)},
+        secrets=secret,
+        healthy=lambda: answers(f"{ui}/api/ready"),
+        port=port,
+        port_setting=_PORTS["prefect"][0],
+        keeps_port=port,
+    )
+
+
+def _worker(
+    home: Path, ui: str, server: Service, environ: Mapping[str, str], aws_port: int
+) -> Service:
+    pool = ("--pool", POOL, "--type", "process", "--name", POOL)
+    return Service(
+        name="worker",
+        argv=python("prefect", "worker", "start", *pool),
+        environ={**environ, "XOPS_AWS_ENDPOINT": f"http://127.0.0.1:{aws_port}"},
+        healthy=lambda: server.answers_alone() and _worker_is_online(f"{ui}/api", home),
+    )
+
+
+def _watch(home: Path, environ: Mapping[str, str]) -> Service:
+    return Service(
+        name="watch",
+        argv=python("xops.local.watch"),
+        environ=environ,
+        healthy=lambda: read_record(home / "services", "watch") is not None,
+    )
+
+
+def _asks_prefect(home: Path, port: int, service: Service) -> Service:
+    """The service with what lets it in at the Prefect server, whose port it keeps from others."""
+    return replace(
+        service,
+        secrets=lambda: {AUTH_VARIABLE: load_or_create_secret(home)},
+        port_setting=_PORTS["prefect"][0],
+        keeps_port=port,
+    )
+
+
+def _chosen(environ: Mapping[str, str], ports: Mapping[str, int]) -> dict[str, str]:
+    """What the watch finds the same stack by: which database there is decides what it looks at."""
+    own = {_PORTS[name][0]: str(number) for name, number in ports.items()}
+    return {**own, **_named(environ, VARIABLE)}
 
 
 def _postgresql(home: Path) -> Service:

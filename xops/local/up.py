@@ -11,7 +11,7 @@ from uuid import UUID
 
 from xops.core.errors import CredentialsError, PermanentError
 from xops.ecs.environment import Environment
-from xops.local import database
+from xops.local import database, postgresql, webhooks
 from xops.local.services import Service, answers, starting_alone
 from xops.local.stack import Stack
 from xops.prefect_server import runs
@@ -54,14 +54,17 @@ def bring_up(stack: Stack, say: Say) -> list[str]:
     with starting_alone(stack.home, say):
         started = start_servers(stack, say)
         prefect_setup.set_up(stack.profile, on_step=say)
-        started += [row.name for row in (stack.worker, stack.watch) if row.launch()]
-        _wait(stack.worker, started, say)
-        _wait(stack.watch, started, say)
+        last = (stack.worker, stack.watch, stack.dispatcher)
+        started += [row.name for row in last if row.launch()]
+        for service in (*last, stack.receiver):
+            _wait(service, started, say)
     return started
 
 
 def start_servers(stack: Stack, say: Say) -> list[str]:
-    """Start embedded AWS, database and Prefect server; the names of what was started now.
+    """Start embedded AWS, database, Prefect server and receiver; the names of what was started now.
+
+    The receiver is not waited for: it starts beside the Prefect server, which takes longer.
 
     Raises:
         PermanentError: a port is taken, a server does not start.
@@ -69,17 +72,21 @@ def start_servers(stack: Stack, say: Say) -> list[str]:
     say(f"database: {stack.database.found}")
     if stack.database.remedy:
         say(stack.database.remedy)
-    *first, server, _worker, _watch = stack.services
+    before = stack.services[: stack.services.index(stack.server)]
     for service in stack.services:
         service.refuse_foreign_port()
     refuse_what_is_of_another_start(stack)
     _set_sqlite_aside(stack, say)
-    started = [service.name for service in first if service.launch()]
-    if stack.postgresql in first:
+    started = [service.name for service in before if service.launch()]
+    if stack.postgresql in before:
         stack.postgresql.wait()  # the Prefect server ends at once without its database
-    started += [server.name] if server.launch() else []
-    for service in (*first, server):
+    started += [stack.server.name] if stack.server.launch() else []
+    if webhooks.is_embedded(stack.inbox, stack.home):
+        postgresql.create_inbox(stack.home)
+    for service in before:
         _wait(service, started, say)
+    started += [stack.receiver.name] if stack.receiver.launch() else []
+    _wait(stack.server, started, say)
     refuse_open_servers(stack)
     return started
 
@@ -91,7 +98,7 @@ def refuse_what_is_of_another_start(stack: Stack) -> None:
         PermanentError: something asks at another address. Nothing was started.
         CredentialsError: something has a secret that is the installation's no longer. The same.
     """
-    asking = (stack.worker, stack.watch)
+    asking = (stack.dispatcher, stack.worker, stack.watch)
     if lost := [row.name for row in asking if row.told(API_VARIABLE, stack.api) != stack.api]:
         raise PermanentError(
             "starting the embedded stack",

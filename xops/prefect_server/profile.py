@@ -11,6 +11,9 @@ API_VARIABLE = "PREFECT_API_URL"
 AUTH_VARIABLE = "PREFECT_API_AUTH_STRING"
 """Prefect's own: what its clients send. A run's process gets it as the worker has it."""
 
+CERTIFICATE_VARIABLE = "PREFECT_API_SSL_CERT_FILE"
+"""Prefect's own: the authority that has signed the server's certificate."""
+
 SERVER_AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
 """Prefect's own: what a server asks for."""
 

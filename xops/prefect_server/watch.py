@@ -26,15 +26,12 @@ from xops.core.files.bounded_json import parse_json
 from xops.core.files.private_file import write_private
 from xops.core.files.reading import UnusableTextError, read_text
 from xops.core.rendering import Plain
-from xops.prefect_server.profile import TAG, Profile
+from xops.prefect_server.profile import CERTIFICATE_VARIABLE, TAG, Profile
 
 logger = logging.getLogger(__name__)
 
 URL_VARIABLE = "XOPS_NOTICE_URL"
 TOPIC_VARIABLE = "XOPS_NOTICE_TOPIC_ARN"
-
-CERTIFICATE_VARIABLE = "PREFECT_API_SSL_CERT_FILE"
-"""Prefect's own: the authority that has signed the server's certificate."""
 
 Deliver = Callable[[str, str], None]
 """Takes a subject and a body."""

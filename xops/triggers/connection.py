@@ -8,7 +8,8 @@ from xops.core.errors import Finding, InputError
 from xops.core.files import settings
 from xops.github.access import Access, App
 from xops.github.client import Client
-from xops.triggers.policy import AppCredential, GitHub, Policy
+from xops.github.credential import AppCredential
+from xops.triggers.policy import GitHub, Policy
 
 
 def cache() -> Path:

@@ -27,7 +27,6 @@ from pydantic import (
 
 from xops.core.files import settings
 from xops.core.files.canonical_json import digest_of
-from xops.core.files.secret import SecretReference
 from xops.core.files.validation import (
     Day,
     LocalPath,
@@ -38,6 +37,7 @@ from xops.core.files.validation import (
     raise_if_any,
 )
 from xops.core.money import Amount
+from xops.github.credential import Credential, TokenCredential
 from xops.triggers.patterns import wrong_kinds, wrong_patterns
 
 FILE = settings.ROOT / "deployments" / "triggers.yaml"
@@ -292,34 +292,6 @@ class Component(Model):
     monthly: Annotated[
         Price | None, Field(description="Without one it is unpriced and the total incomplete.")
     ] = None
-
-
-class TokenCredential(SecretReference):
-    """A token, and where it is read from at run time."""
-
-    kind: Literal["fine_grained", "classic"] = "fine_grained"
-    app_id: Annotated[None, absent("goes with kind app only")] = None
-    installation_id: Annotated[None, absent("goes with kind app only")] = None
-
-
-class AppCredential(SecretReference):
-    """A GitHub App, and where its private key is read from at run time."""
-
-    kind: Literal["app"]
-    app_id: Annotated[int, Field(ge=1)]
-    installation_id: Annotated[int | None, Field(ge=1, description="Looked up if empty.")] = None
-
-
-def _kind_of_credential(value: Any) -> str:
-    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    return "of an app" if kind == "app" else "of a person"
-
-
-Credential = Annotated[
-    Annotated[TokenCredential, Tag("of a person")] | Annotated[AppCredential, Tag("of an app")],
-    Discriminator(_kind_of_credential),
-]
-"""How GitHub is asked; a token if no kind is given."""
 
 
 class Selection(Model):

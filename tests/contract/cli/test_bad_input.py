@@ -30,6 +30,7 @@ REQUIRED = {
     "--until": "2027-01-01",
     "CLUSTER": "onprem",
     "SUBJECT": "ecs/local",
+    "DELIVERY": "0b989ba4-242f-11e5-81e1-c7b6966d2516",
     "TRIGGER": "iac_prs",
     "FILE": CASES,
     "FILES": CASES,

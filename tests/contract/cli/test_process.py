@@ -44,7 +44,7 @@ def test_a_wrong_variable_is_bad_input(
     assert "canary" not in ended.err
 
 
-@pytest.mark.parametrize("variable", ["XOPS_AWS_PORT", "XOPS_PREFECT_PORT"])
+@pytest.mark.parametrize("variable", ["XOPS_AWS_PORT", "XOPS_PREFECT_PORT", "XOPS_GITHUB_PORT"])
 def test_the_doctor_tells_of_a_port_that_is_none(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:

@@ -314,6 +314,29 @@ def test_a_renamed_repository_is_followed(github: GitHubServer, client: Client) 
     assert probe(client) == {"nameWithOwner": "octo/site"}
 
 
+def test_what_is_written_goes_to_a_renamed_repository_once(
+    github: GitHubServer, client: Client
+) -> None:
+    github.rename("octo/web", "octo/site")
+    made = client.write("POST", "/repos/octo/web/issues/1/comments", {"body": "x"}, "writing")
+    (comment,) = github.repositories["octo/site"].comments[1]
+    assert comment["id"] == made["id"]
+
+
+def test_an_answer_without_a_body_is_none(github: GitHubServer, client: Client) -> None:
+    made = github.act.comment("octo/web", 1, "x", by="xops-bot")
+    path = f"/repos/octo/web/issues/comments/{made['id']}"
+    assert client.write("DELETE", path, {}, "deleting") is None
+    assert github.repositories["octo/web"].comments[1] == []
+
+
+def test_rest_is_asked_in_the_version_that_is_read(github: GitHubServer, client: Client) -> None:
+    assert "merge_commit_sha" in client.get("/repos/octo/web/pulls/1", "reading")
+    list(client.pages(FILES, "listing"))
+    client.write("POST", "/repos/octo/web/issues/1/comments", {"body": "x"}, "writing")
+    assert {request.version for request in github.requests} == {"2022-11-28"}
+
+
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
@@ -482,6 +505,23 @@ def test_an_app_is_found_on_an_organisation_or_a_person(
         assert probe(client)
     with pytest.raises(NotVisibleError):
         Client(access, installed_on="nobody", environ={}, sources=allowed)
+
+
+def test_an_app_asks_as_itself_for_what_belongs_to_no_installation(
+    github: GitHubServer, app_key: tuple[Path, str]
+) -> None:
+    key, github.app_public_key = app_key
+    access = Access(github.url, SecretReference(file=key), App(APP_ID, None))
+    sources = allowing(github.url, key.parent)
+    with Client(access, as_app=True, environ={}, sources=sources) as client:
+        assert client.get("/app", "asking")["id"] == APP_ID
+        assert list(client.pages("/app/hook/deliveries", "listing")) == []
+    assert not [one.path for one in github.requests if "installation" in one.path]
+
+
+def test_a_token_cannot_ask_as_an_app(github: GitHubServer) -> None:
+    with pytest.raises(InputError, match="name the App's number and its key"):
+        Client(Access(github.url), as_app=True)
 
 
 def test_a_damaged_key_is_named_and_not_shown(

@@ -20,6 +20,7 @@ from xops.github.client import Client
 from xops.github.errors import UnavailableError
 from xops.github.issues import IssueDraft, publish
 from xops.github.merged_texts import Wanted, read_merged_texts
+from xops.github.pull_request.tree import Tree
 from xops.github.pull_requests import merged_counts
 from xops.github.records import Store
 from xops.github.repositories import Reader, existing_branches
@@ -40,8 +41,10 @@ def published() -> GraphQLSchema:
     return found
 
 
-def _ask_everything(github: GitHubServer, client: Client) -> None:
+def _ask_everything(github: GitHubServer, client: Client, folder: Path) -> None:
     """Make xOps ask each question it knows."""
+    commit = github.add("octo/tree").write("main", {"terraform/main.tf": "a = 1\n"})
+    Tree(client, "octo/tree", folder / "kept").export(commit, ["terraform"], folder / "out")
     web = github.add("octo/web")
     for n in range(120):
         web.merge(SINCE + timedelta(minutes=n), "a.tf")
@@ -70,13 +73,13 @@ def _ask_everything(github: GitHubServer, client: Client) -> None:
 
 
 def test_every_question_is_valid_and_nothing_in_it_deprecated(
-    published: GraphQLSchema, github: GitHubServer, client: Client
+    published: GraphQLSchema, github: GitHubServer, client: Client, tmp_path: Path
 ) -> None:
-    _ask_everything(github, client)
+    _ask_everything(github, client, tmp_path)
     asked = {request.operation: request.query for request in github.requests if request.query}
     assert asked.keys() >= {
         "Repositories", "PullRequestPages", "PullRequestDetails", "PullRequestAlone", "Histories",
-        "Reviews", "Whereabouts", "Branches", "MergedCounts", "Texts", "Viewer", "Probe",
+        "Reviews", "Whereabouts", "Branches", "MergedCounts", "Texts", "Viewer", "Probe", "Blobs",
     }  # fmt: skip
     rules = [*specified_rules, NoDeprecatedCustomRule]
     wrong = {

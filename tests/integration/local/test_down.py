@@ -13,12 +13,12 @@ import psutil
 import pytest
 from prefect.client.schemas.objects import FlowRun
 
-from tests.embedded_aws import free_port
-from tests.prefect_servers import home
+from tests.prefect_servers import free_ports, home
 from tests.waiting import look_until_found
 from xops.core.errors import ExitCode
 from xops.core.files.settings import ROOT
 from xops.ecs import run_folder
+from xops.local import postgresql
 from xops.local.down import stop_servers
 from xops.local.services import read_record
 from xops.local.stack import POOL, Stack, stack
@@ -36,7 +36,7 @@ class Installation:
     def __init__(self, folder: Path) -> None:
         self.home, self.folder = folder / "home", folder / "applied"
         self.folder.mkdir()
-        self.ports = {"XOPS_PREFECT_PORT": str(free_port()), "XOPS_AWS_PORT": str(free_port())}
+        self.ports = free_ports()
         with home(self.home, **self.ports):
             self.stack: Stack = stack()
 
@@ -46,6 +46,8 @@ class Installation:
                 if service.name in services:
                     service.launch()
                     service.wait()
+                    if service.name == "postgresql":
+                        postgresql.create_inbox(self.home)  # as `xops up` does
 
     def run(self) -> UUID:
         """A run that has come to the slow resource of its apply, unless that is released."""

@@ -13,8 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.embedded_aws import free_port
-from tests.prefect_servers import home, http
+from tests.prefect_servers import free_ports, home, http
 from tests.waiting import Eventually
 from xops.local import postgresql
 from xops.local.down import stop_servers
@@ -28,10 +27,10 @@ bring_up(stack(), print)
 """
 """What `xops up` does before it provisions, which takes minutes."""
 
-SERVERS = ("aws", "postgresql", "prefect", "worker", "watch")
+SERVERS = ("aws", "postgresql", "prefect", "receiver", "dispatcher", "worker", "watch")
 POSTGRES = (
     "io worker", "checkpointer", "background writer", "walwriter", "autovacuum launcher",
-    "logical replication launcher", "xops postgres [local]",
+    "logical replication launcher", "xops postgres [local]", "xops_github xops_github [local]",
 )  # fmt: skip
 """What PostgreSQL starts, by the titles that it gives: of each kind one is killed."""
 
@@ -41,7 +40,7 @@ class Installation:
 
     def __init__(self, folder: Path) -> None:
         self.home = folder
-        self.ports = {"XOPS_PREFECT_PORT": str(free_port()), "XOPS_AWS_PORT": str(free_port())}
+        self.ports = free_ports()
 
     def up(self) -> str:
         """Bring it up; what that said."""
@@ -222,7 +221,7 @@ def test_the_watch_ends_before_what_it_looks_at(installation: Installation) -> N
             [sys.executable, "-c", "from xops.cli import main; main()", "down", "--json"],
             env=dict(os.environ), capture_output=True, text=True, timeout=100, check=False,
         )  # fmt: skip
-    stopped = ["watch", "worker", "prefect", "postgresql", "aws"]
+    stopped = ["dispatcher", "watch", "worker", "prefect", "receiver", "postgresql", "aws"]
     assert json.loads(done.stdout) == {"stopped": stopped}, done.stderr
     assert installation.stack.watch.log.read_text() == before
     installation.up()

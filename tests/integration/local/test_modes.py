@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.local.test_down import PATIENCE, Installation
+from tests.integration.local.test_killed_servers import SERVERS
 from tests.prefect_servers import home
 from tests.waiting import look_until_found
 from xops.core.errors import ExitCode
@@ -47,7 +48,7 @@ def test_nothing_in_the_home_is_open_to_others(tmp_path: Path) -> None:
         with home(installation.home, **installation.ports, XOPS_TERRAFORM="/no/terraform"):
             up = xops("up", "--once")
         assert "/no/terraform" in up.stderr
-        every = {"aws", "postgresql", "prefect", "worker", "watch"}
+        every = {*SERVERS}
         assert installation.running() == every, up.stderr
         run = installation.run()
         look_until_found(lambda: installation.state_of(run).state_name == "Completed", PATIENCE)

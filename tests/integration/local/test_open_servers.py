@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.embedded_aws import free_port
-from tests.prefect_servers import home
+from tests.prefect_servers import free_ports, home
 from xops.core.errors import PermanentError
 from xops.local.stack import Stack, stack
 from xops.local.up import refuse_open_servers
@@ -36,7 +35,7 @@ def open_port() -> Iterator[int]:
 @pytest.fixture
 def closed(tmp_path: Path) -> Stack:
     """A stack of which nothing answers."""
-    ports = {"XOPS_PREFECT_PORT": str(free_port()), "XOPS_AWS_PORT": str(free_port())}
+    ports = free_ports()
     with home(tmp_path, **ports):
         return stack()
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.embedded_aws import free_port
 from tests.integration.local.test_down import Installation
-from tests.prefect_servers import home
+from tests.prefect_servers import free_ports, home
 from tests.processes import running
 from tests.waiting import look_until_found
 from xops.core.errors import ExitCode
@@ -27,7 +27,7 @@ from xops.local.stack import SIGN_IN_FILE, stack
 
 pytestmark = pytest.mark.xdist_group("prefect")
 
-NAMES = ("aws", "postgresql", "prefect", "worker", "watch")
+NAMES = ("aws", "postgresql", "prefect", "receiver", "dispatcher", "worker", "watch")
 
 FOREIGN = """
 import encodings.idna, http.server, json, os, sys  # all that is loaded late, as who may read it
@@ -97,11 +97,11 @@ def xops(folder: Path, ports: dict[str, str], *words: str) -> subprocess.Complet
 
 
 @pytest.mark.parametrize("kind", ["answers", "asks"])
-@pytest.mark.parametrize("variable", ["XOPS_PREFECT_PORT", "XOPS_AWS_PORT"])
+@pytest.mark.parametrize("variable", ["XOPS_PREFECT_PORT", "XOPS_AWS_PORT", "XOPS_GITHUB_PORT"])
 def test_it_is_named_told_nothing_and_nothing_is_started(
     tmp_path: Path, variable: str, kind: str
 ) -> None:
-    ports = {name: str(free_port()) for name in ("XOPS_PREFECT_PORT", "XOPS_AWS_PORT")}
+    ports = free_ports()
     place = tmp_path / "home"
     with foreign(int(ports[variable]), tmp_path, kind) as server:
         done = xops(place, ports, "up", "--once")
@@ -187,24 +187,28 @@ def test_a_secret_that_is_another_by_now_is_named_and_a_restart_takes_it(
         file.write_text(old.replace("xops:", "xops:new") if which == "file" else NEW_KEY)
         said = up.secrets()
         assert said["verdict"] == "problem"
-        assert str(said["found"]).startswith("prefect, worker, watch" if which == "file" else "aws")
+        assert str(said["found"]).startswith(OWNERS[which])
         assert "xops down" in str(said["remedy"])
 
     done = up.xops("up", "--once")
     assert done.returncode == ExitCode.FAILED
-    names = "prefect, worker, watch runs" if which == "file" else "aws runs"
-    assert f"{names} with another secret than the files in {up.file.parent} hold" in done.stderr
+    assert (
+        f"{OWNERS[which]} runs with another secret than the files in {up.file.parent} hold"
+        in done.stderr
+    )
     assert "-> Run `xops down`, then `xops up`" in done.stderr
     assert "Traceback" not in done.stderr
 
     down = up.xops("down", "--json")
-    assert len(json.loads(down.stdout)["stopped"]) == 5, down.stderr
+    assert len(json.loads(down.stdout)["stopped"]) == len(NAMES), down.stderr
     up.start()
     assert up.secrets()["verdict"] == "ok"
     assert file.read_text() != old
 
 
 NEW_KEY = "[default]\naws_access_key_id = XOPSNEW\naws_secret_access_key = of-a-person-s-own\n"
+OWNERS = {"file": "prefect, dispatcher, worker, watch", "key": "aws"}
+"""Which servers each secret is of, as messages list them."""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -234,26 +238,29 @@ def test_no_command_tells_the_secret_to_who_has_the_port_of_a_stack_that_died(
 
 
 def test_a_worker_that_was_left_with_the_old_secret_is_named(up: Rotation) -> None:
-    for name in ("prefect", "watch"):
+    for name in ("prefect", "dispatcher", "watch"):
         kill(up.installation, name)
     up.file.write_text(up.file.read_text().replace("xops:", "xops:newer"))
     done = up.xops("up", "--once")
     assert done.returncode == ExitCode.FAILED
     assert "worker runs with another secret" in done.stderr
-    assert up.installation.running() == {"aws", "postgresql", "worker"}, "nothing was started"
+    assert up.installation.running() == {"aws", "postgresql", "receiver", "worker"}, (
+        "nothing was started"
+    )
     assert up.xops("down").returncode == ExitCode.DONE
 
 
 def test_what_has_outlived_its_server_asks_where_the_next_one_is(up: Rotation) -> None:
     """A shell that names no port leaves it where it was; one that names another is told."""
     kill(up.installation, "prefect")
-    without = {"XOPS_AWS_PORT": up.installation.ports["XOPS_AWS_PORT"]}
+    without = {**up.installation.ports}
+    del without["XOPS_PREFECT_PORT"]
     with home(up.installation.home, **without):
         assert stack().api == up.installation.stack.api
     moved = str(free_port())
     done = xops(up.installation.home, {**without, "XOPS_PREFECT_PORT": moved}, "up", "--once")
     assert done.returncode == ExitCode.FAILED
-    said = "worker, watch runs and asks another address than http://127.0.0.1:"
+    said = "dispatcher, worker, watch runs and asks another address than http://127.0.0.1:"
     assert f"{said}{moved}/api" in done.stderr
     assert "prefect" not in up.installation.running()
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.embedded_aws import free_port
-from tests.prefect_servers import home
+from tests.prefect_servers import free_ports, home
 from xops.local.down import stop_servers
 from xops.local.stack import stack
 
@@ -22,9 +21,9 @@ with starting_alone(found.home, print):
 """
 
 
-def start(folder: Path, *ports: int) -> subprocess.Popen[str]:
+def start(folder: Path, ports: dict[str, str]) -> subprocess.Popen[str]:
     """What `xops up` does first."""
-    with home(folder, XOPS_AWS_PORT=str(ports[0]), XOPS_PREFECT_PORT=str(ports[1])):
+    with home(folder, **ports):
         return subprocess.Popen(
             [sys.executable, "-c", START],
             env=dict(os.environ),
@@ -42,14 +41,14 @@ def end(folder: Path) -> list[str]:
 @pytest.mark.timeout(400)  # two Prefect servers come up at once
 def test_each_installation_gets_one_of_each_server(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
-    ports = [free_port() for _ in range(4)]
+    ports, others = free_ports(), free_ports()
     try:
-        commands = [start(one, *ports[:2]), start(one, *ports[:2]), start(other, *ports[2:])]
+        commands = [start(one, ports), start(one, ports), start(other, others)]
         outputs = [command.communicate(timeout=350)[0] for command in commands]
         assert [command.returncode for command in commands] == [0, 0, 0], outputs
     finally:
         stopped = [end(one), end(other)]
-    assert stopped == 2 * [["prefect", "postgresql", "aws"]]
+    assert stopped == 2 * [["prefect", "receiver", "postgresql", "aws"]]
     for name in ("aws", "postgresql", "prefect"):
         assert sorted(said(output, name) for output in outputs[:2]) == ["found", "starting"]
         assert said(outputs[2], name) == "starting"

@@ -24,14 +24,16 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.certificates import self_signed
 from tests.embedded_aws import free_port
-from tests.integration.triggers.conftest import Postgres
+from tests.postgres_server import Postgres
 from tests.processes import running
 from xops.core.files.settings import ROOT
 
 FILES = ROOT / "deployments" / "server"
 NAME = "localhost"
 SECRET = "xops:a-secret-of-these-tests-0123456789"
+WEBHOOK_SECRET = "of-these-tests-0123456789abcdef0123456789"
 DEADLINE = 120.0
+PORTS = ("redis", "proxy", "api-1", "api-2", "receiver")
 
 
 def missing_programs() -> list[str]:
@@ -74,6 +76,8 @@ class Production:
             "PREFECT_REDIS_MESSAGING_URL": f"{redis}/0",
             "PREFECT_REDIS_WORKER_CLEANUP_QUEUE_URL": f"{redis}/0",
             "PREFECT_SERVER_DOCKET_URL": f"{redis}/1",
+            "XOPS_GITHUB_DATABASE": f"sqlite:///{self.folder}/lib/inbox.db",
+            "XOPS_SECRET_WEBHOOK": WEBHOOK_SECRET,
         }
         if "XOPS_NOTICE_URL" in values:
             values["XOPS_NOTICE_URL"] = ""  # to the log
@@ -121,9 +125,26 @@ class Production:
 
 
 @contextmanager
+def receiver_behind_nginx(folder: Path, github_file: Path) -> Iterator[Production]:
+    """nginx and the receiver of deliveries; of Prefect nothing is up."""
+    ports = {name: free_port() for name in PORTS}
+    made = Production(folder, "postgresql+asyncpg://nobody@127.0.0.1/none", ports)
+    for each in ("tls", "lib/xops-receiver", "nginx"):
+        (folder / each).mkdir(parents=True)
+    _make_certificate(folder / "tls")
+    argv, environ = made.unit("xops-receiver.service")
+    told = {"XOPS_GITHUB_PORT": str(ports["receiver"]), "XOPS_GITHUB_FILE": str(github_file)}
+    with ExitStack() as stack:
+        _start(stack, made, "receiver", argv, {**environ, **told})
+        _start(stack, made, "proxy", _nginx(made), {"PATH": os.environ["PATH"]})
+        _wait(made, "receiver", f"http://127.0.0.1:{ports['receiver']}/readyz")
+        yield made
+
+
+@contextmanager
 def production(folder: Path, postgres: Postgres, database: str) -> Iterator[Production]:
     """Everything up, the database migrated, nothing deployed."""
-    ports = {name: free_port() for name in ("redis", "proxy", "api-1", "api-2")}
+    ports = {name: free_port() for name in PORTS}
     url = postgres.url(database=database).replace("postgresql://", "postgresql+asyncpg://")
     made = Production(folder, url, ports)
     for each in ("tls", "lib/xops", "lib/xops-worker", "lib/xops-watch", "redis", "nginx"):
@@ -191,6 +212,7 @@ def _nginx(made: Production) -> list[str]:
         "listen 443": f"listen 127.0.0.1:{made.ports['proxy']}",
         "127.0.0.1:4201": f"127.0.0.1:{made.ports['api-1']}",
         "127.0.0.1:4202": f"127.0.0.1:{made.ports['api-2']}",
+        "127.0.0.1:4580": f"127.0.0.1:{made.ports['receiver']}",
         "/etc/xops/tls": str(made.folder / "tls"),
     }.items():
         assert old in text, old

@@ -23,11 +23,9 @@ from tests.integration.prefect_server.production import (
     start_worker,
 )
 from tests.integration.prefect_server.slow_flow import SLOT
-from tests.integration.triggers.conftest import Postgres, postgres
+from tests.postgres_server import Postgres
 from xops.core.errors import ExitCode
 from xops.core.files.settings import ROOT
-
-__all__ = ["postgres"]
 
 XOPS = str(ROOT / ".venv" / "bin" / "xops")
 STEPS = 30

@@ -13,7 +13,7 @@ from uuid import uuid4
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
-from tests.integration.triggers.conftest import Postgres
+from tests.postgres_server import Postgres
 from tests.unit.triggers.samples import MONDAY, NOW, WEEK, facts, mandate, policy
 from xops.core.errors import InputError, PermanentError, TemporaryError
 from xops.triggers.evaluation import Evaluation, evaluate

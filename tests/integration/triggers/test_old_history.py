@@ -15,12 +15,12 @@ import pytest
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection
 
-from tests.integration.triggers.conftest import Postgres
+from tests.postgres_server import Postgres
 from tests.unit.triggers.samples import NOW, POLICY, facts, mandate, origin, policy
-from xops.core.database import Database
+from xops.core.database.exclusive import Database
 from xops.core.errors import PermanentError
 from xops.triggers.history.activations import ACTIVATED, DEACTIVATED
-from xops.triggers.history.ledger import SCHEMA, History
+from xops.triggers.history.ledger import TABLES, History
 from xops.triggers.history.record import evaluate_and_record, recorded_readings
 from xops.triggers.history.verification import explain, verify
 from xops.triggers.machine import Phase
@@ -52,9 +52,9 @@ async def execute(url: str, statements: str) -> None:
         await connection.close()
 
 
-def noted(url: str) -> int | None:
-    database = Database(url, SCHEMA, title="history", variable="URL")
-    return database.transact(SCHEMA.noted_version)
+def noted(url: str) -> str | None:
+    database = Database(url, TABLES, title="history", variable="URL")
+    return database.transact(TABLES.revision)
 
 
 def test_entries_hashes_and_outbox_are_as_they_were(url: str) -> None:
@@ -150,20 +150,58 @@ def test_its_version_is_noted_once_and_said(url: str, caplog: pytest.LogCaptureF
     caplog.set_level(logging.INFO, "xops.core.database")
     verify(History(url))
     assert caplog.messages == [
-        "tables of triggers, version 2: the history's own id",
-        "tables of triggers: version 2 is noted (was None)",
+        "tables of triggers: taken over as version 1",
+        "tables of triggers, version 2: The history's own id",
     ]
-    assert noted(url) == 2
+    assert noted(url) == "0002"
     verify(History(url))
     assert len(caplog.messages) == 2
 
 
-def test_tables_of_a_newer_release_are_left_alone(url: str) -> None:
-    noted(url)
+def test_tables_whose_version_was_noted_before_alembic_are_taken_over_as_they_are(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = History(url)
+    own = history.transact(lambda ledger: ledger.history_id())
+    rewrite(url, "DROP TABLE xops_triggers_revision", *NOTED)
+    caplog.set_level(logging.INFO, "xops.core.database")
+    assert history.transact(lambda ledger: ledger.history_id()) == own
+    assert caplog.messages == ["tables of triggers: taken over as version 2"]
+    assert (noted(url), earlier_note(url)) == ("0002", 2)
+    assert verify(history).problems == ()
 
-    def raise_version(connection: Connection) -> None:
-        connection.execute(sql.text("UPDATE xops_schema_versions SET version = 9"))
 
-    Database(url, SCHEMA, title="history", variable="URL").transact(raise_version)
+NOTED = (
+    "CREATE TABLE xops_schema_versions (name VARCHAR(40) PRIMARY KEY, version INTEGER NOT NULL)",
+    "INSERT INTO xops_schema_versions VALUES ('triggers', 2)",
+)
+"""What the release before Alembic has left in a database."""
+
+
+def earlier_note(url: str) -> int:
+    database = Database(url, TABLES, title="history", variable="URL")
+    wanted = sql.text("SELECT version FROM xops_schema_versions WHERE name = 'triggers'")
+    return database.transact(lambda connection: int(connection.execute(wanted).scalar_one()))
+
+
+def rewrite(url: str, *statements: str) -> None:
+    def work(connection: Connection) -> None:
+        for statement in statements:
+            connection.execute(sql.text(statement))
+
+    Database(url, TABLES, title="history", variable="URL").transact(work)
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        ("UPDATE xops_triggers_revision SET version_num = '0009'",),
+        ("DROP TABLE xops_triggers_revision", *NOTED,
+         "UPDATE xops_schema_versions SET version = 9"),
+    ],
+    ids=["noted by Alembic", "noted before Alembic"],
+)  # fmt: skip
+def test_tables_of_a_newer_release_are_left_alone(url: str, newer: tuple[str, ...]) -> None:
+    rewrite(url, *newer)
     with pytest.raises(PermanentError, match="version 9; this release knows versions up to 2"):
         verify(History(url))

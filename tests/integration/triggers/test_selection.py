@@ -13,9 +13,10 @@ from tests.github_server import APP_ID, TOKEN, GitHubServer
 from tests.integration.triggers.collecting import AS_OF, MIDWEEK, Collect
 from tests.secret_sources import write_sources
 from xops.core.errors import InputError
+from xops.github.credential import AppCredential
 from xops.triggers.facts import Bounds, Facts
 from xops.triggers.measure.collect import read_or_unknown
-from xops.triggers.policy import AppCredential, Policy
+from xops.triggers.policy import Policy
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.triggers.conftest import Postgres
 from tests.integration.triggers.story import QUICK, TWO, Story, day
 from tests.integration.triggers.test_history import execute
+from tests.postgres_server import Postgres
 from tests.unit.triggers.samples import (
     FAILURE,
     MONDAY,

@@ -410,3 +410,24 @@ def test_a_distribution_that_its_edges_have_by_now_was_changed_by_nobody(
 
     assert found.reason.startswith(why)
     assert bool(found.reason) is bool(why)
+
+
+def test_a_secret_that_a_data_source_has_read_is_hidden_wherever_it_is_repeated() -> None:
+    secret = "canary-of-a-data-source"
+    read = {
+        "mode": "data",
+        "values": {"arn": "arn:x", "secret_string": secret},
+        "sensitive_values": {"secret_string": True},
+    }
+    after = {"tags": {"Note": f"nonsensitive: {secret}"}, "name": secret, "arn": "arn:x"}
+    change = {"actions": ["create"], "before": None, "after": after}
+    changes = {"resource_changes": [{"address": "x.y", "type": "x", "change": change}]}
+    before = {"values": {"root_module": {"child_modules": [{"resources": [read]}]}}}
+
+    shown = planned({**changes, "prior_state": before})
+
+    assert secret not in shown.model_dump_json()
+    assert shown.changes[0].after["arn"] == "arn:x"
+    assert secret in planned(changes).model_dump_json()
+    while_planned = {"planned_values": {"root_module": {"resources": [read]}}}
+    assert secret not in planned({**changes, **while_planned}).model_dump_json()

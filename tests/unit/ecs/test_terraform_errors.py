@@ -194,3 +194,40 @@ def test_a_message_of_a_million_lines_is_looked_through_once() -> None:
     assert lock_info("\n" * 1_000_000 + "ID:" + " " * 1_000_000 + "x") is not None
     assert lock_info("  \n" * 300_000 + "no lock") is None
     assert time.process_time() - started < 5
+
+
+CANARY = "canary-of-the-state"
+
+
+@pytest.mark.parametrize(
+    ("summary", "detail", "told"),
+    [
+        ("Resource precondition failed", CANARY, "Resource precondition failed"),
+        ("Unsupported argument", f"An argument named {CANARY}", "Unsupported argument"),
+        (f"creating S3 Bucket ({CANARY})", "api error", ""),
+        ("External Program Execution Failed", CANARY, ""),
+        (f"Error: Invalid function argument\non main.tf line 1:\n{CANARY}", "", "Invalid function"),
+        (f"no space left on device {CANARY}", "", ""),
+        (f"Unsupported argument {CANARY}", "", ""),
+    ],
+)
+def test_what_is_published_holds_no_word_of_a_branch_or_of_a_provider(
+    summary: str, detail: str, told: str
+) -> None:
+    diagnostic = Diagnostic("error", summary, detail, f'data.x["{CANARY}"]')
+    error = classify("terraform plan", [diagnostic], NOW)
+
+    assert CANARY in error.found
+    assert CANARY not in error.published
+    assert told in error.published
+    assert "kept to the run" in error.published
+    assert pickle.loads(pickle.dumps(error)).published == error.published
+
+
+def test_a_message_that_only_looks_like_a_lock_s_publishes_nothing_either() -> None:
+    forged = f"Error acquiring the state lock\nLock Info:\n  ID: {CANARY}\n  Who: {CANARY}"
+    error = classify("terraform plan", [Diagnostic("error", "Precondition", forged)], NOW)
+
+    assert isinstance(error, StateLockedError)
+    assert CANARY not in error.published
+    assert CANARY in error.found

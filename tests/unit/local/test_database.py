@@ -60,7 +60,7 @@ def test_a_server_of_ones_own_is_used_and_its_password_not_shown() -> None:
     )
     assert "canary" not in repr(own)
     assert [service.name for service in stack({VARIABLE: own.url}).services] == [
-        "aws", "prefect", "worker", "watch"
+        "aws", "prefect", "receiver", "dispatcher", "worker", "watch"
     ]  # fmt: skip
 
 

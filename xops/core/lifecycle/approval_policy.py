@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
 from xops.core.files.validation import Model
 from xops.core.plan.model import Action, Plan
@@ -16,9 +16,9 @@ Ground = Literal[
 ]  # fmt: skip
 """Why a plan waits for a person."""
 
-VERIFIED_WAYS: tuple[str, ...] = ()
-"""Ways of approving that verify who approves. There is none yet: forms and the command line take a
-person's own word, so a file that counts on verified people is refused when it is read."""
+VERIFIED_WAYS = ("review on GitHub",)
+"""Ways of approving that verify who approves. A form and the command line take a person's own
+word, so under a policy that counts verified people they only say where to go instead."""
 
 
 class ApprovalPolicy(Model):
@@ -44,17 +44,6 @@ class ApprovalPolicy(Model):
     def _destroy_always(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if "destroy" not in value:
             raise ValueError("'destroy' cannot be left out: what is lost is always approved first")
-        return value
-
-    @field_validator("approvals", "not_the_author")
-    @classmethod
-    def _verifiable(cls, value: int | bool, info: ValidationInfo) -> int | bool:
-        wants_verified = value is True or (value is not True and value > 1)
-        if wants_verified and not VERIFIED_WAYS:
-            raise ValueError(
-                "counts people whose identity is verified, and no way of approving verifies one:"
-                f" leave {info.field_name} out"
-            )
         return value
 
     @property

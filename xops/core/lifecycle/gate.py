@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import pwd
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from xops.core.errors import ApprovalRequired, NotRecordedError, XopsError
 from xops.core.evidence.log import EvidenceLog, Guard, Record, RecordKind
 from xops.core.files.provenance import Provenance
-from xops.core.lifecycle.approval_policy import ApprovalPolicy
+from xops.core.lifecycle.approval_policy import VERIFIED_WAYS, ApprovalPolicy
 from xops.core.plan.coverage import Explains, find_uncovered
 from xops.core.plan.model import Plan
 
@@ -50,6 +50,7 @@ class Approval(BaseModel):
         subject, digest: the plan that was decided on, and no other.
         approved: what the decision was.
         reason: what was said with it.
+        delivery: of GitHub, whose run has brought the decision; empty where none has.
         over_budget: the budget that may be exceeded, and by what; empty where none is.
         commit: the commit of the reviewed file; None where Git cannot tell.
         given_at, valid_until: when, and until when it may be used.
@@ -65,6 +66,7 @@ class Approval(BaseModel):
     subject: str = ""
     approved: bool = True
     reason: str = ""
+    delivery: str = ""
     over_budget: str = ""
     commit: str | None = None
     given_at: datetime | None = None
@@ -97,13 +99,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Decision:
-    """What one person has answered."""
+    """What one person has answered; `delivery` is GitHub's that has told of it, if one has."""
 
     by: str
     how: str
     identity: IdentityKind
     approved: bool = True
     reason: str = ""
+    delivery: str = ""
 
 
 Approver = Callable[[Question], Sequence[Decision]]
@@ -134,6 +137,7 @@ class Gate:
         run: which run this is, for the records.
         may_wait: whether records may wait for a store that this very plan will make.
         author: whose change it is, where that is known and verified.
+        way: how the approver hears of decisions; only `VERIFIED_WAYS` can verify who decides.
         used: the record of the approval that has let the last plan pass; None for the policy.
     """
 
@@ -143,26 +147,36 @@ class Gate:
     run: dict[str, Any] = field(default_factory=dict)
     may_wait: bool = False
     author: str | None = None
+    way: str = ""
     used: Record | None = field(default=None, init=False)
 
     def pass_plan(self, plan: Plan, explains: Explains) -> Approval:
         """The decision on a plan: by the policy, by an approval on record, or by a person now.
 
         Raises:
-            ApprovalRequired: nobody can be asked, or not enough people have approved.
+            ApprovalRequired: nobody can be asked, not enough people have approved, or only verified
+                people count and this way of approving verifies nobody.
             NotRecordedError: what is asked or answered cannot be put on record.
         """
         self.used = None
         if not self.policy.rules.grounds(plan):
             return self._by_policy(plan)
+        self.used, reasons = self.find_approval(plan, explains)
+        if self.used is not None:
+            return Approval.model_validate(self.used.body["approval"])
+        return self._ask(plan, reasons)
+
+    def find_approval(
+        self, plan: Plan, explains: Explains
+    ) -> tuple[Record | None, tuple[str, ...]]:
+        """The approval on record that lets a plan pass; None, and why the latest one does not."""
         reasons: tuple[str, ...] = ()
         for record in reversed(self.log.find_open(RecordKind.APPROVAL)):
             why = tuple(self._why_not(record, plan, explains))
             if not why:
-                self.used = record
-                return Approval.model_validate(record.body["approval"])
+                return record, ()
             reasons = reasons or why
-        return self._ask(plan, reasons)
+        return None, reasons
 
     def may_still(self, seen: Record | None) -> Guard:
         """Whether what was let pass may be used: nobody has acted on it since it was looked at.
@@ -201,11 +215,23 @@ class Gate:
         elif approval.given_at and now < approval.given_at - CLOCK_TOLERANCE:
             yield f"the clock stands before {approval.given_at:%F %H:%M} UTC, when it was approved"
         else:
+            yield from self._why_too_few(record, approval)
             yield from self._why_too_dear(record, plan)
             found = find_uncovered(self._left_of(record), plan, explains)
             yield from map(str, found[:_TOLD])
             if len(found) > _TOLD:
                 yield f"and {len(found) - _TOLD} more"
+
+    def _why_too_few(self, record: Record, approval: Approval) -> Iterator[str]:
+        """The policy may have become stricter since it was approved."""
+        rules = self.policy.rules
+        if rules.needs_verified:
+            people = _people(each for each in _decisions(record) if self._is_verified_other(each))
+            if len(people) < rules.approvals:
+                yield (
+                    f"the approval by {approval.by} is by {len(people)} of {rules.approvals} people"
+                    f" {self._who_counts()}"
+                )
 
     def _why_too_dear(self, approval: Record, plan: Plan) -> Iterator[str]:
         """The cost is no part of a digest: prices change while a plan does not."""
@@ -225,11 +251,13 @@ class Gate:
         return Plan.model_validate(approval.body["plan"])
 
     def _ask(self, plan: Plan, reasons: tuple[str, ...]) -> Approval:
+        if self.policy.rules.needs_verified and self.way not in VERIFIED_WAYS:
+            raise self._unverifiable(plan)
         question = self._open_question(plan) or self._record_question(plan, reasons)
-        decisions = self.approver(Question(plan, reasons, question.id))
+        decisions = self._hear(Question(plan, reasons, question.id))
         if not decisions:  # it has lapsed unanswered: another attempt is another question
             again = self._record_question(plan, reasons, lapsed=question)
-            decisions = self.approver(Question(plan, reasons, again.id))
+            decisions = self._hear(Question(plan, reasons, again.id))
             question = again
         approval = self._judge(plan, decisions)
         lapsed = [record.id for record in self.log.find_open(RecordKind.APPROVAL)]
@@ -241,6 +269,17 @@ class Gate:
             closes=[question.id, *lapsed],
         )
         return approval
+
+    def _hear(self, question: Question) -> Sequence[Decision]:
+        """What the approver has heard. Who has not come a verified way is not verified."""
+        heard = self.approver(question)
+        if self.way in VERIFIED_WAYS:
+            return heard
+        word = IdentityKind.SELF_DECLARED
+        return [
+            replace(each, identity=word) if each.identity is IdentityKind.VERIFIED else each
+            for each in heard
+        ]
 
     def _open_question(self, plan: Plan) -> Record | None:
         """The question that this very run has asked before it was suspended."""
@@ -264,26 +303,41 @@ class Gate:
         rejected = [decision for decision in decisions if not decision.approved]
         rules = self.policy.rules
         counted = [decision for decision in decisions if self._counts(decision)]
-        people = {decision.by for decision in counted}
+        people = _people(counted)
         if not rejected and len(people) < rules.approvals:
             raise ApprovalRequired(
                 f"applying the plan of {plan.subject} ({plan.label})",
                 f"{len(people)} of {rules.approvals} people have approved it"
-                + (" whose login is verified" if rules.needs_verified else "")
-                + (" and who are not its author" if rules.not_the_author else ""),
+                + (f" {self._who_counts()}" if rules.needs_verified else ""),
                 "Have it approved by the others, then run it again.",
             )
         return self._approval(plan, (rejected or counted)[0], people)
 
-    def _counts(self, decision: Decision) -> bool:
-        rules = self.policy.rules
-        if not rules.needs_verified:
-            return True
-        verified = decision.identity is IdentityKind.VERIFIED
-        is_other = not rules.not_the_author or (
-            self.author is not None and decision.by != self.author
+    def _unverifiable(self, plan: Plan) -> ApprovalRequired:
+        wanted = self.policy.rules.approvals
+        return ApprovalRequired(
+            f"applying the plan of {plan.subject} ({plan.label})",
+            f"{self.policy.provenance.file} counts only people {self._who_counts()} ({wanted} of"
+            " them), and neither a form nor the command line verifies who somebody is",
+            f"Open a pull request with the change: a {' or a '.join(VERIFIED_WAYS)} by an approver"
+            " verifies who it is by, and releases the apply.",
         )
-        return verified and is_other
+
+    def _who_counts(self) -> str:
+        others = " and who are not its author" if self.policy.rules.not_the_author else ""
+        return f"whose login is verified{others}"
+
+    def _counts(self, decision: Decision) -> bool:
+        return not self.policy.rules.needs_verified or (
+            self.way in VERIFIED_WAYS and self._is_verified_other(decision)
+        )
+
+    def _is_verified_other(self, decision: Decision) -> bool:
+        """GitHub's logins are the same in any case of their letters."""
+        is_other = not self.policy.rules.not_the_author or (
+            self.author is not None and decision.by.lower() != self.author.lower()
+        )
+        return decision.identity == IdentityKind.VERIFIED and is_other
 
     def _approval(self, plan: Plan, decision: Decision, people: set[str] | None = None) -> Approval:
         now = self.log.clock()
@@ -295,6 +349,7 @@ class Gate:
             digest=plan.digest,
             approved=decision.approved,
             reason=decision.reason,
+            delivery=decision.delivery,
             over_budget=(plan.cost.excess if plan.cost else None) or "",
             commit=self.policy.provenance.commit,
             given_at=now,
@@ -324,6 +379,11 @@ class Gate:
             raise not_recorded(kind, plan, error) from error
 
 
+def _people(decisions: Iterable[Decision]) -> set[str]:
+    """Who has decided; one person once, in whatever case a login is written."""
+    return set({each.by.lower(): each.by for each in decisions}.values())
+
+
 def not_recorded(kind: RecordKind, plan: Plan, error: XopsError) -> NotRecordedError:
     """What is raised where nothing may go on without a record, and none could be kept."""
     return NotRecordedError(
@@ -331,6 +391,13 @@ def not_recorded(kind: RecordKind, plan: Plan, error: XopsError) -> NotRecordedE
         f"{error.attempted}: {error.found}",
         error.remedy,
     )
+
+
+def _decisions(approval: Record) -> list[Decision]:
+    """What people have answered, as it is on record; later releases may say more."""
+    known = Decision.__dataclass_fields__
+    rows = approval.body.get("decisions", [])
+    return [Decision(**{name: row[name] for name in row if name in known}) for row in rows]
 
 
 def _as_json(decisions: Sequence[Decision]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import Field, asdict, dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from xops.core.errors import (
@@ -187,6 +188,8 @@ def run_lifecycle[PlanT: Planned, VerificationT: Verification](
     apply: bool,
     run: dict[str, Any],
     how_ended: RunEnd = how_command_ended,
+    author: str | None = None,
+    way: str = "",
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome[VerificationT]:
     """Plan, and with `apply` bring it about: gate, apply, verify, record.
@@ -201,12 +204,15 @@ def run_lifecycle[PlanT: Planned, VerificationT: Verification](
         apply: whether more than a plan is asked for.
         run: which run this is, for the records.
         how_ended: tells how other runs have ended, whose records are open.
+        author: whose change it is, where that is known and verified.
+        way: how `approve` hears of decisions, as `Gate.way`.
         sleep: waits.
     """
     cause: TemporaryError | None = None
     for attempt in range(1, steps.attempts + 1):
         try:
-            return _Attempt(steps, approve, watcher, run, how_ended).carry_out(apply=apply)
+            gate_of = partial(Gate, approver=approve, run=run, author=author, way=way)
+            return _Attempt(steps, gate_of, watcher, run, how_ended).carry_out(apply=apply)
         except TemporaryError as error:
             if attempt == steps.attempts:
                 raise
@@ -227,12 +233,12 @@ class _Attempt[PlanT: Planned, VerificationT: Verification]:
     def __init__(
         self,
         steps: Steps[PlanT, VerificationT],
-        approve: Approver,
+        gate_of: Callable[..., Gate],
         watcher: Watcher,
         run: dict[str, Any],
         how_ended: RunEnd,
     ) -> None:
-        self._steps, self._watcher, self._run, self._approve = steps, watcher, run, approve
+        self._steps, self._watcher, self._run, self._gate_of = steps, watcher, run, gate_of
         self._how_ended = how_ended
         self._log = steps.log
         self._seconds: dict[str, float] = {}
@@ -251,11 +257,9 @@ class _Attempt[PlanT: Planned, VerificationT: Verification]:
             return replace(outcome, evidence=self._record_plan(planned))
         if plan.is_empty:
             return self._end(self._look(outcome))
-        gate = Gate(
-            self._log,
-            self._steps.policy,
-            self._approve,
-            self._run,
+        gate = self._gate_of(
+            log=self._log,
+            policy=self._steps.policy,
             may_wait=self._steps.makes_evidence_store(planned),
         )
         approval = self._pass(gate, planned)

@@ -17,14 +17,16 @@ import os
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, Literal, Self
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import sqlalchemy as sql
 from pydantic import AwareDatetime, Field, ValidationError
 from sqlalchemy.engine import Connection
 
-from xops.core.database import WAIT_SECONDS, Database, Schema, SchemaStep
+from xops.core.database.exclusive import WAIT_SECONDS, Database
+from xops.core.database.tables import Tables
 from xops.core.errors import PermanentError
 from xops.core.files import settings
 from xops.core.files.canonical_json import canonical_json, digest_of
@@ -65,56 +67,18 @@ _outbox = outbox_table("xops_trigger_outbox", _tables)
 
 _history = sql.Table(
     "xops_trigger_history",
-    sql.MetaData(),
+    _tables,
     sql.Column("id", sql.String(36), primary_key=True),
 )
 """One row: what tells this history apart from any other, and stays its own in a backup."""
 
-
-_REFUSE = """
-CREATE OR REPLACE FUNCTION xops_trigger_refuse() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION 'the history is append-only'; END $$
-"""
-
-
-def _guard(connection: Connection, table: str) -> None:
-    """From now on the database refuses to change or delete rows of a table."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(
-            f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
-            " FOR EACH STATEMENT EXECUTE FUNCTION xops_trigger_refuse()"
-        )
-        return
-    for verb in ("UPDATE", "DELETE"):
-        connection.exec_driver_sql(
-            f"CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table}"
-            " BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END"
-        )
-
-
-def _create_tables(connection: Connection) -> None:
-    _tables.create_all(connection)
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(_REFUSE)
-    _guard(connection, _entries.name)
-    _guard(connection, _documents.name)
-
-
-def _create_history_id(connection: Connection) -> None:
-    _history.create(connection)
-    connection.execute(_history.insert().values(id=str(uuid4())))
-    _guard(connection, _history.name)
-
-
-SCHEMA = Schema(
+TABLES = Tables(
     "triggers",
-    (
-        SchemaStep("entries, documents and the outbox of events", _create_tables),
-        SchemaStep("the history's own id", _create_history_id),
-    ),
+    _tables,
+    Path(__file__).parent / "migrations" / "versions",
     first_table=_outbox.name,
 )
-"""The tables. The first release made those of version 1, and noted no version."""
+"""The tables. The first release made those of revision 0001, and noted no version."""
 
 
 class Transition(Model):
@@ -278,7 +242,8 @@ class Ledger:
 
     def pending(self) -> list[TriggerEvent]:
         """The events that were not sent, oldest first."""
-        return [TriggerEvent.model_validate_json(body) for body in self._outbox.pending()]
+        waiting = self._outbox.pending()
+        return [TriggerEvent.model_validate_json(message.body) for message in waiting]
 
     def mark_sent(self, event: UUID, at: datetime) -> None:
         """Take an event out of the outbox: it was sent."""
@@ -362,7 +327,7 @@ class History:
 
     def __init__(self, url: str, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._database = Database(
-            url, SCHEMA, title="history", variable=VARIABLE, wait_seconds=wait_seconds
+            url, TABLES, title="history", variable=VARIABLE, wait_seconds=wait_seconds
         )
 
     def __str__(self) -> str:

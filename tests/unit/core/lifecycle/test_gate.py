@@ -17,7 +17,7 @@ from xops.core.errors import ApprovalRequired, NotRecordedError
 from xops.core.evidence.log import EvidenceLog, Record, RecordKind
 from xops.core.evidence.waiting import WaitingFolder
 from xops.core.files.provenance import Provenance
-from xops.core.lifecycle.approval_policy import ApprovalPolicy
+from xops.core.lifecycle.approval_policy import VERIFIED_WAYS, ApprovalPolicy
 from xops.core.lifecycle.gate import (
     CLOCK_TOLERANCE,
     Approval,
@@ -409,9 +409,7 @@ VERIFIED = [
 ]
 
 
-def rules(**values: Any) -> ApprovalPolicy:
-    """As a release in which something verifies people would read it."""
-    return ApprovalPolicy.model_construct(**{**ApprovalPolicy().model_dump(), **values})
+REVIEW = VERIFIED_WAYS[0]
 
 
 @pytest.mark.parametrize(
@@ -431,16 +429,68 @@ def rules(**values: Any) -> ApprovalPolicy:
 def test_people_are_counted_once_if_verified_and_not_the_author(
     world: World, values: dict[str, Any], answers: list[Decision], found: str | None
 ) -> None:
-    world.rules = rules(**values)
+    world.rules = ApprovalPolicy(**values)
     world.answers = [answers]
     if found is None:
         with pytest.raises(ApprovalRequired) as error:
-            world.passes(WHOLE, author="anna")
+            world.passes(WHOLE, author="Anna", way=REVIEW)
         needed, said = values.get("approvals", 1), "people have approved it whose login is verified"
         others = " and who are not its author" if "not_the_author" in values else ""
         assert error.value.found.endswith(f" of {needed} {said}{others}")
     else:
-        assert world.passes(WHOLE, author="anna").by == found
+        assert world.passes(WHOLE, author="Anna", way=REVIEW).by == found
+
+
+@pytest.mark.parametrize("values", [{"approvals": 2}, {"not_the_author": True}])
+def test_where_verified_people_count_a_form_says_that_a_review_is_needed(
+    world: World, values: dict[str, Any]
+) -> None:
+    world.rules = ApprovalPolicy(**values)
+    world.answers = [VERIFIED]
+
+    with pytest.raises(ApprovalRequired, match="neither a form nor the command line") as error:
+        world.passes(WHOLE, author="nobody")
+
+    assert "a review on GitHub by an approver" in error.value.remedy
+    assert world.asked == []
+    assert world.records() == []
+
+
+def test_what_a_person_types_never_becomes_a_verified_login(world: World) -> None:
+    world.answers = [VERIFIED[:1]]
+
+    assert world.passes(WHOLE).identity is IdentityKind.SELF_DECLARED
+    assert world.records()[-1].body["decisions"][0]["identity"] == "self-declared name"
+
+
+def test_a_review_is_on_record_with_its_login_and_delivery(world: World) -> None:
+    review = Decision("anna", "review 7 of c0ffee", IdentityKind.VERIFIED, delivery="guid-1")
+    world.answers = [[review]]
+
+    approval = world.passes(WHOLE, way=REVIEW)
+
+    assert (approval.by, approval.identity) == ("anna", IdentityKind.VERIFIED)
+    assert approval.delivery == "guid-1"
+    (answer,) = world.records(RecordKind.APPROVAL)
+    assert answer.body["decisions"][0]["delivery"] == "guid-1"
+
+
+def test_an_approval_of_an_earlier_release_has_no_delivery() -> None:
+    kept = {"by": "Anna", "how": "form", "digest": WHOLE.digest}
+
+    assert Approval.model_validate(kept).delivery == ""
+
+
+def test_an_approval_by_too_few_lapses_when_the_policy_becomes_stricter(world: World) -> None:
+    world.answers = [[ANNA], VERIFIED[:2]]
+    world.passes(WHOLE)
+    world.rules = ApprovalPolicy(approvals=2)
+
+    assert world.passes(WHOLE, way=REVIEW).by == "anna, ben"
+
+    (reason,) = world.asked[-1].reasons
+    assert reason == "the approval by Anna is by 0 of 2 people whose login is verified"
+    assert world.passes(WHOLE).by == "anna, ben"
 
 
 # Records are a condition

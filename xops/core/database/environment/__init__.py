@@ -1,0 +1,1 @@
+"""Where Alembic looks for how it is to be run."""

@@ -1,0 +1,32 @@
+"""How the inbox is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from xops.core.database.concurrent import ConcurrentDatabase
+from xops.core.database.exclusive import Database
+from xops.github.inbox.address import VARIABLE, address
+from xops.github.inbox.inbox import Inbox
+from xops.github.inbox.tables import TABLES
+
+TITLE = "inbox of GitHub's deliveries"
+
+
+def open_inbox(environ: Mapping[str, str] | None = None) -> Inbox:
+    """The inbox, which connects at its first use: `async with open_inbox() as inbox`.
+
+    Raises:
+        InputError: the variable names no database.
+    """
+    database = ConcurrentDatabase(address(environ), TABLES, title=TITLE, variable=VARIABLE)
+    return Inbox(database)
+
+
+def open_tables(environ: Mapping[str, str] | None = None) -> Database:
+    """The same database for who uses it now and then, one exclusive transaction a use.
+
+    Raises:
+        InputError: the variable names no database.
+    """
+    return Database(address(environ), TABLES, title=TITLE, variable=VARIABLE)
