@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from prefect import flow
+from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from flows import lifecycle_tasks
+from flows.branch_environments import EcsEnvironments
 from flows.form import Form, titled
-from flows.pull_request import (
-    Ending,
-    OpenSteps,
-    PullRequestRun,
-    find_delivery,
-    open_repository,
-    open_stream1,
-    pass_merge_group,
-)
+from flows.progress import RunWatcher
 from flows.slot import held
-from xops.core.errors import Finding, InputError
 from xops.core.rendering import Plain
+from xops.github.inbox.connection import open_tables, read_delivery
 from xops.github.policy import GitHubPolicy
 from xops.github.pull_request.course import Wake
+from xops.github.pull_request.handling.environments import Environments, RunContext
+from xops.github.pull_request.handling.hub import open_hub
+from xops.github.pull_request.handling.merge_group import pass_merge_group
+from xops.github.pull_request.handling.run import PullRequestRun
+from xops.github.pull_request.handling.work import Ending
 
 
 class PullRequestRequest(Form):
@@ -34,8 +33,12 @@ class PullRequestRequest(Form):
         title="Repository",
         description="As owner/name: one of those that deployments/github.yaml allows.",
     )
-    number: int | None = Field(
-        default=None, ge=1, title="Pull request", description="The number of the pull request."
+    number: Annotated[int, Field(title="A number", ge=1)] | Annotated[None, Field(title="None")] = (
+        Field(
+            default=None,
+            title="Pull request",
+            description="The number of the pull request. A merge group has none.",
+        )
     )
     merge_group: str = Field(
         default="",
@@ -51,8 +54,12 @@ class PullRequestRequest(Form):
         description="Of GitHub, that has started this run. It is named in the evidence only if it"
         " is in the inbox.",
     )
-    event: str = Field(default="", title="Event", description="Of the delivery.")
-    action: str = Field(default="", title="Action", description="Of the delivery.")
+    event: str = Field(
+        default="", title="Event", description="What the delivery tells of, such as `pull_request`."
+    )
+    action: str = Field(
+        default="", title="Action", description="What was done there, such as `opened`."
+    )
     command: str = Field(
         default="",
         title="Command",
@@ -87,22 +94,23 @@ def handle_pull_request(
         request: The pull request. Everything about it is read live: whoever starts a run by hand
             gets what a delivery would lead to, and approves nothing by that.
     """
-    return handle(request, open_stream1)
+    return handle(request, EcsEnvironments())
 
 
-def handle(request: PullRequestRequest, open_steps: OpenSteps) -> State[Any]:
-    """What the flow does, with the steps of environments as they are given."""
+def handle(request: PullRequestRequest, environments: Environments) -> State[Any]:
+    """What the flow does, with the environments as they are given."""
     policy = GitHubPolicy.load()
-    if not policy.allows(request.repository):
-        found = f"{request.repository} is not among the repositories of deployments/github.yaml"
-        raise InputError(f"handling {request.name}", [Finding("repository", "", found)])
-    with open_repository(policy, request.repository) as hub:
+    tables = open_tables()
+    url = str(runtime.flow_run.ui_url or "")
+    with open_hub(policy, request.repository, tables) as hub:
+        delivery = read_delivery(tables, request.delivery)
         if request.number is None:
-            return _state(pass_merge_group(hub, request.merge_group, request.base))
+            group = (request.merge_group, request.base, delivery)
+            return _state(pass_merge_group(hub, *group, environments, url))
         wake = Wake(request.command, request.sender)
-        delivery = find_delivery(request.delivery, request.repository, request.number)
+        context = RunContext(lifecycle_tasks.carry_out, RunWatcher, url)
+        run = PullRequestRun(hub, request.number, wake, delivery, environments, context)
         with held(request.slot):
-            run = PullRequestRun(hub, request.number, wake, delivery, open_steps)
             return _state(run.carry_out())
 
 

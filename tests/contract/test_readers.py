@@ -280,8 +280,10 @@ READERS = (
     ),
 )
 each_reader = pytest.mark.parametrize("reader", READERS, ids=str)
-OF_ONE_FILE = [reader for reader in READERS if reader.read not in (_evidence, _terraform)]
-"""A store lists its files itself, and Terraform's output comes through a pipe."""
+OF_ONE_FILE = [
+    reader for reader in READERS if reader.read not in (_delivery, _evidence, _terraform)
+]
+"""A store lists its files itself, Terraform's output comes through a pipe, a delivery by HTTP."""
 
 
 @pytest.fixture(scope="module")

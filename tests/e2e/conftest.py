@@ -6,11 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import OUTPUT, Embedded, FirstRun, free_port
+from tests.e2e.stack import OUTPUT, ROOT, Embedded, FirstRun, free_port
+from tests.github_server import TOKEN, GitHubServer
+from tests.secret_sources import write_sources
 
 
 @pytest.fixture(scope="session")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+def github() -> Iterator[GitHubServer]:
+    """The GitHub that the stack's operator uses."""
+    with GitHubServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory, github: GitHubServer) -> Iterator[Embedded]:
     """Nothing runs yet; whatever a test has started is stopped at the end.
 
     XOPS_TEST_HOME names the home of a stack that is up already: a developer who works on these
@@ -19,9 +28,24 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     if kept := os.environ.get("XOPS_TEST_HOME"):
         yield Embedded.found(Path(kept))
         return
-    stack = Embedded(tmp_path_factory.mktemp("xops-home"), free_port(), free_port(), free_port())
+    operator = _operator(github, tmp_path_factory.mktemp("operator"))
+    home = tmp_path_factory.mktemp("xops-home")
+    stack = Embedded(home, free_port(), free_port(), free_port(), operator)
     yield stack
     stack.xops("down")
+
+
+def _operator(github: GitHubServer, folder: Path) -> dict[str, str]:
+    """What an operator sets: the file of GitHub, the token, and where that may be sent."""
+    file = folder / "github.yaml"
+    text = (ROOT / "deployments" / "github.yaml").read_text()
+    more = f"api_url: {github.url}\nrepositories: [acme/*]\n"
+    file.write_text(text.replace("apiVersion: xops/v1\n", f"apiVersion: xops/v1\n{more}"))
+    return {
+        "XOPS_GITHUB_FILE": str(file),
+        "XOPS_GITHUB_TOKEN": TOKEN,
+        "XOPS_SECRETS": write_sources(folder, github.url),
+    }
 
 
 @pytest.fixture(scope="session")

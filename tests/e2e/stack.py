@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,13 @@ OUTPUT = ROOT / "test-output"
 
 @dataclass(frozen=True)
 class Embedded:
-    """An xOps home with ports of its own, and the command on it."""
+    """An xOps home with ports of its own, the command on it, and what its operator sets."""
 
     home: Path
     aws_port: int
     prefect_port: int
     github_port: int
+    operator: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def found(cls, home: Path) -> "Embedded":
@@ -106,6 +107,7 @@ class Embedded:
             "XOPS_PREFECT_PORT": str(self.prefect_port),
             "XOPS_GITHUB_PORT": str(self.github_port),
             "XOPS_LOCK_TIMEOUT": "2",
+            **self.operator,
             **extra,
         }
 

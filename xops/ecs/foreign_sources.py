@@ -1,4 +1,4 @@
-"""What a branch may not bring from elsewhere: modules that no digest covers, a state that is not ours.
+"""What a branch may not bring from elsewhere: modules that no digest covers, another state.
 
 A module that is downloaded may be another one when it is applied than when it was planned and
 approved. A second file of the branch can put another backend over that of the stack: the plan would

@@ -246,12 +246,13 @@ class Stream1:
         def run_plan() -> SavedPlan:
             return terraform.plan(variables, destroy=self.destroy, on_progress=self._report)
 
+        if terraform.confinement:  # of a branch nothing is prepared yet, and nothing is trusted
+            terraform.init(backend)
+            refuse_foreign(terraform.data, terraform.stack, backend)
         try:
             saved = run_plan()
         except InitRequiredError:
             terraform.init(backend)
-            if terraform.confinement:
-                refuse_foreign(terraform.data, terraform.stack, backend)
             saved = run_plan()
         document = terraform.show(saved) if saved.has_changes else {}
         saved = saved.with_checks(document)

@@ -9,8 +9,9 @@ Facts: GitHub's "Webhook events and payloads" and the examples of `@octokit/webh
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -30,6 +31,10 @@ MOST_COMMITS = 2048
 """A push lists no more commits than these."""
 MOST_PATHS = 3000
 """Of a push that we keep; GitHub lists no more of one commit either."""
+MOST_PATH_CHARACTERS = 256 * 1024
+"""Of all paths together that we keep: a row is no place for all that a branch is full of."""
+LONGEST_PATH = 4096
+"""Characters of a path that we keep, as systems of files take them; Git itself has no limit."""
 MOST_COMMAND = 200
 """Characters of a command that are kept."""
 COMMAND = "xops "
@@ -54,7 +59,9 @@ class NotADeliveryError(PermanentError):
 # Rust's regular expressions take no half of a character, and PostgreSQL no NUL.
 Line = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """A name or a reference of Git on one line."""
-FilePath = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
+FilePath = Annotated[
+    str, StringConstraints(min_length=1, max_length=LONGEST_PATH, pattern=r"^[^\x00]*$")
+]
 RepositoryName = Annotated[
     str,
     StringConstraints(
@@ -248,17 +255,27 @@ class _PushEvent(_Payload):
     def kept(self) -> dict[str, Any]:
         moved = {"ref": self.ref, "before": self.before, "after": self.after}
         paths = dict.fromkeys(self._paths())
-        kept = tuple(paths)[:MOST_PATHS]
-        return {**moved, "paths": kept, "paths_complete": self._is_complete(len(paths))}
+        kept = tuple(_kept_paths(paths))
+        is_complete = self._is_complete() and len(kept) == len(paths)
+        return {**moved, "paths": kept, "paths_complete": is_complete}
 
     def _paths(self) -> Iterator[str]:
         return (path for commit in self.commits or () for path in commit.paths())
 
-    def _is_complete(self, count: int) -> bool:
+    def _is_complete(self) -> bool:
         """A push that is forced takes commits away too, which are not listed."""
         commits = self.commits or ()
         cut = any(len(commit.paths()) >= MOST_PATHS for commit in commits)
-        return not (self.forced or cut or len(commits) >= MOST_COMMITS or count > MOST_PATHS)
+        return not (self.forced or cut or len(commits) >= MOST_COMMITS)
+
+
+def _kept_paths(paths: Iterable[str]) -> Iterator[str]:
+    """The first of them, as many as there is room for, and none that is too long to be used."""
+    room = MOST_PATH_CHARACTERS
+    for path in islice(paths, MOST_PATHS):
+        room -= len(path)
+        if 0 < len(path) <= LONGEST_PATH and room >= 0:
+            yield path
 
 
 class _MergeGroup(_Part):

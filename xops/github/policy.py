@@ -152,7 +152,10 @@ class Isolation(Model):
     refuse: Annotated[bool, Field(description="No branch is planned before it is merged.")] = False
     sandbox: Annotated[
         Literal["required", "where_available", "off"],
-        Field(description="Bubblewrap: no home, no other processes, no other secrets."),
+        Field(
+            description="Bubblewrap: no home, no other processes, no other secrets. On AWS"
+            " `where_available` needs it as well."
+        ),
     ] = "where_available"
     role_arn: Annotated[
         str | None,

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from xops.core.errors import TemporaryError
 from xops.github.delivery import Delivery, NotADeliveryError, project
 from xops.github.dispatch import routes
-from xops.github.errors import NotVisibleError
+from xops.github.errors import NotVisibleError, RefusedError
 from xops.github.hook_deliveries import Attempt, HookDeliveries, Payload, connect
 from xops.github.inbox.connection import open_inbox
 from xops.github.inbox.inbox import DeliveryState, Inbox
@@ -32,6 +32,10 @@ SECONDS = 30.0
 
 _FIRST = timedelta(days=3)
 _OVERLAP = timedelta(hours=1)
+_UNREAD = timedelta(minutes=30)
+"""How long one whose content cannot be read is tried again. Then it is dead: texts of strangers are
+in it, and one of them is no reason to read no other. Less than the overlap."""
+
 _MOST_WAIT = 600.0
 
 
@@ -44,6 +48,7 @@ class Look:
         new: those that were not known and are in the inbox now.
         ignored: those of them that lead to nothing.
         gone: those that GitHub lists and has the content of no more.
+        unread: those whose content cannot be read.
         delay_seconds: between the sending of the oldest new one and its arrival, by the two clocks;
             None if none is new.
     """
@@ -52,6 +57,7 @@ class Look:
     new: int = 0
     ignored: int = 0
     gone: int = 0
+    unread: int = 0
     delay_seconds: float | None = None
 
     def summary(self) -> str:
@@ -59,7 +65,8 @@ class Look:
         delay = self.delay_seconds
         late = "" if delay is None else f", the oldest {max(delay, 0.0):.0f} s after it was sent"
         gone = f", {self.gone} that GitHub has no more" if self.gone else ""
-        return f"{self.new} new of {self.listed} ({self.ignored} ignored){late}{gone}"
+        unread = f", {self.unread} that cannot be read" if self.unread else ""
+        return f"{self.new} new of {self.listed} ({self.ignored} ignored){late}{gone}{unread}"
 
 
 def poll(
@@ -94,7 +101,7 @@ def poll(
             try:
                 look = asyncio.run(_look(policy, environ, deliveries))
                 failures = 0
-                if once or look.new or look.gone:
+                if once or look.new or look.gone or look.unread:
                     say(look.summary())
             except TemporaryError as error:
                 if once:
@@ -151,6 +158,9 @@ async def _take(
         payload = await asyncio.to_thread(deliveries.read, one.id)
     except NotVisibleError:
         return replace(look, gone=look.gone + 1)
+    except RefusedError as error:
+        await _give_up_if_old(inbox, one, error)
+        return replace(look, unread=look.unread + 1)
     now = datetime.now(UTC)
     delivery, reason = _delivery(payload, now, policy)
     if delivery is None:
@@ -164,6 +174,14 @@ async def _take(
         ignored=look.ignored + (is_new and bool(reason)),
         delay_seconds=late if look.delay_seconds is None else max(late, look.delay_seconds),
     )
+
+
+async def _give_up_if_old(inbox: Inbox, one: Attempt, error: RefusedError) -> None:
+    logger.warning("%s", error)
+    now = datetime.now(UTC)
+    bare = _bare(one, now)
+    if bare is not None and now - one.delivered_at > _UNREAD:
+        await inbox.add([(bare, DeliveryState.DEAD, error.found)])
 
 
 def _delivery(payload: Payload, now: datetime, policy: GitHubPolicy) -> tuple[Delivery | None, str]:

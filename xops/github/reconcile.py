@@ -328,13 +328,20 @@ async def _reconcile(
     policy: GitHubPolicy, environ: Mapping[str, str], now: datetime, most: int
 ) -> Turn:
     async with open_inbox(environ) as inbox:
-        if hook_of(policy) is None:
-            note = "deployments/github.yaml names no hook_id, so nothing was compared"
-            return await _look(inbox, policy, now, Turn(note=note))
-        deliveries = await asyncio.to_thread(connect, policy, environ)
-        with deliveries.client:
-            turn = await compare_with(inbox, deliveries, now, most)
-        return await _look(inbox, policy, now, turn)
+        # First: whatever GitHub says, the inbox does not grow without end.
+        pruned = await inbox.prune(now - timedelta(days=policy.webhook.keep_days))
+        turn = await _compared(inbox, policy, environ, now, most)
+        return await _look(inbox, now, replace(turn, pruned=pruned))
+
+
+async def _compared(
+    inbox: Inbox, policy: GitHubPolicy, environ: Mapping[str, str], now: datetime, most: int
+) -> Turn:
+    if hook_of(policy) is None:
+        return Turn(note="deployments/github.yaml names no hook_id, so nothing was compared")
+    deliveries = await asyncio.to_thread(connect, policy, environ)
+    with deliveries.client:
+        return await compare_with(inbox, deliveries, now, most)
 
 
 async def compare_with(
@@ -400,8 +407,8 @@ def _without(memory: Memory, lost: Collection[str]) -> Memory:
     return memory.model_copy(update={"missing": rows})
 
 
-async def _look(inbox: Inbox, policy: GitHubPolicy, now: datetime, turn: Turn) -> Turn:
-    """How the inbox itself is, and delete what was settled long ago."""
+async def _look(inbox: Inbox, now: datetime, turn: Turn) -> Turn:
+    """How the inbox itself is."""
     counts, oldest = await inbox.counts(), await inbox.oldest_waiting()
     return replace(
         turn,
@@ -410,5 +417,4 @@ async def _look(inbox: Inbox, policy: GitHubPolicy, now: datetime, turn: Turn) -
         stuck=oldest is not None and now - oldest > _STUCK,
         dead=await inbox.latest(DeliveryState.DEAD, _MOST_SHOWN),
         dead_count=counts[DeliveryState.DEAD],
-        pruned=await inbox.prune(now - timedelta(days=policy.webhook.keep_days)),
     )

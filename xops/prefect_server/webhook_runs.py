@@ -26,6 +26,7 @@ from xops.core.errors import (
 )
 from xops.core.files.bounded_json import parse_json
 from xops.core.rendering import Plain
+from xops.github.dispatch.runs_protocol import NotThereError
 from xops.prefect_server.profile import AUTH_VARIABLE, CERTIFICATE_VARIABLE, Profile
 
 MOST_EVENT_BYTES = 256 * 1024
@@ -146,10 +147,6 @@ class PrefectServer:
     def _not_prefect(self, attempted: str, found: str) -> TemporaryError:
         remedy = "See that the API's address ends in /api, and what stands before the server."
         return TemporaryError(attempted, f"{self.api} gives {found}", remedy, retry_after=0.0)
-
-
-class NotThereError(PermanentError):
-    """The server has nothing of that name."""
 
 
 def _seconds_asked(headers: httpx.Headers) -> float:

@@ -16,6 +16,7 @@ FACTS = str(ROOT / "deployments" / "facts.example.json")
 CASES = str(ROOT / "deployments" / "triggers.test.yaml")
 # Values for whatever a command requires besides the one that is wrong.
 REQUIRED = {
+    "--address": "https://xops.example.com/github",
     "--environment": "local",
     "--lock-id": "1",
     "--k3s": next(iter(Lock.load().versions)),

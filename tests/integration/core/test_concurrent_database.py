@@ -2,8 +2,9 @@
 
 import asyncio
 import secrets
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from itertools import chain
 from pathlib import Path
 
@@ -276,6 +277,23 @@ def test_a_full_disk_writes_nothing_by_halves_and_passes(tables: Tables, tmp_pat
 def test_a_full_disk_of_the_server_does_so_as_well(postgres: Postgres, tables: Tables) -> None:
     with postgres.database_on_small_disk("1m") as (url, folder):
         asyncio.run(meet_a_full_disk(url, tables, folder))
+
+
+def test_room_is_not_given_back_while_somebody_else_writes(tables: Tables, tmp_path: Path) -> None:
+    file = tmp_path / "boxes.db"
+
+    async def story() -> None:
+        async with opened(f"sqlite:///{file}", tables, wait_seconds=0.05) as database:
+            await add(database, *(f"{number}{LONG}" for number in range(300)))
+            delete = sql.text("DELETE FROM boxes")
+            await database.transact(lambda connection: connection.execute(delete))
+            with closing(sqlite3.connect(file, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                with pytest.raises(TemporaryError, match="database is locked"):
+                    await database.give_room_back()
+            await database.give_room_back()
+
+    asyncio.run(story())
 
 
 def test_a_file_that_was_deleted_is_made_anew(tables: Tables, tmp_path: Path) -> None:

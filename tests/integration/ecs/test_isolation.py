@@ -89,7 +89,8 @@ def run(script: str, work: Path, *, sandbox: bool) -> str:
 ATTACK = """
 env; cat "$HOME/webhook-secret"; cat HOME/webhook-secret; cat HOME/../home/webhook-secret
 for process in /proc/[0-9]*; do tr '\\0' '\\n' <$process/environ; cat $process/cmdline; done
-cat /proc/PARENT/environ; ls HOME PROJECT/.xops PROJECT/deployments; kill -0 PARENT && echo "kill""ed"
+cat /proc/PARENT/environ; ls HOME PROJECT/.xops PROJECT/deployments
+kill -0 PARENT && echo "kill""ed"
 echo mine >main.tf && echo "writ""ten"; find / -name webhook-secret 2>/dev/null; cat /etc/shadow
 echo "seen: $(ls /proc | grep -c '^[0-9]') processes"
 """
@@ -225,9 +226,10 @@ def test_a_sandbox_that_is_required_and_missing_is_said(tmp_path: Path) -> None:
 
     assert Isolation("where_available").find_sandbox(empty, Target.EMBEDDED) is None
     assert Isolation("off").find_sandbox(os.environ, Target.AWS) is None
-    for rule, target in (("required", Target.EMBEDDED), ("where_available", Target.AWS)):
+    wanted = ((Isolation("required"), Target.EMBEDDED), (Isolation("where_available"), Target.AWS))
+    for isolation, target in wanted:
         with pytest.raises(PermanentError, match="there is no bwrap on PATH"):
-            Isolation(rule).find_sandbox(empty, target)
+            isolation.find_sandbox(empty, target)
 
 
 def test_on_aws_no_branch_is_planned_without_a_read_only_role() -> None:

@@ -1,4 +1,4 @@
-"""A pull request's whole world: GitHub, Prefect, and environments that take no time.
+"""A pull request's whole world: GitHub, its database, and environments that take no time.
 
 What is "deployed" of an environment is a text in a file; a branch says which text it is to be, in
 `terraform/stacks/stream1/main.tf`.
@@ -20,30 +20,39 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
 
-from prefect import flow
-from prefect.client.schemas.objects import State
-
-from flows.handle_pull_request import PullRequestRequest, handle
+from flows.branch_environments import EcsEnvironments
 from tests.github_data import OpenPullRequest, Team
-from tests.github_server import GitHubServer
+from tests.github_server import TOKEN, GitHubServer
+from tests.prefect_servers import home
+from tests.secret_sources import write_sources
 from xops.core.errors import TemporaryError
 from xops.core.evidence.log import EvidenceLog, Record, RecordKind
 from xops.core.evidence.stores import FolderStore
 from xops.core.files import settings
-from xops.core.lifecycle.gate import PolicyInForce
+from xops.core.lifecycle.gate import Approver, PolicyInForce
 from xops.core.lifecycle.probes import Probe
-from xops.core.lifecycle.watching import Watcher
+from xops.core.lifecycle.steps import Outcome, Steps, run_lifecycle
+from xops.core.lifecycle.watching import Progress, Watcher
 from xops.core.plan.model import Action, Change, Plan
 from xops.ecs.environment import Environment
 from xops.ecs.isolation import Isolation
 from xops.github.delivery import Delivery
-from xops.github.inbox.connection import open_inbox, open_tables
+from xops.github.inbox.connection import open_inbox, open_tables, read_delivery
 from xops.github.inbox.inbox import DeliveryState
+from xops.github.policy import GitHubPolicy
+from xops.github.pull_request.course import Wake
+from xops.github.pull_request.handling.environments import RunContext
+from xops.github.pull_request.handling.hub import open_hub
+from xops.github.pull_request.handling.merge_group import pass_merge_group
+from xops.github.pull_request.handling.run import PullRequestRun
+from xops.github.pull_request.handling.work import Ending
 from xops.github.pull_request.locks import Locks, ShownPlans
 from xops.github.pull_request.report import MARKER
 
 NAME = "acme/platform"
 STACK = "terraform/stacks/stream1/main.tf"
+MORE = {STACK: "one\ntwo\nthree"}
+"""A change that adds a line to every environment."""
 POLICY = """\
 apiVersion: xops/v1
 pull_requests:
@@ -186,9 +195,62 @@ def evidence(name: str) -> EvidenceLog:
     return EvidenceLog(FolderStore(settings.home() / "evidence"), f"ecs/{name}")
 
 
+@dataclass(frozen=True)
+class Unwatched:
+    """Nobody looks."""
+
+    subject: str
+    part: str
+
+    def plan_ready(self, plan: Plan) -> None:
+        pass
+
+    def progress(self, progress: Progress) -> None:
+        pass
+
+    def note(self, message: str) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Run:
+    """What carries lifecycles out as a flow does, without its server."""
+
+    id: str = field(default_factory=lambda: str(uuid4()))
+
+    def carry_out(
+        self,
+        steps: Steps[Any, Any],
+        slot: str,
+        watcher: Watcher,
+        *,
+        apply: bool,
+        approve: Approver,
+        author: str | None = None,
+        way: str = "",
+        delivery: str = "",
+    ) -> Outcome[Any]:
+        """As `flows.lifecycle_tasks.carry_out`."""
+        run = {"by": "a test", "id": self.id}
+        return run_lifecycle(
+            steps,
+            approve,
+            watcher,
+            apply=apply,
+            run={**run, "delivery": delivery} if delivery else run,
+            how_ended=self.how_ended,
+            author=author,
+            way=way,
+        )
+
+    def how_ended(self, run: Mapping[str, Any]) -> str | None:
+        """One run at a time: every other one has ended."""
+        return None if run["id"] == self.id else "its run has ended"
+
+
 @dataclass
 class World:
-    """One repository with two environments, its people, and runs of the flow."""
+    """One repository with two environments, its people, and what runs do."""
 
     github: GitHubServer
     deployed: Deployed
@@ -235,19 +297,29 @@ class World:
         self.github.act.push(NAME, branch, files, by=values.get("by", "alice"))
         return self.github.act.open(NAME, branch, **{"by": "alice", **values})
 
-    def run(self, one: OpenPullRequest | int, **values: Any) -> State[Any]:
-        """A run as a delivery starts it, to its end."""
-        number = one if isinstance(one, int) else one.number
-        request = PullRequestRequest.model_validate(
-            {"repository": NAME, "number": number, **values}
-        )
+    @property
+    def environments(self) -> EcsEnvironments:
+        """Those of ECS, deployed in no time, and where their files say."""
+        return EcsEnvironments(self.deployed.open, target_of=lambda _name: None)
 
-        @flow(name="handle-pull-request-in-a-test", flow_run_name=request.name)
-        def handled() -> State[Any]:
-            return handle(request, self.deployed.open)
+    def run(
+        self, one: OpenPullRequest, command: str = "", sender: str = "", delivery: str = ""
+    ) -> Ending:
+        """What a run does that a delivery starts, without the server that it would be on."""
+        tables = open_tables()
+        with open_hub(GitHubPolicy.load(), NAME, tables) as hub:
+            wake, found = Wake(command, sender), read_delivery(tables, delivery)
+            context = RunContext(Run().carry_out, Unwatched)
+            return PullRequestRun(
+                hub, one.number, wake, found, self.environments, context
+            ).carry_out()
 
-        state: State[Any] = handled(return_state=True)
-        return state
+    def run_group(self, commit: str, delivery: str = "") -> Ending:
+        """The same for a group of a merge queue into `main`."""
+        tables = open_tables()
+        with open_hub(GitHubPolicy.load(), NAME, tables) as hub:
+            found = read_delivery(tables, delivery)
+            return pass_merge_group(hub, commit, "main", found, self.environments)
 
     def base(self, files: Mapping[str, Any]) -> None:
         """Somebody merges something else."""
@@ -308,6 +380,23 @@ class World:
 
     def records(self, name: str, *kinds: RecordKind) -> list[Record]:
         return list(evidence(name).newest_first(*kinds))
+
+
+@contextmanager
+def opened_world(folder: Path) -> Iterator[World]:
+    """A world in the folder, and the variables by which an installation knows it."""
+    policy = folder / "github.yaml"
+    with (
+        GitHubServer() as github,
+        home(
+            folder / "home",
+            XOPS_GITHUB_FILE=str(policy),
+            XOPS_GITHUB_TOKEN=TOKEN,
+            XOPS_SECRETS=write_sources(folder, github.url),
+        ),
+    ):
+        policy.write_text(f"apiVersion: xops/v1\napi_url: {github.url}\nrepositories: [{NAME}]\n")
+        yield World(github, Deployed(folder / "deployed"))
 
 
 def unavailable() -> TemporaryError:

@@ -79,6 +79,20 @@ def evidence_of(name: str) -> list[Any]:
     return list(evidence(name).newest_first(RecordKind.APPLY))
 
 
+def test_words_that_a_branch_puts_into_terraform_s_mouth_stay_in_the_run(world: World) -> None:
+    """Everybody who reads the repository reads the comment."""
+    said = 'condition = var.environment == ""\n    error_message = "canary-of-a-branch"'
+    spoken = f'output "spoken" {{\n  value = 1\n  precondition {{\n    {said}\n  }}\n}}\n'
+    one = world.open({"terraform/stacks/stream1/spoken.tf": spoken})
+
+    state = run(one.number)
+
+    assert state.name == "Plan failed"
+    assert "precondition failed" in world.comment(one)
+    assert "canary-of-a-branch" not in world.comment(one)
+    assert "canary-of-a-branch" not in str(world.repository.statuses)
+
+
 def test_a_branch_that_reads_the_worker_s_files_is_told_that_there_are_none(world: World) -> None:
     secret = settings.home() / "webhook-secret"
     settings.home().mkdir(parents=True, exist_ok=True)
@@ -89,5 +103,5 @@ def test_a_branch_that_reads_the_worker_s_files_is_told_that_there_are_none(worl
     state = run(one.number)
 
     assert state.name == "Plan failed"
-    assert "no file exists" in world.comment(one)
+    assert "Invalid function argument" in world.comment(one)
     assert "canary-of-the-worker" not in world.comment(one)

@@ -408,6 +408,27 @@ async def test_what_leads_to_nothing_is_kept_as_that_and_what_is_no_delivery_too
     assert reasons["push"].startswith("a payload of event push: ref: ")
 
 
+async def test_one_that_cannot_be_read_keeps_no_other_from_coming(
+    policy: GitHubPolicy, inbox: Inbox, environ: dict[str, str], github: GitHubServer
+) -> None:
+    [hook] = github.hooks.all
+    unreadable = rb'{"action": "created", "comment": {"body": "\u0000"}}'
+    github.hooks.now = lambda: datetime.now(UTC) - timedelta(minutes=40)
+    github.hooks.flood(hook, [("star", unreadable)])
+    github.hooks.now = lambda: datetime.now(UTC) - timedelta(minutes=20)
+    github.hooks.flood(hook, [("star", unreadable)])
+    github.hooks.now = lambda: datetime.now(UTC)
+    push(github)
+    found, said = await asyncio.to_thread(look, policy, environ)
+    assert (found.new, found.unread) == (1, 2)
+    assert said[1].endswith(", 2 that cannot be read")
+    dead = await inbox.latest(DeliveryState.DEAD)
+    assert [row.delivery.id for row in dead] == [github.hooks.sent[0].guid]
+    assert "cannot be read" in dead[0].reason
+    again, _ = await asyncio.to_thread(look, policy, environ)
+    assert (again.new, again.unread) == (0, 1)
+
+
 async def test_polling_goes_on_when_github_does_not_answer_for_a_while(
     policy: GitHubPolicy, inbox: Inbox, environ: dict[str, str], github: GitHubServer
 ) -> None:

@@ -43,7 +43,7 @@ def test_a_local_backend_is_taken_while_there_is_no_bucket(tmp_path: Path) -> No
         ("git::https://example.com/net.git?ref=v1", "../../../data/modules/net"),
         ("registry.terraform.io/acme/net/aws", "../../../data/modules/net"),
         ("../../../home/net", "../../../home/net"),
-        ("../../../../../../tmp/net", "/tmp/net"),  # noqa: S108 - nothing is there
+        ("../../../../../../tmp/net", "/tmp/net"),
     ],
 )
 def test_a_module_from_elsewhere_is_refused(tmp_path: Path, source: str, folder: str) -> None:

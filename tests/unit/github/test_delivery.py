@@ -14,8 +14,10 @@ from pydantic import ValidationError
 from tests.webhooks import HASH, encoded, pull_request
 from xops.github.delivery import (
     FIELDS,
+    LONGEST_PATH,
     MOST_COMMAND,
     MOST_COMMITS,
+    MOST_PATH_CHARACTERS,
     MOST_PATHS,
     Delivery,
     NotADeliveryError,
@@ -117,6 +119,19 @@ def test_a_push_that_does_not_tell_all_its_paths_says_so(changes: dict[str, Any]
     found = kept("push", push(**changes))
     assert not found.paths_complete
     assert len(found.paths) <= MOST_PATHS
+
+
+def test_paths_of_a_push_take_no_more_room_than_they_are_given() -> None:
+    long = [{"added": [f"{n:04}{'x' * (LONGEST_PATH - 4)}" for n in range(1000)]}]
+    found = kept("push", push(commits=long))
+    assert sum(map(len, found.paths)) == MOST_PATH_CHARACTERS
+    assert not found.paths_complete
+
+
+@pytest.mark.parametrize("path", ["", "d/" * LONGEST_PATH], ids=["empty", "too long"])
+def test_a_path_that_is_of_no_use_hides_no_push(path: str) -> None:
+    found = kept("push", push(commits=[{"added": ["a", path], "modified": ["b"]}]))
+    assert (found.paths, found.paths_complete) == (("a", "b"), False)
 
 
 @pytest.mark.parametrize(

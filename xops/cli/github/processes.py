@@ -58,7 +58,7 @@ def poll(
     once: Annotated[bool, typer.Option("--once", help="Ask once, and end.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask GitHub for the deliveries of its hook, for who has no address that GitHub reaches.
+    """Ask GitHub for the deliveries of its hook, where it cannot reach this machine.
 
     A delivery comes half a minute later than it would by itself, at most. Ends with SIGTERM.
     """

@@ -129,15 +129,17 @@ class Address:
         try:
             yield
         except DBAPIError as error:
+            cause = error if error.orig is None else error.orig
+            raise self._of_driver(cause, is_lost=error.connection_invalidated) from error
+        except sqlite3.Error as error:  # of what goes around SQLAlchemy
             raise self._of_driver(error) from error
         except SQLAlchemyError as error:
-            raise self._refused(str(error).splitlines()[0]) from error
+            raise self._refused(_first_line(error)) from error
         except OSError as error:  # no connection, or none in time
             raise self._unreachable(str(error) or type(error).__name__) from error
 
-    def _of_driver(self, error: DBAPIError) -> XopsError:
-        cause = error.orig
-        found = str(cause or error).splitlines()[0]
+    def _of_driver(self, cause: BaseException, *, is_lost: bool = False) -> XopsError:
+        found = _first_line(cause)
         if type(getattr(cause, "__cause__", None)).__name__ == "ClientConfigurationError":
             message = f"has an option that is wrong: {found}"
             return _not_a_url(self.title, self.variable, message)
@@ -145,7 +147,7 @@ class Address:
         state = str(getattr(cause, "sqlstate", "") or "")
         if state == _DISK_FULL or sqlite_code == sqlite3.SQLITE_FULL:
             return self._full(found)
-        if error.connection_invalidated or _may_pass(state) or sqlite_code in _PASSING:
+        if is_lost or _may_pass(state) or sqlite_code in _PASSING:
             return self._unreachable(found)
         return self._refused(found)
 
@@ -168,6 +170,10 @@ def _not_a_url(title: str, variable: str, found: str) -> InputError:
         [Finding(f"variable {variable}", "", found)],
         "Write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.",
     )
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _primary(sqlite_code: int | None) -> int | None:

@@ -3,7 +3,8 @@
 A delivery is claimed for a while, its runs are created under keys that follow from it, and it is
 settled together with the events that tell of it. Whatever dies in between, the next one to claim it
 does all of it again: the same keys find the same runs, and the same ids the same events. A delivery
-is given up only where the server says that it will never take it.
+is given up only where the server says that it will never take it; one whose deployment is not there
+waits for a while first, since a server that is new has no deployments for its first moments.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from xops.core.rendering import Plain
 from xops.github.dispatch import events as told
 from xops.github.dispatch import routes
 from xops.github.dispatch.backoff import Backoff
-from xops.github.dispatch.runs_protocol import Events, Runs
+from xops.github.dispatch.runs_protocol import Events, NotThereError, Runs
 from xops.github.inbox.inbox import DeliveryState, Inbox, InboxRow
 from xops.github.policy import GitHubPolicy
 
@@ -27,6 +28,9 @@ logger = logging.getLogger("xops.github.dispatch")
 
 _MOST_EVENTS = 50
 _LONGEST_REASON = 1000
+_DEPLOYING = timedelta(minutes=10)
+"""How long after its arrival a delivery waits for a deployment that is not there."""
+
 _LOOK_FOR_EVENTS_SECONDS = 5.0
 """Between two looks for events that another process has left behind."""
 
@@ -75,10 +79,10 @@ class _Created:
     run_id: str = ""
     error: XopsError | None = None
 
-    @property
-    def may_pass(self) -> bool:
-        """Whether it is to be tried again: credentials are put right, and no delivery's fault."""
-        return isinstance(self.error, TemporaryError | CredentialsError)
+
+def _may_pass(error: XopsError) -> bool:
+    """Whether it is no delivery's fault: credentials are put right as well."""
+    return isinstance(error, TemporaryError | CredentialsError)
 
 
 def key_of(row: InboxRow, deployment: str) -> str:
@@ -193,14 +197,20 @@ class Dispatcher:
             await self.on_members_changed(delivery.organisation, delivery.team)
         starts = routes.match(self.policy, delivery)
         if not starts and (reason := routes.wanted(self.policy, delivery)):
-            await self.inbox.settle(delivery.id, DeliveryState.IGNORED, reason)
+            await self.inbox.settle(delivery.id, DeliveryState.IGNORED, reason, replays=row.replays)
             self.counts.ignored += 1
             return
         created = [await self._create(row, start) for start in starts]
-        if passing := [each.error for each in created if each.error and each.may_pass]:
+        errors = [each.error for each in created if each.error]
+        if passing := [error for error in errors if self._may_be_tried_again(row, error)]:
             await self._try_again(row, passing[0])
         else:
             await self._settle(row, created)
+
+    def _may_be_tried_again(self, row: InboxRow, error: XopsError) -> bool:
+        if isinstance(error, NotThereError):
+            return abs(self.clock() - row.delivery.received_at) < _DEPLOYING
+        return _may_pass(error)
 
     async def _create(self, row: InboxRow, start: routes.Start) -> _Created:
         failures = self._failures
@@ -208,12 +218,11 @@ class Dispatcher:
         try:
             run_id = await self.runs.create(start.deployment, start.parameters, key)
         except (TemporaryError, PermanentError) as error:
-            created = _Created(start.deployment, error=error)
-            if created.may_pass:
+            if _may_pass(error):
                 self._note_failure(error, failures)
-            return created
+            return _Created(start.deployment, error=error)
         self._note_success()
-        await self.inbox.note_run(row.delivery.id, start.deployment, run_id)
+        await self.inbox.note_run(row.delivery.id, start.deployment, run_id, row.replays)
         return _Created(start.deployment, run_id)
 
     async def _try_again(self, row: InboxRow, error: XopsError) -> None:
@@ -228,14 +237,14 @@ class Dispatcher:
         found = (f"{one.deployment}: {one.error.found}" for one in created if one.error)
         reason = "; ".join(found)[:_LONGEST_REASON]
         posted = [*self._events_of(row, created, reason)]
+        members = row.delivery.event in routes.MEMBERSHIP_EVENTS
+        state = DeliveryState.DEAD if reason else DeliveryState.DISPATCHED
+        said = reason or (_MEMBERS if members else "")
+        await self.inbox.settle(row.delivery.id, state, said, posted, row.replays)
         if reason:
-            await self.inbox.settle(row.delivery.id, DeliveryState.DEAD, reason, posted)
             self.counts.dead += 1
             logger.error("%s", Plain.render(f"{row.delivery.id} leads to no run: {reason}"))
         else:
-            members = row.delivery.event in routes.MEMBERSHIP_EVENTS
-            done = _MEMBERS if members else ""
-            await self.inbox.settle(row.delivery.id, DeliveryState.DISPATCHED, done, posted)
             self.counts.dispatched += 1
         self._posted.set()
 

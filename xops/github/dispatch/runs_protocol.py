@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from xops.core.errors import PermanentError
+
+
+class NotThereError(PermanentError):
+    """The server has nothing of that name: nothing any more, or nothing yet."""
+
 
 class Runs(Protocol):
     """Creates runs of deployments, each once for its key."""
@@ -20,7 +26,8 @@ class Runs(Protocol):
         Raises:
             TemporaryError: nobody knows whether it was created; the same call says so later.
             CredentialsError: the server does not let us in. It would not let any other run in.
-            PermanentError: this deployment will not take these parameters, or is not there.
+            NotThereError: there is no such deployment.
+            PermanentError: this deployment will not take these parameters.
         """
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -27,7 +28,7 @@ from sqlalchemy.engine import Connection
 
 from xops.core.database.concurrent import ConcurrentDatabase
 from xops.core.database.upserts import insert
-from xops.core.errors import Finding, InputError, PermanentError
+from xops.core.errors import Finding, InputError, TemporaryError
 from xops.core.outbox import Outbox
 from xops.github.delivery import Delivery
 from xops.github.inbox.tables import cursors, deliveries, events, runs
@@ -35,7 +36,11 @@ from xops.github.inbox.tables import cursors, deliveries, events, runs
 _AT_A_TIME = 500
 """Rows that one statement names, and that one transaction deletes: others wait for it."""
 
+_COLUMNS = ("id", "event", "action", "repository", "received_at")
 _LONGEST_REASON = 2000
+
+LONGEST_WAIT = timedelta(minutes=10)
+"""For which one that waits is hidden at most: nobody's lease and no retry is as long."""
 
 
 class DeliveryState(StrEnum):
@@ -52,7 +57,8 @@ class InboxRow:
     """A delivery and what became of it.
 
     Attributes:
-        delivery: what is kept of it.
+        delivery: what is kept of it. Of one that this release cannot read, which is dead, its id,
+            event, action, repository and moment; its `body_sha256` is empty.
         state: what became of it.
         attempts: how often it was claimed since it came or was replayed.
         reason: why it is in this state, or why the last attempt failed; may be empty.
@@ -125,7 +131,12 @@ class Inbox:
         return [_take(new, delivery.id) for delivery, _, _ in arrived]
 
     async def claim(self, limit: int, lease_seconds: float) -> list[InboxRow]:
-        """Take the oldest deliveries that wait; nobody else gets them until the lease is over."""
+        """Take the oldest deliveries that wait; nobody else gets them until the lease is over.
+
+        Args:
+            limit: how many at most.
+            lease_seconds: `LONGEST_WAIT` at most.
+        """
 
         def work(connection: Connection) -> list[InboxRow]:
             now = self._now(connection)
@@ -144,15 +155,21 @@ class Inbox:
 
         return await self._database.transact(work)
 
-    async def note_run(self, id: str, deployment: str, run_id: str) -> None:
-        """Note the flow run of a deployment that a delivery led to, as soon as there is one."""
+    async def note_run(
+        self, id: str, deployment: str, run_id: str, replays: int | None = None
+    ) -> None:
+        """Note the flow run of a deployment that a delivery led to, as soon as there is one.
+
+        Args:
+            replays: as the row said that was claimed; None: as it says now.
+        """
 
         def work(connection: Connection) -> None:
             columns = deliveries.c
             row = sql.select(
                 columns.id,
                 sql.literal(deployment, sql.Text),
-                columns.replays,
+                columns.replays if replays is None else sql.literal(replays, sql.Integer),
                 sql.literal(run_id, sql.Text),
             ).where(columns.id == id)
             noted = insert(connection, runs).from_select(
@@ -172,17 +189,20 @@ class Inbox:
         state: DeliveryState,
         reason: str = "",
         events: Sequence[tuple[UUID, str]] = (),
+        replays: int | None = None,
     ) -> None:
         """Say what became of a delivery that waits, and post events about it, both or neither.
 
-        One that was settled stays as it is: who comes second held a lease that was over.
+        One that was settled stays as it is: who comes second held a lease that was over. So does
+        one that was replayed meanwhile, where `replays` says of which turn this is the end.
 
         Args:
             events: the id and the body of each.
+            replays: as the row said that was claimed; None: whatever it says now.
         """
 
         def work(connection: Connection) -> None:
-            settled = _waiting(id).values(
+            settled = _waiting(id, replays).values(
                 state=state,
                 reason=_bounded(reason),
                 next_attempt_at=None,
@@ -199,7 +219,8 @@ class Inbox:
         """Let a delivery that waits be claimed again from a moment on.
 
         Args:
-            at: by the caller's clock: as far as that differs, it is earlier or later.
+            at: by the caller's clock: as far as that differs, it is earlier or later; one that is
+                further away than `LONGEST_WAIT` counts for nothing.
         """
 
         def work(connection: Connection) -> None:
@@ -281,7 +302,8 @@ class Inbox:
     async def prune(self, before: datetime) -> int:
         """Delete the deliveries that were settled, and the events that were sent, before a moment.
 
-        On SQLite the file becomes smaller at once; PostgreSQL's autovacuum uses the room again.
+        On SQLite the file becomes smaller unless others keep it locked; PostgreSQL's autovacuum
+        uses the room again.
 
         Returns:
             How many deliveries were deleted.
@@ -292,7 +314,8 @@ class Inbox:
         sent = events.c.sent_at < before.astimezone(UTC).isoformat()
         count = await self._delete(deliveries, old)
         if count + await self._delete(events, sent):
-            await self._database.give_room_back()
+            with suppress(TemporaryError):  # others are at it; the room is used again anyway
+                await self._database.give_room_back()
         return count
 
     async def _delete(self, table: sql.Table, old: sql.ColumnElement[bool]) -> int:
@@ -387,16 +410,18 @@ def _lock_waiting(connection: Connection, now: datetime, limit: int) -> list[str
     due = deliveries.c.next_attempt_at
     waiting = sql.select(deliveries.c.id).where(
         deliveries.c.state == sql.literal_column("'received'"),  # as the index says
-        due.is_(None) | (due <= now),
+        # A clock that was wrong has hidden others for hours or years.
+        due.is_(None) | (due <= now) | (due > now + LONGEST_WAIT),
     )
     oldest = waiting.order_by(deliveries.c.received_at, deliveries.c.id).limit(limit)
     locked = oldest.with_for_update(skip_locked=True)  # SQLite lets in one writer at a time anyway
     return list(connection.execute(locked).scalars())
 
 
-def _waiting(id_: str) -> sql.Update:
+def _waiting(id_: str, replays: int | None = None) -> sql.Update:
     columns = deliveries.c
-    return deliveries.update().where(columns.id == id_, columns.state == DeliveryState.RECEIVED)
+    row = deliveries.update().where(columns.id == id_, columns.state == DeliveryState.RECEIVED)
+    return row if replays is None else row.where(columns.replays == replays)
 
 
 def _find(connection: Connection, id_: str, *, lock: bool = False) -> InboxRow | None:
@@ -418,10 +443,12 @@ def _with_runs(connection: Connection, rows: Sequence[sql.Row[Any]]) -> list[Inb
 def _is_readable(connection: Connection, row: sql.Row[Any]) -> bool:
     """Whether this release can read it. One that it cannot would hold up all others: it is dead."""
     try:
-        _delivery(row)
-    except PermanentError as error:
+        Delivery.model_validate_json(row.delivery)
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, issue["loc"])) for issue in error.errors())
+        reason = f"this release cannot read what another one has kept of it: {wrong}"
         dead = _waiting(row.id).values(
-            state=DeliveryState.DEAD, reason=_bounded(error.found), next_attempt_at=None
+            state=DeliveryState.DEAD, reason=_bounded(reason), next_attempt_at=None
         )
         connection.execute(dead)
         return False
@@ -429,15 +456,12 @@ def _is_readable(connection: Connection, row: sql.Row[Any]) -> bool:
 
 
 def _delivery(row: sql.Row[Any]) -> Delivery:
+    """The delivery; of one that this release cannot read, what its columns say."""
     try:
         return Delivery.model_validate_json(row.delivery)
-    except ValidationError as error:
-        wrong = ", ".join(".".join(map(str, issue["loc"])) for issue in error.errors())
-        raise PermanentError(
-            f"reading delivery {row.id}",
-            f"this release cannot read what another one has kept of it: {wrong}",
-            "Use the release of xOps that wrote it.",
-        ) from None
+    except ValidationError:
+        columns = {name: getattr(row, name) for name in _COLUMNS}
+        return Delivery.model_construct(**columns, body_sha256="")
 
 
 def _inbox_row(row: sql.Row[Any], found: Mapping[str, str]) -> InboxRow:
@@ -462,8 +486,9 @@ def _outbox(connection: Connection) -> Outbox:
 
 
 def _bounded(reason: str) -> str:
-    """As much of it as is kept; PostgreSQL keeps no NUL."""
-    return reason.replace("\0", "\N{REPLACEMENT CHARACTER}")[:_LONGEST_REASON]
+    """As much of it as is kept; PostgreSQL keeps no NUL, and nobody half of a character."""
+    whole = reason[:_LONGEST_REASON].encode(errors="replace").decode()
+    return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _unknown(id_: str) -> InputError:

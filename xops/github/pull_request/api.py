@@ -186,6 +186,14 @@ class PullRequestApi:
             files_complete=len(found.files) < COMPARED_FILE_LIMIT,
         )
 
+    def tip(self, branch: str) -> str:
+        """The commit that a branch is at now.
+
+        Raises:
+            As `read`.
+        """
+        return self._tip(branch, f"asking what {branch} of {self._repository} is at")
+
     def _settled(self, number: int, attempted: str) -> tuple[_PullRequest, _Merge]:
         """The pull request and what would be merged, once GitHub knows it, or as far as it does."""
         for wait in (*WAITS, None):

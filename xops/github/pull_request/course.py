@@ -295,7 +295,7 @@ def _of_state(
         return Course(waits=waits, locks=touched.applied)
     if facts.mergeable is False:
         conflict = f"conflicts with {facts.base_ref}: resolve that, and it is planned"
-        return Course(refusal=conflict, locks=touched.known)
+        return Course(refusal=conflict, locks=touched.applied if facts.draft else touched.known)
     if facts.merge_sha is None:
         raise _not_merged_on_trial(facts)
     if facts.draft:

@@ -22,7 +22,8 @@ IDLE_SECONDS = 30
 """Between two requests; GitHub and proxies keep connections open."""
 MOST_CONNECTIONS = 400
 """Below the 1,024 files that a process may usually have open. A further one takes the place of that
-which has waited for its request for the longest time."""
+which has waited for its request for the longest time; if there is none, of that whose body has been
+coming for the longest time."""
 MOST_HEADER_BYTES = 16 * 1024
 
 
@@ -34,6 +35,7 @@ class BoundedProtocol(H11Protocol):
     most_connections = MOST_CONNECTIONS
 
     _deadline: float
+    _since: float
     _timer: asyncio.TimerHandle | None = None
     _is_reading_head = False
 
@@ -80,7 +82,8 @@ class BoundedProtocol(H11Protocol):
 
     def _expect(self, seconds: float) -> None:
         """Set the deadline. A timer that goes off too early is set anew then: most never are."""
-        self._deadline = self.loop.time() + seconds
+        self._since = self.loop.time()
+        self._deadline = self._since + seconds
         if self._timer is None or self._timer.when() > self._deadline:
             if self._timer is not None:
                 self._timer.cancel()
@@ -95,5 +98,6 @@ class BoundedProtocol(H11Protocol):
     def _make_room(self) -> None:
         others = cast(set[Any], self.connections) - {self}
         waiting = [one for one in others if not one._is_answering]
-        victim = min(waiting, key=lambda one: one._deadline, default=self)
+        waiting = waiting or [one for one in others if one.cycle.more_body]
+        victim = min(waiting, key=lambda one: one._since, default=self)
         victim.transport.abort()

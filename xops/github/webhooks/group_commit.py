@@ -109,7 +109,8 @@ class GroupCommit:
         error = _error_of(task)
         if error and len(waiting) > 1 and not isinstance(error, TemporaryError):
             for one in waiting:  # one of them may be at fault, and the others are not
-                await self._keep([one])
+                if not one.kept.done():
+                    await self._keep([one])
             return
         news = [False] * len(waiting) if error else task.result()
         for one, is_new in zip(waiting, news, strict=True):

@@ -212,7 +212,6 @@ async def test_a_change_of_members_is_told_before_it_is_settled_and_needs_no_run
     [
         (409, {"detail": "Error creating flow run: 'x' is not of type 'integer'"}),
         (422, {"exception_message": "Invalid", "exception_detail": [{"loc": ["a"], "msg": "b"}]}),
-        (404, {"detail": "Deployment not found"}),
         (400, {"detail": "Error hydrating flow run parameters"}),
     ],
 )
@@ -236,10 +235,26 @@ async def test_what_the_server_will_never_take_is_dead_with_the_reason_and_an_ev
     assert dead["payload"]["reason"] == row.reason
 
 
-async def test_a_deployment_that_is_not_there_does_not_keep_another_from_its_run(
+async def test_a_deployment_that_is_not_there_yet_is_waited_for(
     inbox: Inbox, stand_in: StandIn
 ) -> None:
     one = delivery(1)
+    await arrive(inbox, one)
+    stand_in.status, stand_in.body = 404, {"detail": "Deployment not found"}
+    async with dispatching(inbox, stand_in.profile) as dispatcher:
+        row = await seen(tried(inbox, one))
+        assert "Prefect answers 404" in row.reason
+        assert not dispatcher.failing
+        stand_in.status = 0
+        row = await seen(settled(inbox, one))
+    assert row.state is DeliveryState.DISPATCHED
+    assert row.runs == {DEPLOYMENT: stand_in.runs[key_of(one)]}
+
+
+async def test_a_deployment_that_is_not_there_does_not_keep_another_from_its_run(
+    inbox: Inbox, stand_in: StandIn
+) -> None:
+    one = delivery(1, received_at=datetime.now(UTC) - timedelta(minutes=11))
     await arrive(inbox, one)
     gone = {**ROUTE, "deployment": "not/there"}
     async with dispatching(inbox, stand_in.profile, gone, ROUTE):

@@ -16,9 +16,9 @@ from tests.waiting import Eventually
 from xops.core.errors import CredentialsError, PermanentError, UnreachableError
 from xops.github.delivery import Delivery
 from xops.github.dispatch import events
+from xops.github.dispatch.runs_protocol import NotThereError
 from xops.prefect_server.profile import AUTH_VARIABLE, Profile
 from xops.prefect_server.webhook_runs import (
-    NotThereError,
     PrefectEvents,
     PrefectRuns,
     PrefectServer,

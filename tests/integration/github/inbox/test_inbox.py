@@ -172,6 +172,19 @@ def test_whoever_comes_second_after_a_lease_was_over_changes_nothing(use: Use) -
     use(story)
 
 
+def test_a_clock_that_was_wrong_hides_nothing_for_long(use: Use, clock: Clock) -> None:
+    async def story(inbox: Inbox) -> None:
+        await receive(inbox, "a", "b")
+        clock.advance(86_400)  # set forward, and then back
+        await inbox.claim(2, 30)
+        await inbox.retry(guid("b"), clock.now + timedelta(seconds=60), "later")
+        clock.advance(-86_400)
+        assert ids(await inbox.claim(10, 30)) == [guid("a"), guid("b")]
+        assert await inbox.claim(10, 30) == []
+
+    use(story)
+
+
 def test_a_retry_waits_for_its_moment(use: Use, clock: Clock) -> None:
     async def story(inbox: Inbox) -> None:
         await receive(inbox, "a")
@@ -270,6 +283,23 @@ def test_a_replay_of_what_is_being_dispatched_keeps_its_lease_and_runs(use: Use)
         replayed = await inbox.replay(guid("a"))
         assert (replayed.replays, replayed.runs) == (0, {"flow/one": "run-1"})
         assert await inbox.claim(1, 30) == []
+
+    use(story)
+
+
+def test_who_was_too_late_ends_no_replay_that_a_person_has_asked_for_meanwhile(use: Use) -> None:
+    async def story(inbox: Inbox) -> None:
+        await receive(inbox, "a")
+        (late,) = await inbox.claim(1, 30)
+        await inbox.note_run(guid("a"), "f/d", "run-1", late.replays)
+        await inbox.settle(guid("a"), DISPATCHED, replays=late.replays)
+        await inbox.replay(guid("a"))
+        await inbox.note_run(guid("a"), "f/d", "run-1", late.replays)
+        await inbox.settle(guid("a"), DISPATCHED, replays=late.replays)
+        (row,) = await inbox.claim(1, 30)
+        assert (row.replays, row.runs) == (1, {})
+        await inbox.settle(guid("a"), DISPATCHED, replays=row.replays)
+        assert (await inbox.counts())[DISPATCHED] == 1
 
     use(story)
 
@@ -438,7 +468,13 @@ def test_a_row_that_this_release_cannot_read_holds_up_no_other(url: str, clock: 
             await asyncio.to_thread(database.transact, lambda each: each.execute(newer))
             assert ids(await inbox.claim(10, 30)) == [guid("b")]
             assert (await inbox.counts())[DEAD] == 1
-            with pytest.raises(PermanentError, match=f"reading delivery {guid('a')}"):
-                await inbox.find(guid("a"))
+            (row_of_it,) = await inbox.latest(DEAD)
+            assert row_of_it == await inbox.find(guid("a"))
+            assert row_of_it.reason.startswith("this release cannot read")
+            known = delivery("a").model_dump(include={"id", "event", "action", "repository"})
+            assert known.items() <= row_of_it.delivery.model_dump().items()
+            assert (await inbox.replay(guid("a"))).state is RECEIVED
+            assert await inbox.claim(10, 30) == []
+            assert (await inbox.counts())[DEAD] == 1
 
     asyncio.run(story())

@@ -167,6 +167,18 @@ def test_who_is_being_answered_is_not_the_one_who_makes_room() -> None:
         assert len(inbox.rows) == 2
 
 
+def test_who_lets_a_body_wait_makes_room_for_others() -> None:
+    with limited(most_connections=20) as (port, inbox), ExitStack() as stack:
+        for _ in range(20):
+            peer = Peer(port)
+            stack.enter_context(peer.socket)
+            peer.send(head(expect=b"100-continue"))
+            assert peer.socket.recv(100).startswith(b"HTTP/1.1 100 ")
+        for _ in range(5):
+            assert asked(port, "POST", "/github", BODY, signed(BODY))[0] == 202
+        assert len(inbox.rows) == 5
+
+
 @pytest.mark.parametrize("begin", [b"", b"GET / HTTP/1.1\r\nx: "])
 def test_headers_without_end_are_refused(begin: bytes) -> None:
     with limited() as (port, _):

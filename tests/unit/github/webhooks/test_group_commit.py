@@ -85,6 +85,26 @@ def test_one_that_the_store_refuses_does_not_take_others_with_it() -> None:
     asyncio.run(run())
 
 
+def test_a_store_that_refuses_and_then_hangs_holds_up_nobody_who_comes_later() -> None:
+    class Hanging(MemoryInbox):
+        async def add(self, deliveries: object) -> list[bool]:
+            assert isinstance(deliveries, list)
+            if len(deliveries) > 1:
+                raise PermanentError("keeping", "it is refused", "Look at it.")
+            return await super().add(deliveries)
+
+    async def run() -> None:
+        inbox = Hanging()
+        inbox.held = asyncio.Event()
+        commit = GroupCommit(inbox, patience=0.05)
+        await refusals(commit, 50)
+        inbox.held.set()
+        assert await commit.add(entry(99))
+        assert set(inbox.rows) == {entry(99)[0].id}
+
+    asyncio.run(run())
+
+
 def test_when_the_queue_is_full_the_next_is_refused_at_once() -> None:
     async def run() -> None:
         inbox = MemoryInbox()
