@@ -35,9 +35,14 @@ def hook(stack: Embedded, github: GitHubServer) -> Iterator[Hook]:
     files = {environment: (ROOT / environment).read_text(), "deployments/github.yaml": POLICY}
     made = github.add(NAME)
     made.write("main", {**tracked("terraform"), **files})
-    secret = stack.webhook_secret
     hook = github.hooks.add(
-        NAME, "repository", made.number, stack.webhook, secret=secret, events=EVENTS
+        NAME,
+        "repository",
+        made.number,
+        stack.webhook,
+        secret=stack.webhook_secret,
+        events=EVENTS,
+        content_type="json",
     )
     file = Path(stack.operator["XOPS_GITHUB_FILE"])
     named = f"hook_id: {hook.id}\nhook_of: {NAME}\nroutes:\n"
