@@ -112,11 +112,11 @@ def test_a_signed_delivery_leads_to_a_plan_and_a_review_to_an_apply(
     wait_until(lambda: checks(github, one)["xops/apply"] == "success", "the apply")
 
     applied = [record for record in stack.evidence() if record["kind"] == "apply"][-1]
-    approval = applied["body"]["approval"]
+    approval = applied["approval"]
     assert (approval["by"], approval["identity"]) == ("bob", "verified login")
-    assert approval["delivery"] == applied["body"]["run"]["delivery"] == brought.guid
+    assert approval["delivery"] == applied["run"]["delivery"] == brought.guid
     listed = stack.json("github", "deliveries")["deliveries"]
     states = {row["id"]: row for row in listed}
     assert states[brought.guid]["state"] == "dispatched"
-    assert applied["body"]["run"]["id"] in str(states[brought.guid]["runs"])
+    assert applied["run"]["id"] in str(states[brought.guid]["runs"])
     assert "Merge this" in comment(github, one)
