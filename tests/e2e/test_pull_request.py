@@ -100,7 +100,8 @@ def test_a_signed_delivery_leads_to_a_plan_and_a_review_to_an_apply(
     github.act.push(NAME, "topic", with_retention(14), by="alice")
     one = github.act.open(NAME, "topic", by="alice")
     wait_until(lambda: "waits for a review" in comment(github, one), "the plan")
-    assert checks(github, one) == {"xops/plan": "success", "xops/apply": "pending"}
+    planned = {"xops/plan": "success", "xops/apply": "pending"}
+    wait_until(lambda: checks(github, one) == planned, "the checks, which follow the comment")
 
     kill(stack, "receiver", "dispatcher")
     github.act.review(NAME, one.number, "APPROVED", by="bob")
@@ -119,4 +120,4 @@ def test_a_signed_delivery_leads_to_a_plan_and_a_review_to_an_apply(
     states = {row["id"]: row for row in listed}
     assert states[brought.guid]["state"] == "dispatched"
     assert applied["run"]["id"] in str(states[brought.guid]["runs"])
-    assert "Merge this" in comment(github, one)
+    wait_until(lambda: "Merge this" in comment(github, one), "the comment on the apply")
