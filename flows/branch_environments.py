@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from blocks import EcsEnvironment
 from blocks.documents import find
-from xops.core.errors import PermanentError
 from xops.core.lifecycle.approval_policy import ApprovalPolicy
 from xops.core.lifecycle.steps import Steps
 from xops.core.lifecycle.watching import Watcher
@@ -46,12 +45,6 @@ def open_stream1(
     environment: Environment, watcher: Watcher, source: Path, isolation: Isolation | None
 ) -> Iterator[Stream1]:
     """Stream 1 from the files of a branch, where this installation has the environment run."""
-    if not (source / "stacks" / "stream1").is_dir():
-        raise PermanentError(
-            f"planning {environment.subject}",
-            "the branch has no terraform/stacks/stream1",
-            "Put it back, or destroy the environment first.",
-        )
     block = find(EcsEnvironment, environment.name)
     stream = Stream1.open(
         environment,

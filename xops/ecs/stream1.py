@@ -161,6 +161,8 @@ class Stream1:
             CredentialsError, UnreachableError: the target does not let us in.
             PermanentError: no usable Terraform or provider, or no isolation as it is asked for.
         """
+        if not (source / "stacks" / "stream1").is_dir():
+            raise _no_stack(environment)
         environ = os.environ if environ is None else environ
         aws = Aws(environment.target, environment.region, dict(environ))
         account_id, caller = aws.identity()
@@ -503,6 +505,14 @@ def open_log(
         name = kept.bucket or state_bucket(environment, aws, account_id).name
         store = S3Store(aws.client("s3"), name, kept.prefix)
     return open_evidence(store, environment.subject, waiting)
+
+
+def _no_stack(environment: Environment) -> PermanentError:
+    return PermanentError(
+        f"planning {environment.subject}",
+        "the branch has no terraform/stacks/stream1",
+        "Put it back, or destroy the environment first.",
+    )
 
 
 def _refuse_protected(environment: Environment) -> None:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from xops.aws.target import Target
 from xops.core.files import settings
-from xops.core.files.validation import Day, Model, TimeZone, raise_if_any
+from xops.core.files.validation import Day, Model, TimeZone, raise_if_any, repeated
 from xops.core.money import Amount
 
 FILE = settings.ROOT / "deployments" / "costs.yaml"
@@ -121,9 +121,8 @@ class CostConfiguration(Model):
     def _check_exports(self) -> Self:
         names = [export.name for export in self.exports]
         raise_if_any(
-            (("exports", index, "name"), f"{name!r} is given twice")
-            for index, name in enumerate(names)
-            if name in names[:index]
+            (("exports", index, "name"), f"{names[index]!r} is given twice")
+            for index in repeated(names)
         )
         raise_if_any(
             (("exports", index, "name"), f"{name!r} is kept for Cost Explorer's answers")

@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag
 
 from xops.core.files.secret import SecretReference
 from xops.core.files.validation import absent
+from xops.github.access import Access, App
 
 
 class TokenCredential(SecretReference):
@@ -36,3 +37,15 @@ Credential = Annotated[
     Discriminator(_kind_of_credential),
 ]
 """How GitHub is asked; a token if no kind is given."""
+
+
+def access(api_url: str, credential: Credential) -> Access:
+    """The address and credential of a file, as the client takes them.
+
+    Raises:
+        InputError: the credential would go over the network in the clear.
+    """
+    app = None
+    if isinstance(credential, AppCredential):
+        app = App(credential.app_id, credential.installation_id)
+    return Access(api_url=api_url, credential=credential, app=app)

@@ -20,7 +20,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from xops.core.errors import Finding, InputError
 from xops.github.errors import ForbiddenError, NotVisibleError
 from xops.github.policy import GitHubPolicy
-from xops.github.policy_access import access
 
 if TYPE_CHECKING:  # githubkit takes a second to import
     from xops.github.client import Client
@@ -168,7 +167,7 @@ def hook_of(policy: GitHubPolicy) -> tuple[str, str] | None:
         return f"/{kind}/{policy.hook_of}/hooks/{policy.hook_id}", (
             f"hook {policy.hook_id} of {policy.hook_of}"
         )
-    app = access(policy).app
+    app = policy.access.app
     return None if app is None else ("/app/hook", f"the hook of App {app.app_id}")
 
 
@@ -194,6 +193,6 @@ def connect(policy: GitHubPolicy, environ: Mapping[str, str]) -> HookDeliveries:
         )
     path, name = found
     if policy.hook_of is None:
-        return HookDeliveries(Client(access(policy), environ=environ, as_app=True), path, name)
-    client = Client(access(policy), environ=environ, installed_on=policy.hook_of)
+        return HookDeliveries(Client(policy.access, environ=environ, as_app=True), path, name)
+    client = Client(policy.access, environ=environ, installed_on=policy.hook_of)
     return HookDeliveries(client, path, name)

@@ -20,8 +20,9 @@ from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
 from xops.core.files import settings
 from xops.core.files.secret import SecretReference
-from xops.core.files.validation import Model, ValidationIssue, raise_if_any
-from xops.github import route_rules
+from xops.core.files.validation import Model, ValidationIssue, raise_if_any, repeated
+from xops.github import credential, route_rules
+from xops.github.access import Access
 from xops.github.credential import Credential, TokenCredential
 
 FILE = settings.ROOT / "deployments" / "github.yaml"
@@ -230,11 +231,9 @@ class GitHubPolicy(Model):
     @field_validator("repositories")
     @classmethod
     def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        lowered = [pattern.lower() for pattern in value]
         raise_if_any(
             ((index,), f"{value[index]!r} stands here twice; GitHub takes names in any case")
-            for index, pattern in enumerate(lowered)
-            if pattern in lowered[:index]
+            for index in repeated([pattern.lower() for pattern in value])
         )
         return value
 
@@ -242,9 +241,8 @@ class GitHubPolicy(Model):
     @classmethod
     def _no_route_twice(cls, value: tuple[Route, ...]) -> tuple[Route, ...]:
         raise_if_any(
-            ((index,), f"is the same as route {value.index(route)}")
-            for index, route in enumerate(value)
-            if route in value[:index]
+            ((index,), f"is the same as route {value.index(value[index])}")
+            for index in repeated(value)
         )
         return value
 
@@ -267,6 +265,11 @@ class GitHubPolicy(Model):
         environ = os.environ if environ is None else environ
         chosen = file or Path(environ.get(FILE_VARIABLE) or FILE)
         return settings.load(cls, chosen, prefix="", environ={}, arguments={})
+
+    @property
+    def access(self) -> Access:
+        """Address and credential, as the client takes them."""
+        return credential.access(self.api_url, self.credential)
 
     def allows(self, repository: str) -> bool:
         """Whether a repository is on the allow-list; GitHub takes names in any case."""

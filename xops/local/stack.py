@@ -93,11 +93,6 @@ class Stack:
         return f"http://127.0.0.1:{self.aws.port}"
 
     @property
-    def webhook_address(self) -> str:
-        """Where GitHub's deliveries are taken."""
-        return f"http://127.0.0.1:{self.receiver.port}/github"
-
-    @property
     def ui(self) -> str:
         """Where a person finds the Prefect UI."""
         return f"http://127.0.0.1:{self.server.port}"

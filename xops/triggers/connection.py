@@ -6,9 +6,9 @@ from pathlib import Path
 
 from xops.core.errors import Finding, InputError
 from xops.core.files import settings
-from xops.github.access import Access, App
+from xops.github import credential
+from xops.github.access import Access
 from xops.github.client import Client
-from xops.github.credential import AppCredential
 from xops.triggers.policy import GitHub, Policy
 
 
@@ -19,11 +19,7 @@ def cache() -> Path:
 
 def access(github: GitHub) -> Access:
     """The policy's address and credential, as the client takes them."""
-    credential = github.credential
-    app = None
-    if isinstance(credential, AppCredential):
-        app = App(credential.app_id, credential.installation_id)
-    return Access(api_url=github.api_url, credential=credential, app=app)
+    return credential.access(github.api_url, github.credential)
 
 
 def connect(policy: Policy, folder: Path | None = None) -> Client:

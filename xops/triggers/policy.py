@@ -32,9 +32,9 @@ from xops.core.files.validation import (
     LocalPath,
     Model,
     TimeZone,
-    ValidationIssue,
     absent,
     raise_if_any,
+    repeated,
 )
 from xops.core.money import Amount
 from xops.github.credential import Credential, TokenCredential
@@ -313,13 +313,8 @@ class Selection(Model):
 
 def _refuse_twice(names: tuple[str, ...]) -> None:
     """Refuse a name that stands twice, however it is written."""
-    lower = [name.lower() for name in names]
-    again: list[ValidationIssue] = [
-        ((index,), f"{names[index]} is named twice")
-        for index, name in enumerate(lower)
-        if name in lower[:index]
-    ]
-    raise_if_any(again)
+    again = repeated([name.lower() for name in names])
+    raise_if_any(((index,), f"{names[index]} is named twice") for index in again)
 
 
 class GitHub(Model):

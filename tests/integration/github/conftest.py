@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.app_keys import make_app_key
 from tests.github_server import TOKEN, GitHubServer
 from tests.secret_sources import allowing
 from xops.core.files.secret import SecretReference
@@ -22,6 +23,16 @@ MakeClient = Callable[..., Client]
 def github() -> Iterator[GitHubServer]:
     with GitHubServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def app_key(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """An App's private key in a file, and its public key."""
+    file = tmp_path_factory.mktemp("app") / "key.pem"
+    private, public = make_app_key()
+    file.write_text(private)
+    file.chmod(0o600)
+    return file, public
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ from typing import Any
 
 import httpx
 import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.app_keys import make_app_key
 from tests.github_data import Team
 from tests.github_git import Content, Executable, Submodule, Symlink
 from tests.github_server import APP_ID, INSTALLATION_ID, TOKEN, GitHubServer
@@ -66,12 +65,7 @@ def acme(github: GitHubServer) -> None:
 @contextmanager
 def people(github: GitHubServer) -> Iterator[tuple[Person, Person, Person, Person, Person]]:
     """The viewer, alice, bob, the App's installation, and the App itself."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    github.app_public_key = (
-        key.public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        .decode()
-    )
+    key, github.app_public_key = make_app_key()
     now = int(datetime.now(UTC).timestamp())
     encoded = jwt.encode(
         {"iss": str(APP_ID), "iat": now - 60, "exp": now + 300}, key, algorithm="RS256"

@@ -2,14 +2,11 @@
 
 import gzip
 import resource
-import shutil
 import ssl
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Thread
@@ -424,19 +421,6 @@ def test_a_changed_answer_is_the_new_one(
     list(connect(folder=tmp_path).pages(FILES, "listing"))
     repository.pull_requests[0].files = repository.pull_requests[0].files[:7]
     assert len(list(connect(folder=tmp_path).pages(FILES, "listing"))) == 7
-
-
-@pytest.fixture(scope="module")
-def app_key(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    if find_spec("jwt") is None:
-        pytest.skip("githubkit[auth-app] is not installed: no token of an App can be made")
-    key = tmp_path_factory.mktemp("app") / "key.pem"
-    openssl = shutil.which("openssl") or "openssl"
-    made = [openssl, "genrsa", "-out", str(key), "2048"]
-    subprocess.run(made, check=True, capture_output=True)
-    public = [openssl, "rsa", "-in", str(key), "-pubout"]
-    shown = subprocess.run(public, check=True, capture_output=True, text=True)
-    return key, shown.stdout
 
 
 @pytest.mark.parametrize("installation", [INSTALLATION_ID, None])

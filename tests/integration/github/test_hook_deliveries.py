@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.app_keys import make_app_key
 from tests.github_server import APP_ID, TOKEN, GitHubServer
 from tests.http_servers import serving
 from tests.secret_sources import NAME as TOKEN_VARIABLE
@@ -204,24 +203,10 @@ async def test_a_hook_of_an_organisation_is_read_as_one_of_a_repository(
     assert found.name == f"hook {hook.id} of acme"
 
 
-def key_pair() -> tuple[str, str]:
-    """A private key and its public one, as PEM."""
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = private.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    public = private.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return pem.decode(), public.decode()
-
-
 async def test_an_app_reads_the_deliveries_of_its_own_hook_by_a_token_of_its_own(
     github: GitHubServer, receiver: Receiver, environ: dict[str, str]
 ) -> None:
-    secret, github.app_public_key = key_pair()
+    secret, github.app_public_key = make_app_key()
     github.add(REPOSITORY).write("main", {"README.md": "x"})
     github.app_hook(receiver.url, SECRET, "push")
     credential = {"kind": "app", "app_id": APP_ID, "variable": TOKEN_VARIABLE}

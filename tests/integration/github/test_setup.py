@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.app_keys import make_app_key
 from tests.github_data import Team
 from tests.github_server import APP_ID, GitHubServer
 from tests.integration.github.conftest import MakeClient
@@ -159,16 +158,7 @@ def test_the_secret_stands_in_no_plan_no_outcome_no_error_and_no_log(
 
 @pytest.fixture(scope="module")
 def key() -> tuple[str, str]:
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = private.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    public = private.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return pem.decode(), public.decode()
+    return make_app_key()
 
 
 def as_app(github: GitHubServer, key: tuple[str, str], folder: Path) -> Client:

@@ -72,7 +72,7 @@ def test_one_command_sets_it_up_after_showing_what_it_would_do(
     planned = deploy(server)
     assert planned.returncode == ExitCode.FINDINGS, planned.stdout + planned.stderr
     assert "+ work pool xops-runs" in planned.stdout
-    assert "+ deployment provision-ecs/provision-ecs" in planned.stdout
+    assert "  deployment provision-ecs/provision-ecs\n" in planned.stdout  # one of those alike
     assert api.post("/api/deployments/count", json={}).json() == 0
 
     done = deploy(server, "--apply")

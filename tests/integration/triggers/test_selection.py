@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.app_keys import make_app_key
 from tests.github_data import Person, Team
 from tests.github_server import APP_ID, TOKEN, GitHubServer
 from tests.integration.triggers.collecting import AS_OF, MIDWEEK, Collect
@@ -300,14 +299,9 @@ def test_an_app_is_found_by_the_owner_of_a_selection(
 ) -> None:
     chosen = policy(select="[{organisation: octo}]")
     key = tmp_path / "key.pem"
-    pair = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    key.write_bytes(pair.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ))  # fmt: skip
+    private, octo.app_public_key = make_app_key()
+    key.write_text(private)
     key.chmod(0o600)
-    octo.app_public_key = pair.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    ).decode()  # fmt: skip
     sources = tmp_path / "secrets.yaml"
     sources.write_text(f"sources: [{{folder: {tmp_path}, hosts: ['{octo.url}']}}]\n")
     sources.chmod(0o600)

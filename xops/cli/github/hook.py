@@ -56,12 +56,11 @@ def _create(policy: GitHubPolicy, plan: Plan) -> Outcome:
     from xops.core.files import settings
     from xops.github import setup as hooks
     from xops.github.client import Client
-    from xops.github.policy_access import access
     from xops.local.webhooks import load_or_create_webhook_secret
 
     named = policy.webhook.secret
     secret = named.read() if named else load_or_create_webhook_secret(settings.home())
-    with Client(access(policy), environ=os.environ, as_app=plan.is_app) as client:
+    with Client(policy.access, environ=os.environ, as_app=plan.is_app) as client:
         return hooks.apply(plan, secret, client)
 
 

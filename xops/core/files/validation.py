@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from functools import cache
 from pathlib import Path
@@ -102,6 +102,11 @@ def error_details(
 def validation_error(details: list[InitErrorDetails]) -> ValidationError:
     """An error for a validator to raise: each finding is reported at its own place below it."""
     return ValidationError.from_exception_data("rules", details)
+
+
+def repeated(values: Sequence[object]) -> Iterator[int]:
+    """Where something stands that stands before it already."""
+    return (index for index, value in enumerate(values) if value in values[:index])
 
 
 def raise_if_any(issues: Iterable[ValidationIssue]) -> None:

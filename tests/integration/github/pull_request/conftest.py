@@ -3,42 +3,48 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 
 from tests.github_data import Repository
 from tests.github_server import APP_ID, INSTALLATION_ID, GitHubServer
 from tests.secret_sources import allowing
+from xops.core.errors import XopsError
 from xops.core.files.secret import SecretReference
 from xops.github.access import Access, App
 from xops.github.client import Client
+from xops.github.errors import (
+    AccessError,
+    ForbiddenError,
+    LimitError,
+    NotVisibleError,
+    RefusedError,
+    UnavailableError,
+)
 
 NAME = "octo/platform"
 
 AppClient = Callable[[], Client]
 
+FAULTS: list[tuple[dict[str, Any], type[XopsError]]] = [
+    ({"status": 401}, AccessError),
+    ({"status": 403, "message": "Resource not accessible"}, ForbiddenError),
+    ({"status": 404}, NotVisibleError),
+    ({"status": 422}, RefusedError),
+    ({"status": 502, "times": 99}, UnavailableError),
+    ({"status": 503, "times": 99}, UnavailableError),
+    ({"kind": "drop", "times": 99}, UnavailableError),
+    ({"kind": "html"}, RefusedError),
+    ({"kind": "secondary", "retry_after": 5000}, LimitError),
+    ({"kind": "primary", "retry_after": 5000}, LimitError),
+]
+"""What goes wrong at GitHub or on the way to it, and the error that says so."""
+
 
 @pytest.fixture
 def repository(github: GitHubServer) -> Repository:
     return github.add(NAME)
-
-
-@pytest.fixture(scope="session")
-def app_key(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """An App's private key in a file, and its public key."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    file = tmp_path_factory.mktemp("app") / "key.pem"
-    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    file.chmod(0o600)
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    return file, public.decode()
 
 
 @pytest.fixture

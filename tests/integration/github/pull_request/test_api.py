@@ -9,16 +9,12 @@ import pytest
 
 from tests.github_data import OpenPullRequest, Repository
 from tests.github_server import GitHubServer
-from tests.integration.github.pull_request.conftest import NAME, asked
+from tests.integration.github.pull_request.conftest import FAULTS, NAME, asked
 from xops.core.errors import InputError, PermanentError, XopsError
 from xops.github.client import Client
 from xops.github.errors import (
-    AccessError,
-    ForbiddenError,
-    LimitError,
     NotVisibleError,
     RefusedError,
-    UnavailableError,
 )
 from xops.github.pull_request.api import WAITS, PullRequestApi
 from xops.github.pull_request.facts import ChangedFile, ReviewState
@@ -399,20 +395,7 @@ def test_an_answer_of_another_shape_is_refused(
         pulls.read(1)
 
 
-@pytest.mark.parametrize(
-    ("fault", "error"),
-    [
-        ({"status": 401}, AccessError),
-        ({"status": 403, "message": "Resource not accessible"}, ForbiddenError),
-        ({"status": 404}, NotVisibleError),
-        ({"status": 422}, RefusedError),
-        ({"status": 503, "times": 9}, UnavailableError),
-        ({"kind": "drop", "times": 9}, UnavailableError),
-        ({"kind": "html"}, RefusedError),
-        ({"kind": "secondary", "retry_after": 5000}, LimitError),
-        ({"kind": "primary", "retry_after": 5000}, LimitError),
-    ],
-)
+@pytest.mark.parametrize(("fault", "error"), FAULTS)
 @pytest.mark.parametrize(
     "operation", [PULL, "GET .*/git/ref/.*", f"{PULL}/files.*", f"{PULL}/reviews.*"]
 )

@@ -6,16 +6,13 @@ import pytest
 
 from tests.github_data import Repository
 from tests.github_server import GitHubServer
-from tests.integration.github.pull_request.conftest import NAME, AppClient, asked
+from tests.integration.github.pull_request.conftest import FAULTS, NAME, AppClient, asked
 from xops.core.errors import InputError, XopsError
 from xops.github.client import Client
 from xops.github.errors import (
-    AccessError,
     ForbiddenError,
-    LimitError,
     NotVisibleError,
     RefusedError,
-    UnavailableError,
 )
 from xops.github.pull_request.checks import (
     DESCRIPTION_LIMIT,
@@ -230,18 +227,7 @@ def test_an_answer_of_another_shape_is_refused(
         checks.report(commit, "xops/plan", "success", "x")
 
 
-@pytest.mark.parametrize(
-    ("fault", "error"),
-    [
-        ({"status": 401}, AccessError),
-        ({"status": 403}, ForbiddenError),
-        ({"status": 404}, NotVisibleError),
-        ({"status": 422}, RefusedError),
-        ({"status": 502, "times": 9}, UnavailableError),
-        ({"kind": "html"}, RefusedError),
-        ({"kind": "secondary", "retry_after": 5000}, LimitError),
-    ],
-)
+@pytest.mark.parametrize(("fault", "error"), FAULTS)
 @pytest.mark.parametrize("kind", ["statuses", "runs"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_fault_is_told(

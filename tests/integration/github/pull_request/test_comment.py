@@ -7,16 +7,13 @@ import pytest
 
 from tests.github_data import Repository
 from tests.github_server import GitHubServer
-from tests.integration.github.pull_request.conftest import NAME, AppClient
+from tests.integration.github.pull_request.conftest import FAULTS, NAME, AppClient
 from xops.core.errors import XopsError
 from xops.github.client import Client
 from xops.github.errors import (
-    AccessError,
     ForbiddenError,
-    LimitError,
     NotVisibleError,
     RefusedError,
-    UnavailableError,
 )
 from xops.github.pull_request.comment import StickyComment
 
@@ -248,18 +245,7 @@ def test_comments_of_deleted_accounts_and_without_a_body_are_passed_over(
     assert sticky.put(1, BODY) == first
 
 
-@pytest.mark.parametrize(
-    ("fault", "error"),
-    [
-        ({"status": 401}, AccessError),
-        ({"status": 403}, ForbiddenError),
-        ({"status": 404}, NotVisibleError),
-        ({"status": 422}, RefusedError),
-        ({"status": 502, "times": 9}, UnavailableError),
-        ({"kind": "html"}, RefusedError),
-        ({"kind": "secondary", "retry_after": 5000}, LimitError),
-    ],
-)
+@pytest.mark.parametrize(("fault", "error"), FAULTS)
 @pytest.mark.parametrize("operation", ["GET .*/comments.*", CREATE])
 def test_a_fault_is_told(
     github: GitHubServer,

@@ -9,17 +9,15 @@ import pytest
 
 from tests.github_data import Team
 from tests.github_server import GitHubServer
+from tests.integration.github.pull_request.conftest import FAULTS
 from tests.postgres_server import Postgres
 from xops.core.database.exclusive import Database
 from xops.core.errors import XopsError
 from xops.github.client import Client
 from xops.github.errors import (
-    AccessError,
     ForbiddenError,
-    LimitError,
     NotVisibleError,
     RefusedError,
-    UnavailableError,
 )
 from xops.github.inbox.address import VARIABLE
 from xops.github.inbox.connection import open_tables
@@ -191,19 +189,7 @@ def test_an_error_is_not_kept(github: GitHubServer, directory: TeamDirectory) ->
     assert "bob" in directory.members(PLATFORM)
 
 
-@pytest.mark.parametrize(
-    ("fault", "error"),
-    [
-        ({"status": 401}, AccessError),
-        ({"status": 403}, ForbiddenError),
-        ({"status": 404}, NotVisibleError),
-        ({"status": 422}, RefusedError),
-        ({"status": 502, "times": 9}, UnavailableError),
-        ({"kind": "drop", "times": 9}, UnavailableError),
-        ({"kind": "html"}, RefusedError),
-        ({"kind": "secondary", "retry_after": 5000}, LimitError),
-    ],
-)
+@pytest.mark.parametrize(("fault", "error"), FAULTS)
 def test_a_fault_is_told(
     github: GitHubServer, directory: TeamDirectory, fault: dict[str, Any], error: type[XopsError]
 ) -> None:

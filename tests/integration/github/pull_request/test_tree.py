@@ -21,15 +21,12 @@ from tests.github_git import (
 )
 from tests.github_server import GitHubServer
 from tests.integration.github.conftest import MakeClient
-from tests.integration.github.pull_request.conftest import NAME, asked
+from tests.integration.github.pull_request.conftest import FAULTS, NAME, asked
 from xops.core.errors import InputError, PermanentError, XopsError
 from xops.github.client import Client
 from xops.github.errors import (
-    AccessError,
-    ForbiddenError,
     NotVisibleError,
     RefusedError,
-    UnavailableError,
 )
 from xops.github.pull_request import blob_cache, tree
 from xops.github.pull_request.tree import Tree
@@ -361,18 +358,7 @@ def test_an_answer_that_was_altered_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("fault", "error"),
-    [
-        ({"status": 401}, AccessError),
-        ({"status": 403, "message": "Resource not accessible"}, ForbiddenError),
-        ({"status": 404}, NotVisibleError),
-        ({"status": 422}, RefusedError),
-        ({"status": 502, "times": 99}, UnavailableError),
-        ({"kind": "html"}, RefusedError),
-        ({"kind": "drop", "times": 99}, UnavailableError),
-    ],
-)
+@pytest.mark.parametrize(("fault", "error"), FAULTS)
 @pytest.mark.parametrize(
     "operation", ["GET .*/git/commits/.*", "GET .*/git/trees/.*", "Blobs|GET .*/git/blobs/.*"]
 )

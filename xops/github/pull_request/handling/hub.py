@@ -11,7 +11,6 @@ from xops.core.errors import Finding, InputError
 from xops.core.files import settings
 from xops.github.client import Client
 from xops.github.policy import GitHubPolicy
-from xops.github.policy_access import access
 from xops.github.pull_request import report
 from xops.github.pull_request.api import PullRequestApi
 from xops.github.pull_request.checks import Checks, checks_for
@@ -63,7 +62,7 @@ def open_hub(policy: GitHubPolicy, repository: str, tables: Database) -> Iterato
         raise InputError(
             f"handling pull requests of {repository}", [Finding("repository", "", found)]
         )
-    with Client(access(policy), installed_on=repository) as client:
+    with Client(policy.access, installed_on=repository) as client:
         yield Hub(
             repository=repository,
             policy=policy,
