@@ -21,8 +21,8 @@ from tests.mounts import small_file_system
 from tests.soak import ROUNDS
 from xops.core.errors import ExitCode
 
-# A stack of their own beside the other end-to-end tests': one after the other they are the longest
-# chain of all tests.
+# An environment of their own beside the other end-to-end tests': one after the other they are the
+# longest chain of all tests.
 pytestmark = pytest.mark.xdist_group("e2e.faults")
 
 SHORT_FORM = ("applying", "applied")
@@ -91,6 +91,18 @@ class Aws:
     def drift(self, days: int) -> None:
         """Change something behind Terraform's back."""
         self.logs.put_retention_policy(logGroupName=LOG_GROUP, retentionInDays=days)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """`local` on an embedded AWS alone: nothing of Prefect's has a part in these tests."""
+    made = Embedded(tmp_path_factory.mktemp("xops-home"), free_port(), free_port(), free_port())
+    try:
+        done = made.xops("ecs", "apply", "-e", "local")
+        assert done.returncode == 0, done.stderr
+        yield made
+    finally:
+        made.xops("down")
 
 
 @pytest.fixture

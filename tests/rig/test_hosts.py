@@ -72,6 +72,20 @@ def test_the_key_file_is_for_its_owner_only(access: Access) -> None:
     assert access.key_file.stat().st_mode & 0o777 == 0o600
 
 
+def test_hosts_come_before_what_else_the_machine_runs(rig: Rig) -> None:
+    """All of them are below one group, which the kernel weighs against each other session."""
+    if rig.engine.folder is None:
+        pytest.skip("the machine's own engine: how it weighs containers is its operator's")
+    groups = Path("/sys/fs/cgroup")
+    version_1, version_2 = groups / "cpu/xops-rig", groups / "xops-rig"
+    file, usual = (
+        (version_1 / "cpu.shares", 1024) if version_1.is_dir() else (version_2 / "cpu.weight", 100)
+    )
+    assert int(file.read_text()) > 10 * usual
+    for host in rig.hosts:
+        assert "xops-rig" in host.exec(["cat", "/proc/1/cgroup"])
+
+
 def test_root_does_not_log_in(rig: Rig, access: Access) -> None:
     refused = access.ssh(rig.hosts[0], "true", user="root")
     assert refused.returncode == 255

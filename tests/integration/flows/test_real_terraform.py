@@ -79,29 +79,22 @@ def evidence_of(name: str) -> list[Any]:
     return list(evidence(name).newest_first(RecordKind.APPLY))
 
 
-def test_words_that_a_branch_puts_into_terraform_s_mouth_stay_in_the_run(world: World) -> None:
-    """Everybody who reads the repository reads the comment."""
-    said = 'condition = var.environment == ""\n    error_message = "canary-of-a-branch"'
-    spoken = f'output "spoken" {{\n  value = 1\n  precondition {{\n    {said}\n  }}\n}}\n'
-    one = world.open({"terraform/stacks/stream1/spoken.tf": spoken})
-
-    state = run(one.number)
-
-    assert state.name == "Plan failed"
-    assert "precondition failed" in world.comment(one)
-    assert "canary-of-a-branch" not in world.comment(one)
-    assert "canary-of-a-branch" not in str(world.repository.statuses)
-
-
-def test_a_branch_that_reads_the_worker_s_files_is_told_that_there_are_none(world: World) -> None:
+def test_what_a_branch_makes_terraform_say_or_read_is_in_no_comment(world: World) -> None:
+    """Everybody who reads the repository reads the comment; the worker's files are not there."""
     secret = settings.home() / "webhook-secret"
     settings.home().mkdir(parents=True, exist_ok=True)
     secret.write_text("canary-of-the-worker")
+    said = 'condition = var.environment == ""\n    error_message = "canary-of-a-branch"'
+    spoken = f'output "spoken" {{\n  value = 1\n  precondition {{\n    {said}\n  }}\n}}\n'
     stolen = f'output "stolen" {{ value = file("{secret}") }}\n'
-    one = world.open({"terraform/stacks/stream1/stolen.tf": stolen})
+    folder = "terraform/stacks/stream1"
+    one = world.open({f"{folder}/spoken.tf": spoken, f"{folder}/stolen.tf": stolen})
 
     state = run(one.number)
 
     assert state.name == "Plan failed"
-    assert "Invalid function argument" in world.comment(one)
-    assert "canary-of-the-worker" not in world.comment(one)
+    comment = world.comment(one)
+    assert "precondition failed" in comment
+    assert "Invalid function argument" in comment
+    assert "canary" not in comment
+    assert "canary" not in str(world.repository.statuses)
