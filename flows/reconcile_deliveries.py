@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -16,8 +16,10 @@ from prefect.tasks import exponential_backoff
 from flows.lifecycle_tasks import is_temporary
 from flows.progress import emit_named, show_markdown
 from xops.core.rendering import Markdown
+from xops.github.crashed_runs import Replayed, replay_crashed
 from xops.github.policy import GitHubPolicy
 from xops.github.reconcile import Turn, reconcile
+from xops.prefect_server.runs import ServerRunStates
 
 logger = logging.getLogger("xops.github")
 
@@ -38,6 +40,19 @@ def compare_deliveries(policy: GitHubPolicy) -> Turn:
     return reconcile(policy, os.environ)
 
 
+@task(
+    name="replay-crashed-runs",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=exponential_backoff(20),
+    retry_condition_fn=is_temporary,
+)
+def replay_crashed_runs() -> Replayed:
+    """Those of a delivery that was dispatched again are its new ones: a retry repeats nothing."""
+    return replay_crashed(os.environ, ServerRunStates(), datetime.now(UTC))
+
+
 @flow(
     name="reconcile-deliveries",
     flow_run_name="reconcile-deliveries",
@@ -45,14 +60,19 @@ def compare_deliveries(policy: GitHubPolicy) -> Turn:
     persist_result=False,
 )
 def reconcile_deliveries() -> dict[str, Any]:
-    """Compare once, and tell what is missing, lost, stuck and dead."""
+    """Compare once, and tell what is missing, lost, stuck and dead; run crashed ones again."""
     turn = compare_deliveries(GitHubPolicy.load())
     logger.info("%s", turn.summary())
-    _show(turn)
+    replayed = replay_crashed_runs()
+    _show(turn, replayed)
     for name, summary, identity in _news(turn):
         payload = {"summary": summary, "turn": turn.summary(), "deliveries": _first_of(turn)}
         emit_named(name, _RESOURCE, turn.hook or "no hook", payload, uuid5(NAMESPACE_URL, identity))
-    return turn.to_json()
+    if replayed.again:
+        summary = f"the runs of {len(replayed.again)} deliveries crashed; they are started again"
+        payload = {"summary": summary, "deliveries": list(replayed.again[:_MOST_ROWS])}
+        emit_named("xops.github.runs_crashed", _RESOURCE, turn.hook or "no hook", payload, uuid4())
+    return {**turn.to_json(), "crashed": {"again": replayed.again, "left": replayed.left}}
 
 
 def _news(turn: Turn) -> Iterator[tuple[str, str, str]]:
@@ -75,12 +95,15 @@ def _first_of(turn: Turn) -> list[str]:
     return list({**turn.lost, **turn.missing})[:_MOST_ROWS]
 
 
-def _show(turn: Turn) -> None:
+def _show(turn: Turn, replayed: Replayed) -> None:
     """The artifact: a table of what is not as it should be."""
+    again, left = replayed.again, replayed.left
     rows = [
         *(("missing", guid, one.event, one.status) for guid, one in turn.missing.items()),
         *(("lost", guid, one.event, one.status) for guid, one in turn.lost.items()),
         *(("dead", row.delivery.id, row.delivery.event, row.reason) for row in turn.dead),
+        *(("crashed", guid, "", "its run was killed; it is started again") for guid in again),
+        *(("crashed", guid, "", f"see its runs: `xops github replay {guid}`") for guid in left),
     ]
     heading = ("what", "delivery", "event", "why")
     summary = Markdown.render(turn.summary())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import batched
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +15,14 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
     LogFilter,
     LogFilterFlowRunId,
 )
-from prefect.client.schemas.objects import FlowRun, Log
+from prefect.client.schemas.objects import FlowRun, Log, StateType
 from prefect.client.schemas.sorting import ArtifactSort, LogSort
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
@@ -33,6 +38,9 @@ from xops.prefect_server.profile import AUTH_VARIABLE, Profile, run_page
 
 _POLL_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 10.0
+_AT_A_TIME = 200
+"""Runs in one answer, which the server limits."""
+
 _WAITS = (
     "waiting for other runs of this deployment to end; one that was killed frees its place within"
     " a minute"
@@ -204,3 +212,30 @@ def _result(run: FlowRun) -> Any:
             f"Open the run in the UI for its log: {run_page('', run.id)}",
         )
     return state.result()
+
+
+class ServerRunStates:
+    """How runs have ended, on the server whose run this is."""
+
+    def crashed(self, ids: Collection[str]) -> set[str]:
+        """As `RunStates.crashed` says."""
+        try:
+            with get_client(sync_client=True) as prefect:
+                return {
+                    str(run.id)
+                    for some in batched(map(UUID, ids), _AT_A_TIME)
+                    for run in prefect.read_flow_runs(flow_run_filter=_crashed_among(some))
+                }
+        except httpx.HTTPError as error:
+            raise TemporaryError(
+                "asking how runs have ended",
+                f"the Prefect server does not tell ({error})",
+                "It is asked again; look at `xops doctor`.",
+            ) from error
+
+
+def _crashed_among(ids: Sequence[UUID]) -> FlowRunFilter:
+    return FlowRunFilter(
+        id=FlowRunFilterId(any_=list(ids)),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])),
+    )

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
+from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.states import Crashed
 
 from flows.reconcile_deliveries import reconcile_deliveries
 from tests.github_server import TOKEN, GitHubServer
@@ -124,3 +126,36 @@ def test_a_run_without_a_hook_succeeds_and_says_that_it_compared_nothing(
     done = reconcile_deliveries()
     assert done["hook"] == ""
     assert "names no hook" in shown(prefect)
+
+
+def _crash(prefect: SyncPrefectClient) -> str:
+    """A run as a worker leaves it that was killed."""
+
+    @flow(name="handled")
+    def handled() -> None: ...
+
+    run = prefect.create_flow_run(handled, state=Crashed(message="the worker was killed"))
+    return str(run.id)
+
+
+async def _led_to(id_: str, run: str) -> None:
+    now = datetime.now(UTC)
+    delivery = Delivery(id=id_, event="push", body_sha256="0" * 64, received_at=now)
+    async with open_inbox() as inbox:
+        await inbox.add([(delivery, DeliveryState.RECEIVED, "")])
+        await inbox.note_run(id_, "handled/handled", run)
+        await inbox.settle(id_, DeliveryState.DISPATCHED, "")
+
+
+def test_a_delivery_whose_run_crashed_is_dispatched_again_and_that_is_told(
+    prefect: SyncPrefectClient, github: GitHubServer, environ: None, tmp_path: Path,
+    eventually: Eventually,
+) -> None:  # fmt: skip
+    write_policy(tmp_path, github)
+    guid = "00000003-0000-0000-0000-000000000000"
+    asyncio.run(_led_to(guid, _crash(prefect)))
+    assert reconcile_deliveries()["crashed"] == {"again": (guid,), "left": ()}
+    assert f"| crashed | {guid} |" in shown(prefect).replace("\\", "")
+    [row] = eventually(lambda: told(prefect, "runs_crashed"))
+    assert row["deliveries"] == [guid]
+    assert reconcile_deliveries()["crashed"] == {"again": (), "left": ()}
