@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
-from uuid import NAMESPACE_URL, uuid4, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -71,7 +71,7 @@ def reconcile_deliveries() -> dict[str, Any]:
     if replayed.again:
         summary = f"the runs of {len(replayed.again)} deliveries crashed; they are started again"
         payload = {"summary": summary, "deliveries": list(replayed.again[:_MOST_ROWS])}
-        emit_named("xops.github.runs_crashed", _RESOURCE, turn.hook or "no hook", payload, uuid4())
+        emit_named("xops.github.runs_crashed", _RESOURCE, turn.hook or "no hook", payload)
     return {**turn.to_json(), "crashed": {"again": replayed.again, "left": replayed.left}}
 
 
