@@ -71,7 +71,7 @@ def reconcile_deliveries() -> dict[str, Any]:
     if replayed.again:
         summary = f"the runs of {len(replayed.again)} deliveries crashed; they are started again"
         payload = {"summary": summary, "deliveries": list(replayed.again[:_MOST_ROWS])}
-        emit_named("xops.github.runs_crashed", _RESOURCE, turn.hook or "no hook", payload)
+        emit_named("xops.github.deliveries_crashed", _RESOURCE, turn.hook or "no hook", payload)
     return {**turn.to_json(), "crashed": {"again": replayed.again, "left": replayed.left}}
 
 

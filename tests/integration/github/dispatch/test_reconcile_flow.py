@@ -156,6 +156,6 @@ def test_a_delivery_whose_run_crashed_is_dispatched_again_and_that_is_told(
     asyncio.run(_led_to(guid, _crash(prefect)))
     assert reconcile_deliveries()["crashed"] == {"again": (guid,), "left": ()}
     assert f"| crashed | {guid} |" in shown(prefect).replace("\\", "")
-    [row] = eventually(lambda: told(prefect, "runs_crashed"))
+    [row] = eventually(lambda: told(prefect, "deliveries_crashed"))
     assert row["deliveries"] == [guid]
     assert reconcile_deliveries()["crashed"] == {"again": (), "left": ()}
