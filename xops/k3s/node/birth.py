@@ -98,10 +98,6 @@ def _of_host(
     yield from _role(host, seen, formation)
     yield from _elsewhere(host, seen, formation)
     yield from _other_datastore(cluster, host, seen)
-    if seen.dropins:
-        found = f"others' files lie over xOps': {', '.join(seen.dropins)}"
-        remedy = "Look at what they set: it counts, and no plan shows it. Move it into the file."
-        yield PreflightFinding(host.name, "drop-ins", found, remedy, Severity.WARNING)
 
 
 def _role(host: Host, seen: HostFacts, formation: Topology) -> Iterator[PreflightFinding]:

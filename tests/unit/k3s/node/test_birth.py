@@ -333,18 +333,6 @@ def test_what_sqlite_left_behind_when_it_was_moved_into_etcd_is_nothing() -> Non
 # Settings that are not seen
 
 
-def test_files_that_lie_over_ours_are_told() -> None:
-    seen = installed(OF)
-    dropins = ("/etc/rancher/k3s/config.yaml.d/99-own.yaml",)
-    seen["server-1"] = replace(seen["server-1"], dropins=dropins)
-
-    finding = only(OF, seen)
-    assert (finding.host, finding.check, finding.severity) == (
-        "server-1", "drop-ins", Severity.WARNING,
-    )  # fmt: skip
-    assert dropins[0] in finding.found
-
-
 @pytest.mark.parametrize("text", [None, "[not: a configuration"])
 def test_unknown_settings_are_not_taken_for_none(text: str | None) -> None:
     """Without config.yaml a unit of another hand has them on its command line."""

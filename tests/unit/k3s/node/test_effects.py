@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from tests.k3s_hosts import all_bare, cluster, formed, row
 from tests.soak import examples
 from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.cluster_file.sections import _OWN_KEYS as OWN_KEYS
 from xops.k3s.node import config, effects
 from xops.k3s.node.effects import Effect, differences, effect_of, strongest
 from xops.k3s.node.fields import FIELDS
@@ -220,6 +221,11 @@ def test_every_key_that_can_be_written_is_classed(s3: dict[str, str]) -> None:
                 if not effects.is_known(key, of.k3s.version, is_server=host.is_server)
             }
             assert unknown == set()
+
+
+def test_every_key_that_a_person_may_not_write_is_one_of_k3s() -> None:
+    """A misspelt one would let the right one through."""
+    assert OWN_KEYS - KEYS.keys() == set()
 
 
 def models(annotation: Any) -> Iterator[type[BaseModel]]:

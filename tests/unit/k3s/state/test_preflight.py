@@ -289,7 +289,7 @@ def test_a_node_that_is_not_in_the_file_is_a_warning() -> None:
 
 
 DELETES = "kubectl delete node old-1"
-GONE = {"name": "old-1", "address": "10.0.0.99", "ready": False}
+GONE: dict[str, Any] = {"name": "old-1", "address": "10.0.0.99", "ready": False}
 OLD = EtcdMember("99", "old-1-00000001", ("https://10.0.0.99:2380",))
 
 
@@ -333,7 +333,7 @@ def test_a_server_that_is_gone_may_be_deleted_where_etcd_does_not_miss_it() -> N
 
 
 def test_a_server_is_not_to_be_deleted_while_others_are_down_as_well() -> None:
-    down = {"ready": False, "address": "10.0.0.98", "name": "old-2"}
+    down: dict[str, Any] = {"ready": False, "address": "10.0.0.98", "name": "old-2"}
     other = EtcdMember("98", "old-2-00000001", ("https://10.0.0.98:2380",))
     alone = cluster(1)
     strangers = (node(OF.servers[0], **GONE), node(OF.servers[0], **down))
