@@ -451,7 +451,9 @@ def _k3s_key(key: Key) -> str:
     effect = f"{key.effect}; agents: {key.of_agents}" if key.of_agents else str(key.effect)
     roles = "" if len(key.roles) > 1 else f" ({key.roles[0]}s)"
     since = f"; since {', '.join(key.since)}" if key.since else ""
-    return f"| `{key.name}`{roles} | {effect} | {key.reason}{since} | `{key.source}` |"
+    is_said = not key.followed or "agents take" in key.reason
+    why = key.reason if is_said else f"{key.reason}; agents take it at their own next start"
+    return f"| `{key.name}`{roles} | {effect} | {why}{since} | `{key.source}` |"
 
 
 def _schema_tables(schema: Mapping[str, Any]) -> Iterator[str]:

@@ -144,9 +144,9 @@ _FIXED = (
         "data-dir", Effect.FIXED,
         "all that the node knows lies in the old folder; in an empty one K3S starts another life,"
         " a server another cluster", SERVER_FLAGS,
-        "Write the old value back. To move it, one host at a time: stop K3S, move the folder, write"
-        " its new place as `data-dir` into /etc/rancher/k3s/config.yaml, start K3S and wait until"
-        " the node is Ready; after the last host change the file.",
+        "Write the old value back. To have it on another disk, one host at a time: stop K3S, move"
+        " what the folder holds, mount the disk in its place, and start K3S: volumes and arguments"
+        " name the folder by its path.",
         "/var/lib/rancher/k3s", "k3s.data_dir", short="d",
     ),
     Key(
