@@ -134,7 +134,7 @@ _FIXED = (
         "secrets-encryption", Effect.FIXED,
         "a server makes a key of its own if it finds none, so that the servers' keys differ; and"
         " without it what is encrypted cannot be read", "pkg/daemons/control/deps/deps.go",
-        "Write the old value back. To encrypt a cluster that has no keys (v1.34.4, v1.35.0 and"
+        "Write the old value back. To encrypt a cluster that has no keys (v1.34.4, v1.35.1 and"
         " later): `k3s secrets-encrypt enable` on one server, `secrets-encryption: true` in"
         " /etc/rancher/k3s/config.yaml of all, restart them one by one, then `k3s secrets-encrypt"
         " rotate-keys` and restart them again; then change the file.",
