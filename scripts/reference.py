@@ -22,6 +22,8 @@ from xops.ecs.environment import PROTECTED, Environment
 from xops.github.delivery import FIELDS
 from xops.github.policy import ACTIONS, GitHubPolicy
 from xops.k3s.cluster_file.cluster import VARIABLE_PREFIX, Cluster
+from xops.k3s.node import fields as k3s_fields
+from xops.k3s.node.k3s_keys import KEYS, ORDER, RELEASES, Effect, Key
 from xops.k3s.state.diagnosis import PATTERNS, Pattern
 from xops.triggers import policy
 from xops.triggers.facts import Facts
@@ -274,6 +276,7 @@ def pages() -> dict[str, str]:
         "environment-file.md": _environment_file(),
         "cluster-file.md": _cluster_file(),
         "k3s-causes.md": _causes(),
+        "k3s-keys.md": _k3s_keys(),
         "triggers-file.md": _triggers_file(),
         "facts-file.md": _facts_file(),
         "github-file.md": _github_file(),
@@ -410,6 +413,47 @@ def _cause(pattern: Pattern) -> Iterator[str]:
     yield ""
     yield re.sub(r"\{(\w+)\}", lambda name: name[1].upper(), pattern.remedy)
     yield f"\nSource: <{pattern.source}>"
+
+
+def _k3s_keys() -> Iterator[str]:
+    yield f"{_NOTE}\n# What a change does\n"
+    yield "Each change to a cluster has an effect on hosts that run:\n"
+    yield "| effect | means |\n|---|---|"
+    yield from (f"| {effect} | {_EFFECTS[effect]} |" for effect in Effect)
+    yield "\nA difference that is fixed at birth, or takes a rejoin, is refused before anything is"
+    yield "changed; what would have to happen is said. A key that K3S does not know is found before"
+    yield "it is written: a server would skip it, an agent would not start."
+    yield "\n## Fields of the cluster file\n\n| field | effect | what is changed |\n|---|---|---|"
+    for field in k3s_fields.FIELDS.values():
+        yield f"| `{field.path}` | {field.effect} | {field.what} |"
+    yield "\n## Keys of K3S's config.yaml\n"
+    yield f"All that K3S of {', '.join(RELEASES)} knows. Sources are files of"
+    yield "[k3s-io/k3s](https://github.com/k3s-io/k3s)."
+    yield "\n| key | effect | why | source |\n|---|---|---|---|"
+    for effect in reversed(ORDER):
+        yield from (_k3s_key(key) for key in KEYS.values() if key.effect is effect)
+    yield "\n## What would have to happen\n"
+    for key in KEYS.values():
+        if key.instead:
+            yield f"- `{key.name}`: {key.instead}"
+    yield ""
+
+
+_EFFECTS = {
+    Effect.IN_PLACE: "written, or set through the API; nothing is interrupted",
+    Effect.RESTART: "K3S of the host is restarted, servers one by one",
+    Effect.REJOIN: "the host would have to be taken out and join anew: refused",
+    Effect.FIXED: "K3S does not change it on a cluster that lives: refused",
+}
+
+
+def _k3s_key(key: Key) -> str:
+    effect = f"{key.effect}; agents: {key.of_agents}" if key.of_agents else str(key.effect)
+    roles = "" if len(key.roles) > 1 else f" ({key.roles[0]}s)"
+    since = f"; since {', '.join(key.since)}" if key.since else ""
+    is_said = not key.followed or "agents take" in key.reason
+    why = key.reason if is_said else f"{key.reason}; agents take it at their own next start"
+    return f"| `{key.name}`{roles} | {effect} | {why}{since} | `{key.source}` |"
 
 
 def _schema_tables(schema: Mapping[str, Any]) -> Iterator[str]:

@@ -20,6 +20,8 @@ PSA = "server/psa.yaml"
 AUDIT = "server/audit.yaml"
 AUDIT_LOG = "server/logs/audit.log"
 ETCD = "server/db/etcd"
+SQLITE = "server/db/state.db"
+"""The datastore of a server without etcd. Source: k3s-io/k3s, pkg/etcd/etcd.go, sqliteFile."""
 OWN_TOKEN = "server/token"  # noqa: S105 - a path
 """K3S's own copy of the token that it runs with, below its data folder."""
 MANIFESTS = "server/manifests"

@@ -859,6 +859,47 @@ def test_a_folder_tells_whose_tokens_it_has(lab: MakeLab) -> None:
     assert tokens.pinned_cluster(folder) == CLUSTER_ID
 
 
+# What a cluster was born with
+
+
+@pytest.mark.parametrize(
+    ("values", "host", "check"),
+    [
+        ({"networks": {"cluster": "10.52.0.0/16"}}, "server-1", "fixed at birth"),
+        ({"hardening": {"profile": "cis"}}, "server-1", "fixed at birth"),
+        (
+            {"k3s": {"version": VERSION, "config": {"flanel-iface": "eth1"}}},
+            "the cluster file",
+            "unknown key",
+        ),
+        (
+            {
+                "hosts": [
+                    _host("server", 1),
+                    *(_host("agent", each) | {"role": "server"} for each in (1, 2)),
+                ]
+            },
+            "agent-1",
+            "role",
+        ),
+    ],
+)
+def test_what_was_decided_at_birth_is_refused_and_nothing_touched(
+    lab: MakeLab, values: dict[str, Any], host: str, check: str
+) -> None:
+    here = lab(1, 2)
+    here.apply()
+    before = {name: dict(machine.files) for name, machine in here.world.machines.items()}
+    here.change(**values)
+
+    with pytest.raises(PreflightError) as caught:
+        here.apply()
+    first = caught.value.findings[0]
+    assert (first.host, first.check) == (host, check)
+    assert {name: machine.files for name, machine in here.world.machines.items()} == before
+    assert set(here.restarts.values()) == {0}
+
+
 # Costs
 
 

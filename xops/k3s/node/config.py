@@ -10,7 +10,7 @@ from xops.k3s import paths
 from xops.k3s.cluster_file.choices import VipEndpoint
 from xops.k3s.cluster_file.cluster import API_PORT, Cluster, Host
 from xops.k3s.cluster_file.field_types import ip_address
-from xops.k3s.node import hardening, kube_vip, snapshots
+from xops.k3s.node import effects, hardening, kube_vip, snapshots
 from xops.k3s.node.managed_file import HEADER, File, SecretFiles, managed
 from xops.k3s.state import topology
 from xops.k3s.state.facts import HostFacts
@@ -240,12 +240,20 @@ def _kubelet(cluster: Cluster, host: Host) -> list[str]:
 
 
 def _merged(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Both; lists are joined, so that a person's own arguments stay."""
+    """Both; lists are joined, but for arguments that a person has set: theirs count.
+
+    A component gets all arguments and most take the last of a name, so ours would be it.
+    """
     joined = {
-        key: [*_listed(values.get(key)), *value] if isinstance(value, list) else value
+        key: _joined(_listed(values.get(key)), value) if isinstance(value, list) else value
         for key, value in more.items()
     }
     return {**values, **joined}
+
+
+def _joined(own: list[Any], more: list[Any]) -> list[Any]:
+    replaced = {other for _, other in effects.overridden(own, more)}
+    return [*own, *(argument for argument in more if argument not in replaced)]
 
 
 def _listed(value: Any) -> list[Any]:

@@ -29,7 +29,7 @@ from xops.core.lifecycle.watching import Progress, Watcher
 from xops.core.plan.fingerprint import load_or_create_key
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
-from xops.k3s.node import registries, snapshots
+from xops.k3s.node import birth, registries, snapshots
 from xops.k3s.node.managed_file import SecretFiles
 from xops.k3s.operations import kubeconfig, tokens
 from xops.k3s.operations.apply import READY_SECONDS, Installation
@@ -78,7 +78,10 @@ class K3sSteps:
     async def _preflight(self) -> tuple[Observation, list[PreflightFinding]]:
         async with connect_hosts(self.cluster, self.connector) as hosts:
             observed = await collect_facts(self.cluster, hosts)
-        found = [*tokens.findings(self.cluster, observed)]
+        found = [
+            *tokens.findings(self.cluster, observed),
+            *birth.findings(self.cluster, observed),
+        ]
         return observed, [*found, *preflight.findings(self.cluster, observed)]
 
     def plan(self) -> K3sPlan:

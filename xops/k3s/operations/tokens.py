@@ -154,18 +154,23 @@ def findings(cluster: Cluster, observed: Observation) -> Iterator[PreflightFindi
         yield PreflightFinding("this machine", "tokens", error.found, error.remedy)
         return
     formation = topology.read(cluster, observed.facts)
+    pinned = pinned_cluster(folder)
+    if formation.initialising_server is not None and pinned is not None:
+        yield _would_found_another(cluster, formation.initialising_server, pinned)
     if kept is None or not formation.members or formation.cluster_id is None:
         return
     seen = [observed.facts[host.name] for host in formation.members]
     servers = {f"{cluster.k3s.data_dir}/{paths.OWN_TOKEN}", paths.TOKEN}
     told = _shown(seen, servers, kept.server_hashes(formation.cluster_id))
-    pinned = pinned_cluster(folder)
+    is_other = pinned not in (None, formation.cluster_id)
     if (
         told is False
         or _shown(seen, {paths.AGENT_TOKEN}, kept.agent_hashes()) is False
-        or (told is None and pinned not in (None, formation.cluster_id))
+        or (told is None and is_other)
     ):
         yield _foreign(cluster, formation, pinned)
+    elif is_other:
+        yield _other_authority(cluster, formation, str(pinned))
 
 
 def _shown(
@@ -192,6 +197,32 @@ def _foreign(cluster: Cluster, formation: Topology, pinned: str | None) -> Prefl
         " with these",
         f"Move {SERVER}, {AGENT} and {CLUSTER_ID} out of {folder}: the next apply takes the"
         " tokens of the cluster over. To change a token, rotate it there: `k3s token rotate`.",
+    )
+
+
+def _would_found_another(cluster: Cluster, first: Host, pinned: str) -> PreflightFinding:
+    folder = cluster.secrets_folder
+    return PreflightFinding(
+        first.name,
+        "pinned cluster",
+        f"no server here has data, and {folder} is of cluster {pinned[:12]}: {first.name} would"
+        " found another one under its name",
+        "See that the addresses in the file are those of its servers. If they have lost their data,"
+        f" restore a snapshot. Only for a new cluster: move {CLUSTER_ID} out of {folder}.",
+    )
+
+
+def _other_authority(cluster: Cluster, formation: Topology, pinned: str) -> PreflightFinding:
+    names = ", ".join(host.name for host in formation.members)
+    folder = cluster.secrets_folder
+    return PreflightFinding(
+        formation.members[0].name,
+        "pinned cluster",
+        f"{names} are of cluster {(formation.cluster_id or '')[:12]}, and {folder} is of"
+        f" {pinned[:12]}, which had the same tokens",
+        "See that the addresses in the file are those of its servers. If its certificate authority"
+        f" was rotated, or it was made anew with these tokens: move {CLUSTER_ID} out of {folder},"
+        " and the next apply writes it anew.",
     )
 
 

@@ -186,6 +186,12 @@ class HostFacts:
     """Etcd's members as this server tells them."""
     exposed: tuple[str, ...] = ()
     """Folders on the way to K3S's data that others than root may write to."""
+    other_service: ServiceFacts | None = None
+    """K3S's service of the other role: `k3s-agent` on a server, `k3s` on an agent."""
+    datastore_file: bool = False
+    """Whether the database of a server without etcd is on its disk (server/db/state.db)."""
+    dropins: tuple[str, ...] = ()
+    """Files of others that lie over ours: in config.yaml.d, and in the service's own folder."""
 
     @property
     def has_k3s(self) -> bool:

@@ -19,7 +19,8 @@ from xops.core.errors import PermanentError, XopsError
 from xops.k3s.cluster_file.cluster import API_PORT, Cluster, Host
 from xops.k3s.cluster_file.field_types import ip_address
 from xops.k3s.state import topology
-from xops.k3s.state.facts import HostFacts
+from xops.k3s.state.facts import REMOVAL_NODE, HostFacts, NodeFacts
+from xops.k3s.state.topology import Topology
 
 SERVER_PORTS = (API_PORT, 2379, 2380, 10250)
 AGENT_PORTS = (10250,)
@@ -315,12 +316,30 @@ def _one_cluster(cluster: Cluster, observed: Observation) -> Iterator[PreflightF
         return
     for identity, names in known.items():
         found = f"cluster {identity[:12]} is that of {', '.join(names)}; others are of another"
-        remedy = (
-            "These are different clusters, and xOps merges none. On the hosts that shall join the"
-            " other one: `systemctl disable --now k3s k3s-agent; rm -rf"
-            f" {cluster.k3s.data_dir} /etc/rancher`. That loses what is only there."
+        yield PreflightFinding(names[0], "cluster", found, _merge_remedy(cluster, names, observed))
+
+
+def _merge_remedy(cluster: Cluster, names: list[str], observed: Observation) -> str:
+    """What to do with hosts of another cluster; nothing that takes data away that may count."""
+    holders = [name for name in names if _holds_data(observed.facts[name])]
+    if holders:
+        return (
+            "These are different clusters, and xOps merges none: take the hosts of one of them out"
+            f" of the file. {', '.join(holders)} hold the data of this one. To have them in the"
+            " other, first save what it holds (`k3s etcd-snapshot save`, its volumes), then stop"
+            " K3S there and install the host anew."
         )
-        yield PreflightFinding(names[0], "cluster", found, remedy)
+    return (
+        "These are different clusters, and xOps merges none: take these hosts out of the file, or"
+        " let them leave the other cluster: stop k3s-agent there, and move"
+        f" {cluster.k3s.data_dir}/agent and /etc/rancher/node aside. Volumes of pods stay below"
+        f" {cluster.k3s.data_dir}/storage."
+    )
+
+
+def _holds_data(seen: HostFacts) -> bool:
+    """Whether the data of a cluster is on the host, in etcd or in a database of its own."""
+    return seen.etcd_member or seen.datastore_file
 
 
 def _one_etcd(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
@@ -349,7 +368,8 @@ def _agents_of_nobody(cluster: Cluster, observed: Observation) -> Iterator[Prefl
         found = f"{', '.join(names)} belong to a cluster of which no server here has data"
         remedy = (
             "If its servers live elsewhere, name them here. If their data is lost, restore a"
-            f" snapshot first; a new cluster needs `rm -rf {cluster.k3s.data_dir}` on these hosts."
+            " snapshot first. Only for a new cluster: stop K3S on these hosts and move"
+            f" {cluster.k3s.data_dir} and /etc/rancher/node aside; volumes of pods are in it."
         )
         yield PreflightFinding(names[0], "cluster", found, remedy)
 
@@ -367,14 +387,57 @@ def _vip_free(cluster: Cluster, observed: Observation) -> Iterator[PreflightFind
 
 
 def _members_gone(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
-    """Nodes with etcd that are in the cluster, but not in the file."""
+    """Nodes that are in the cluster, but not in the file."""
     listed = {host.name for host in cluster.hosts}
-    for node in topology.read(cluster, observed.facts).nodes or ():
-        if node.name not in listed:
+    formation = topology.read(cluster, observed.facts)
+    for node in formation.nodes or ():
+        if node.name not in listed and not node.name.startswith(REMOVAL_NODE):
             roles = ", ".join(sorted(node.roles)) or "agent"
             found = f"is a node of the cluster ({roles}), and not in the file"
-            remedy = f"Add it to the file, or remove it: `k3s kubectl delete node {node.name}`."
+            remedy = _unlisted_remedy(cluster, node, observed, formation)
             yield PreflightFinding(node.name, "unlisted", found, remedy, Severity.WARNING)
+
+
+def _unlisted_remedy(
+    cluster: Cluster, node: NodeFacts, observed: Observation, formation: Topology
+) -> str:
+    """How it comes into the file, or out of the cluster.
+
+    With a server's node K3S removes its member of etcd, by the name that it has on its disk
+    (pkg/etcd/member_controller.go): that is said only of a node that is down and not missed.
+    """
+    for host in cluster.hosts:
+        seen = observed.facts.get(host.name)
+        if node.address in {host.internal_address, *(seen.addresses if seen else ())}:
+            return (
+                f"It is {host.name}, which has this name in the cluster: write `name: {node.name}`."
+                " Do not delete the node: K3S would remove the living host with it."
+            )
+    if node.ready:
+        return (
+            "Add it to the file: it is Ready. To have it out of the cluster, move its pods away"
+            f" (`k3s kubectl drain {node.name} --ignore-daemonsets`), stop K3S there, and run it"
+            " again."
+        )
+    if _is_missed(node, formation):
+        return "Add it to the file, and bring it back: etcd may need it for its quorum."
+    return (
+        "Add it to the file and bring it back. If its machine is gone for good:"
+        f" `k3s kubectl delete node {node.name}`."
+    )
+
+
+def _is_missed(node: NodeFacts, formation: Topology) -> bool:
+    """Whether etcd may have no quorum without the node's member, or it is not known."""
+    if not node.roles & {"control-plane", "etcd"} and node.voter is None:
+        return False
+    if formation.etcd is None or formation.nodes is None or formation.source is None:
+        return True
+    own = [each for each in formation.etcd if topology.node_of(each, formation.nodes) == node]
+    return not own or not all(
+        topology.keeps_quorum_without(each, formation.etcd, formation.nodes, formation.source)
+        for each in own
+    )
 
 
 def ports_to_try(cluster: Cluster, host: Host) -> dict[str, tuple[int, ...]]:

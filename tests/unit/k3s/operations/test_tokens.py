@@ -191,9 +191,35 @@ def test_tokens_that_no_member_has_are_another_cluster_s(
 def test_the_folder_of_another_cluster_is_known_by_its_pin(kept: Cluster) -> None:
     tokens.pin_cluster(kept.secrets_folder, "f" * 64)
 
-    assert findings(kept, SEEN) == []  # the tokens themselves say more
     (found,) = findings(kept, holding(*ALL, token=None, agent=None))
     assert "which are of cluster ffffffffffff" in found
+
+
+def test_another_cluster_with_the_same_tokens_is_not_taken_for_the_pinned_one(
+    kept: Cluster,
+) -> None:
+    tokens.pin_cluster(kept.secrets_folder, CLUSTER_ID)
+    assert findings(kept, SEEN) == []
+
+    tokens.pin_cluster(kept.secrets_folder, "f" * 64)
+    (found,) = findings(kept, SEEN)
+    assert found.startswith("server-1: pinned cluster: server-1, server-2, server-3 are of cluster")
+    assert "is of ffffffffffff" in found
+
+
+def test_bare_hosts_do_not_become_a_second_cluster_of_that_name(kept: Cluster) -> None:
+    """Addresses may be wrong, or another machine may answer there, and the first cluster live."""
+    assert findings(kept, all_bare(OF)) == []
+
+    tokens.pin_cluster(kept.secrets_folder, "f" * 64)
+    (found,) = findings(kept, all_bare(OF))
+    assert found.startswith("server-1: pinned cluster: no server here has data")
+
+
+def test_servers_that_have_lost_their_disks_join_the_pinned_cluster(kept: Cluster) -> None:
+    tokens.pin_cluster(kept.secrets_folder, CLUSTER_ID)
+
+    assert findings(kept, SEEN | {"server-1": all_bare(OF)["server-1"]}) == []
 
 
 def test_a_folder_without_tokens_or_with_one_of_two(kept: Cluster) -> None:

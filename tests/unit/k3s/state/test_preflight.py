@@ -19,7 +19,7 @@ from tests.k3s_hosts import (
 from xops.core.errors import PermanentError
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.state import preflight
-from xops.k3s.state.facts import HostFacts
+from xops.k3s.state.facts import EtcdMember, HostFacts, NodeFacts
 from xops.k3s.state.preflight import Observation, PreflightError, PreflightFinding, Severity
 
 OF = cluster(3, agents=1)
@@ -243,7 +243,28 @@ def test_two_clusters_are_not_merged() -> None:
         ("server-1", "cluster"),
         ("server-3", "cluster"),
     ]
-    assert "rm -rf /data/k3s /etc/rancher" in rows[0].remedy
+    for finding in rows:
+        assert "hold the data of this one" in finding.remedy
+        assert "rm -rf" not in finding.remedy
+
+
+def test_an_agent_of_another_cluster_is_moved_and_not_erased() -> None:
+    of = cluster(3, agents=1, k3s={"version": "v1.36.4+k3s1", "data_dir": "/data/k3s"})
+    seen = formed(of)
+    seen["agent-1"] = replace(seen["agent-1"], cluster_id="f" * 64)
+    rows = {row.host: row.remedy for row in preflight.findings(of, observed(seen))}
+
+    assert "move /data/k3s/agent and /etc/rancher/node aside" in rows["agent-1"]
+    assert "rm -rf" not in rows["agent-1"]
+    assert "hold the data of this one" in rows["server-1"]
+
+
+def test_a_server_without_etcd_holds_data_as_well() -> None:
+    seen = formed(OF)
+    seen["agent-1"] = replace(seen["agent-1"], cluster_id="f" * 64, datastore_file=True)
+    rows = {row.host: row.remedy for row in preflight.findings(OF, observed(seen))}
+
+    assert "agent-1 hold the data of this one" in rows["agent-1"]
 
 
 def test_agents_of_a_cluster_that_is_gone_keep_a_new_one_from_being_founded() -> None:
@@ -252,6 +273,7 @@ def test_agents_of_a_cluster_that_is_gone_keep_a_new_one_from_being_founded() ->
 
     assert (finding.host, finding.check) == ("agent-1", "cluster")
     assert "restore a snapshot" in finding.remedy
+    assert "rm -rf" not in finding.remedy
 
 
 def test_a_node_that_is_not_in_the_file_is_a_warning() -> None:
@@ -264,6 +286,59 @@ def test_a_node_that_is_not_in_the_file_is_a_warning() -> None:
         "old-1", "unlisted", Severity.WARNING,
     )  # fmt: skip
     assert "control-plane, etcd" in finding.found
+
+
+DELETES = "kubectl delete node old-1"
+GONE: dict[str, Any] = {"name": "old-1", "address": "10.0.0.99", "ready": False}
+OLD = EtcdMember("99", "old-1-00000001", ("https://10.0.0.99:2380",))
+
+
+def unlisted(
+    *strangers: NodeFacts, of: Cluster = OF, members: tuple[EtcdMember, ...] | None = None
+) -> str:
+    """What is advised for the first of these nodes, which no file has."""
+    nodes = (*(node(host) for host in of.hosts), *strangers)
+    seen = {name: replace(each, nodes=nodes) for name, each in formed(of).items()}
+    rows = preflight.findings(of, observed(with_members(seen, *members) if members else seen))
+    return next(row.remedy for row in rows if row.host == strangers[0].name)
+
+
+def voters(of: Cluster, *more: EtcdMember) -> tuple[EtcdMember, ...]:
+    return (*(member(host) for host in of.servers), *more)
+
+
+def test_a_node_under_the_old_name_of_a_host_is_never_to_be_deleted() -> None:
+    """Its member of etcd has the old name on its disk: K3S would remove the living one."""
+    remedy = unlisted(node(OF.servers[0], name="old-1"))
+
+    assert "It is server-1" in remedy
+    assert "`name: old-1`" in remedy
+    assert DELETES not in remedy
+
+
+def test_a_node_that_is_ready_is_not_to_be_deleted() -> None:
+    assert DELETES not in unlisted(node(OF.servers[0], **GONE | {"ready": True}))
+
+
+def test_an_agent_that_is_gone_may_be_deleted() -> None:
+    assert DELETES in unlisted(node(OF.agents[0], **GONE))
+
+
+def test_a_server_that_is_gone_may_be_deleted_where_etcd_does_not_miss_it() -> None:
+    server = node(OF.servers[0], **GONE)
+
+    assert DELETES in unlisted(server, members=voters(OF, OLD))
+    assert DELETES not in unlisted(server)  # no server tells etcd's members
+    assert DELETES not in unlisted(server, members=voters(OF))  # its member is not known
+
+
+def test_a_server_is_not_to_be_deleted_while_others_are_down_as_well() -> None:
+    down: dict[str, Any] = {"ready": False, "address": "10.0.0.98", "name": "old-2"}
+    other = EtcdMember("98", "old-2-00000001", ("https://10.0.0.98:2380",))
+    alone = cluster(1)
+    strangers = (node(OF.servers[0], **GONE), node(OF.servers[0], **down))
+
+    assert DELETES not in unlisted(*strangers, of=alone, members=voters(alone, OLD, other))
 
 
 # Together
