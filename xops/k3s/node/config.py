@@ -12,6 +12,7 @@ from xops.k3s.cluster_file.cluster import API_PORT, Cluster, Host
 from xops.k3s.cluster_file.field_types import ip_address
 from xops.k3s.node import hardening, kube_vip, snapshots
 from xops.k3s.node.managed_file import HEADER, File, SecretFiles, managed
+from xops.k3s.release import behaviour
 from xops.k3s.state import topology
 from xops.k3s.state.facts import HostFacts
 from xops.k3s.state.topology import Topology
@@ -103,9 +104,10 @@ def files(
         if secrets.snapshot_keys is not None:
             keys = secrets.snapshot_keys
             yield _manifest(cluster, "etcd-s3", keys.content, keys.secrets)
-    if cluster.air_gap:
-        # Without this file K3S imports every archive anew at each start.
-        yield File(f"{data}/{paths.IMAGE_CACHE}", "{}\n", 0o644, restarts=False)
+    if cluster.air_gap and behaviour.pins_images_again(cluster.k3s.version):
+        # Where this file is K3S notes in it what it has imported; else it imports every archive
+        # anew at each start.
+        yield File(f"{data}/{paths.IMAGE_CACHE}", "{}\n", 0o644, restarts=False, once=True)
 
 
 def _manifest(cluster: Cluster, name: str, content: str, secrets: tuple[str, ...] = ()) -> File:

@@ -5,7 +5,6 @@ Every finding of every host is given at once, each with the command that fixes i
 
 from __future__ import annotations
 
-import re
 import shlex
 import statistics
 import textwrap
@@ -16,8 +15,11 @@ from enum import StrEnum
 from typing import Any
 
 from xops.core.errors import PermanentError, XopsError
+from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import API_PORT, Cluster, Host
 from xops.k3s.cluster_file.field_types import ip_address
+from xops.k3s.release import behaviour
+from xops.k3s.release.behaviour import order
 from xops.k3s.state import topology
 from xops.k3s.state.facts import HostFacts
 
@@ -25,7 +27,6 @@ SERVER_PORTS = (API_PORT, 2379, 2380, 10250)
 AGENT_PORTS = (10250,)
 
 _CLOSED = ("silent", "unreachable")
-_RELEASE = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:\+k3s(\d+))?")
 
 
 class Severity(StrEnum):
@@ -230,7 +231,7 @@ def _installed(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Prefli
 
 
 def _version(cluster: Cluster, host: Host, version: str) -> Iterator[PreflightFinding]:
-    current, wanted = _order(version), _order(cluster.k3s.version)
+    current, wanted = order(version), order(cluster.k3s.version)
     found = remedy = ""
     if not current:
         found, remedy = f"{version} is no release of K3S", "Install a release there first."
@@ -244,10 +245,13 @@ def _version(cluster: Cluster, host: Host, version: str) -> Iterator[PreflightFi
         yield PreflightFinding(host.name, "version", found, remedy)
 
 
-def _order(version: str) -> tuple[int, ...]:
-    """Major, minor, patch, and K3S's own number; empty for what is no release."""
-    numbers = _RELEASE.match(version)
-    return tuple(int(number) for number in numbers.groups("0")) if numbers else ()
+def _image_cache(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
+    """K3S's own note of what it has imported, with releases that then take the pins off images."""
+    cache = f"{cluster.k3s.data_dir}/{paths.IMAGE_CACHE}"
+    if cache in seen.files and not behaviour.pins_images_again(cluster.k3s.version):
+        found = f"with {cache}, {cluster.k3s.version} lets the kubelet delete imported images"
+        remedy = f"`rm {cache}`: K3S then imports every archive at each start, and pins its images."
+        yield PreflightFinding(host.name, "images", found, remedy, Severity.WARNING)
 
 
 def _peers(cluster: Cluster, host: Host, observed: Observation) -> Iterator[PreflightFinding]:
@@ -272,6 +276,7 @@ def _firewall(ports: list[int]) -> str:
 
 _PER_HOST: tuple[Callable[[Cluster, Host, HostFacts], Iterator[PreflightFinding]], ...] = (
     _architecture, _init, _size, _storage, _data_folder, _kernel, _addresses, _ports, _installed,
+    _image_cache,
 )  # fmt: skip
 
 

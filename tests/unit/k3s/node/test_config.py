@@ -320,6 +320,18 @@ def test_what_needs_no_restart_says_so() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("version", "made"), [("v1.36.4+k3s1", True), ("v1.36.2+k3s1", False), ("v1.34.9+k3s1", False)]
+)
+def test_k3s_notes_what_it_imported_where_it_pins_that_again(version: str, made: bool) -> None:
+    of = cluster(1, air_gap={"bundle": Path("b.tar")}, k3s={"version": version})
+    found = files(of, "server-1")
+
+    cache = found.get("/var/lib/rancher/k3s/agent/images/.cache.json")
+    assert (cache is not None) is made
+    assert cache is None or cache.once
+
+
 def test_only_files_with_passwords_are_secret() -> None:
     found = files(cluster(3), "server-1", secrets=SECRETS)
 

@@ -10,6 +10,7 @@ from tests.k3s_hosts import (
     all_bare,
     bare,
     cluster,
+    file_facts,
     formed,
     member,
     node,
@@ -17,6 +18,7 @@ from tests.k3s_hosts import (
     with_members,
 )
 from xops.core.errors import PermanentError
+from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.state import preflight
 from xops.k3s.state.facts import HostFacts
@@ -105,6 +107,18 @@ def test_a_rule_about_one_host(
     expected = [(host, check, severity)] if check else []
 
     assert found(changed(host, **values)) == expected
+
+
+@pytest.mark.parametrize(("version", "warns"), [("v1.36.2+k3s1", True), ("v1.36.4+k3s1", False)])
+def test_a_note_of_images_is_told_with_releases_that_take_their_pins_off(
+    version: str, warns: bool
+) -> None:
+    of = cluster(1, k3s={"version": version})
+    cache = f"{of.k3s.data_dir}/{paths.IMAGE_CACHE}"
+    rows = preflight.findings(of, observed(changed("server-1", of, files={cache: file_facts("")})))
+
+    assert [(row.check, row.severity) for row in rows] == [("images", Severity.WARNING)] * warns
+    assert all(f"rm {cache}" in row.remedy for row in rows)
 
 
 @pytest.mark.parametrize(
