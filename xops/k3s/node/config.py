@@ -131,6 +131,7 @@ def config(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -
     """The host's config.yaml. It holds no secret: tokens are files of their own."""
     values = {
         **_node(cluster, host),
+        "flannel-iface": _pod_interface(cluster, host, seen),
         **_join(cluster, host, seen, formation),
     }
     if host.is_server:
@@ -156,6 +157,18 @@ def _node(cluster: Cluster, host: Host) -> dict[str, Any]:
         "protect-kernel-defaults": True if cluster.hardening.profile == "cis" else None,
         "private-registry": paths.REGISTRIES if cluster.registries.mirrors else None,
     }
+
+
+def _pod_interface(cluster: Cluster, host: Host, seen: HostFacts) -> str | None:
+    """The interface of the host's address where flannel would take another one.
+
+    It takes that of the default route, whatever node-ip says. Source: k3s-io/k3s,
+    pkg/agent/flannel/setup.go, flannel-io/flannel, pkg/ipmatch/match.go.
+    """
+    own = seen.interfaces.get(host.internal_address)
+    if seen.routes is None or cluster.networks.backend == "none" or _crosses_sites(cluster):
+        return None  # unknown, not flannel's, or between sites: there the external address counts
+    return own if own != seen.default_interface else None
 
 
 def _join(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -> dict[str, Any]:
@@ -213,7 +226,7 @@ def _server(cluster: Cluster) -> dict[str, Any]:
         "write-kubeconfig-mode": "0600",
         "embedded-registry": cluster.registries.embedded or None,
         "system-default-registry": cluster.registries.system_default,
-        **snapshots.config(cluster.snapshots),
+        **snapshots.config(cluster.snapshots, cluster.k3s.version),
     }
 
 
