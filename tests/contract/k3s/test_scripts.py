@@ -933,3 +933,30 @@ def test_what_a_failing_host_says(bench: Bench, service: str) -> None:
     assert said[:4] == [*f"{klog}level=fatal msg=early\n{ended}".splitlines(), "@@last"]
     assert ("kube-system Warning BackOff pod" in said) == (service == "k3s")
     assert said[-1].endswith("/")  # how full the disk is
+
+
+RUN = "0f" * 16
+
+
+@pytest.mark.parametrize(
+    ("run", "ended", "recent", "last"),
+    [
+        # It runs on since it was told to start: all before that is about what was mended.
+        (RUN, "0", f"_SYSTEMD_INVOCATION_ID={RUN}", f"_SYSTEMD_INVOCATION_ID={RUN}"),
+        # It ends again and again: the cause may stand in an earlier of its runs.
+        (RUN, "3", "-u k3s --since -90s", f"_SYSTEMD_INVOCATION_ID={RUN}"),
+        ("", "0", "-u k3s --since -90s", "-u k3s -n 80"),
+    ],
+)
+def test_a_cause_that_was_mended_is_not_told_again(
+    bench: Bench, run: str, ended: str, recent: str, last: str
+) -> None:
+    bench.answer("systemctl", "-p InvocationID", f"InvocationID={run}\n")
+    bench.answer("systemctl", "-p NRestarts", f"NRestarts={ended}\n")
+    bench.answer("journalctl", "", "level=fatal msg=now\n")
+    values = {"SERVICE": "k3s", "BINARY": str(bench.programs / "k3s"), "LINES": "80"}
+    bench.run("diagnose", {**values, "SECONDS_BACK": "90"})
+
+    first, second = bench.calls("journalctl")
+    assert first.startswith(recent)
+    assert second.startswith(last)
