@@ -5,13 +5,17 @@ Every finding of every host is given at once, each with the command that fixes i
 
 from __future__ import annotations
 
+import difflib
 import statistics
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterator
 
 from xops.core.errors import PermanentError
+from xops.k3s import paths
+from xops.k3s.cluster_file.choices import VipEndpoint
 from xops.k3s.cluster_file.cluster import API_PORT, Cluster, Host
+from xops.k3s.release.source_facts import source_facts
 from xops.k3s.state import topology
 from xops.k3s.state.finding import Observation, PreflightFinding, Severity
 from xops.k3s.state.host_rules import AGENT_PORTS, HOST_RULES, SERVER_PORTS
@@ -47,7 +51,7 @@ class PreflightError(PermanentError):
 def findings(cluster: Cluster, observed: Observation) -> list[PreflightFinding]:
     """Everything that is wrong, errors first, in the file's order."""
     found = [finding for host in cluster.hosts for finding in _of_host(cluster, host, observed)]
-    rules = (_clocks, _unique, _one_cluster, _one_etcd, _members_gone)
+    rules = (_settings, _clocks, _unique, _one_cluster, _one_etcd, _members_gone, _vip_image)
     found += [finding for rule in rules for finding in rule(cluster, observed)]
     if not observed.failed:
         found += [*_agents_of_nobody(cluster, observed), *_vip_free(cluster, observed)]
@@ -85,6 +89,19 @@ def _firewall(ports: list[int]) -> str:
 
 
 # Rules about the hosts together.
+
+
+def _settings(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
+    """Keys that the wanted release does not know: K3S says so in its log and goes on without."""
+    known = source_facts().get(cluster.k3s.version)
+    for key in cluster.k3s.config if known else ():
+        name = key.rstrip("+")
+        if known and name not in known.keys:
+            near = difflib.get_close_matches(name, known.keys, n=1)
+            found = f"k3s.config has {name}, which {cluster.k3s.version} does not know"
+            meant = f"Did you mean {near[0]}? Else take" if near else "Take"
+            remedy = f"{meant} it out: K3S would skip it."
+            yield PreflightFinding("the cluster file", "settings", found, remedy)
 
 
 def _clocks(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
@@ -175,6 +192,27 @@ def _vip_free(cluster: Cluster, observed: Observation) -> Iterator[PreflightFind
             found = f"{address} answers already ({answer}); it must be free"
             remedy = f"`ip neigh show {address}` tells whose it is: take another address."
             yield PreflightFinding(host.name, "vip", found, remedy)
+
+
+def _vip_image(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
+    """kube-vip's image is not among K3S's own: in an air gap somebody must bring it."""
+    if not isinstance(cluster.endpoint, VipEndpoint) or cluster.air_gap is None:
+        return
+    image = cluster.endpoint.image
+    if {image.partition("/")[0], "*"} & cluster.registries.mirrors.keys():
+        return
+    for host in cluster.servers:
+        seen = observed.facts.get(host.name)
+        ours = f"{cluster.k3s.data_dir}/{paths.IMAGES}/xops-"
+        if seen is None or any(not path.startswith(ours) for path in seen.images):
+            continue  # an archive of another hand may hold it
+        found = f"{image} is in no archive of K3S's: {cluster.vip} would answer nobody"
+        remedy = (
+            f"`docker save -o kube-vip.tar {image}`, and put it into"
+            f" {cluster.k3s.data_dir}/{paths.IMAGES} on every server; or name a mirror that the"
+            " hosts reach (registries.mirrors); or take endpoint.kind servers or dns."
+        )
+        yield PreflightFinding(host.name, "vip", found, remedy)
 
 
 def _members_gone(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:

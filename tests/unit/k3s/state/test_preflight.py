@@ -404,6 +404,54 @@ def test_a_node_that_is_not_in_the_file_is_a_warning() -> None:
     assert "control-plane, etcd" in finding.found
 
 
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("flanel-iface", "Did you mean flannel-iface?"),
+        ("kubelet-args+", "Did you mean kubelet-arg?"),
+        ("xyzzy", "Take it out"),
+        ("flannel-iface", None),
+        ("kubelet-arg+", None),
+    ],
+)
+def test_a_setting_that_the_release_does_not_know_is_found(key: str, says: str | None) -> None:
+    of = cluster(1, k3s={"version": "v1.36.4+k3s1", "config": {key: "x"}})
+    rows = preflight.findings(of, observed(all_bare(of)))
+
+    assert [row.check for row in rows] == (["settings"] if says else [])
+    assert all(says in row.remedy for row in rows if says)
+
+
+def test_of_a_release_whose_source_was_not_seen_no_setting_is_refused() -> None:
+    of = cluster(1, k3s={"version": "v1.34.1+k3s1", "config": {"flanel-iface": "x"}})
+
+    assert found(all_bare(of), of) == []
+
+
+AIR_GAP = {"endpoint": {"kind": "vip", "address": "10.0.0.10"}, "air_gap": {"bundle": "b.tar"}}
+IMAGES = "/var/lib/rancher/k3s/agent/images"
+
+
+@pytest.mark.parametrize(
+    ("values", "images", "missing"),
+    [
+        ({}, {f"{IMAGES}/xops-0123-k3s-airgap-images-amd64.tar": 1}, True),
+        ({}, {f"{IMAGES}/kube-vip.tar": 1}, False),
+        ({"registries": {"mirrors": {"ghcr.io": {"endpoint": ["https://m"]}}}}, {}, False),
+        ({"registries": {"mirrors": {"docker.io": {"endpoint": ["https://m"]}}}}, {}, True),
+        ({"endpoint": {"kind": "servers"}}, {}, False),
+        ({"air_gap": None}, {}, False),
+    ],
+)
+def test_in_an_air_gap_the_address_that_moves_needs_an_image_of_its_own(
+    values: dict[str, Any], images: dict[str, int], missing: bool
+) -> None:
+    of = cluster(1, **AIR_GAP | values)
+    rows = found(changed("server-1", of, images=images), of)
+
+    assert rows == ([("server-1", "vip", "error")] if missing else [])
+
+
 # Together
 
 
