@@ -163,7 +163,7 @@ def _pod_interface(cluster: Cluster, host: Host, seen: HostFacts) -> str | None:
     """The interface of the host's address where flannel would take another one.
 
     It takes that of the default route, whatever node-ip says. Source: k3s-io/k3s,
-    pkg/agent/flannel/setup.go, flannel-io/flannel, pkg/ipmatch/match.go.
+    pkg/agent/flannel/flannel.go (LookupExtInterface).
     """
     own = seen.interfaces.get(host.internal_address)
     if seen.routes is None or cluster.networks.backend == "none" or _crosses_sites(cluster):

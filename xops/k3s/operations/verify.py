@@ -18,6 +18,7 @@ from xops.k3s.state.topology import Topology
 
 _NO_VOTERS = {
     "MemberIsLearner": "learner",
+    "NotAMember": "member that was removed",
     "Unhealthy": "member that does not answer or has an alarm",
 }
 """Why K3S says of a member that it is no voter. Source: k3s-io/k3s, pkg/etcd/etcd.go."""

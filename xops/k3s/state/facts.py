@@ -184,8 +184,11 @@ class HostFacts:
 
     @property
     def default_interface(self) -> str | None:
-        """The interface of the first default route; None where there is none, or nobody knows."""
-        found = (route.interface for route in self.routes or () if route.is_default)
+        """The interface of the first default route of IPv4, in which pods' networks are.
+
+        None where there is none, or nobody knows.
+        """
+        found = (route.interface for route in self.routes or () if route.network == "0.0.0.0/0")
         return next(found, None)
 
     @property

@@ -169,7 +169,10 @@ def _addresses(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Prefli
 
 
 def _networks(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
-    """The cluster's networks beside the host's; where K3S runs the routes to pods are its own."""
+    """The cluster's networks beside the host's; where K3S runs the routes to pods are its own.
+
+    Of the families: k3s-io/k3s, pkg/agent/run.go.
+    """
     internal = ip_address(host.internal_address)
     if isinstance(internal, ipaddress.IPv6Address):
         found = f"{internal} is of IPv6, and networks.cluster of IPv4; K3S would not start"

@@ -55,6 +55,7 @@ DEFAULT = (Route("0.0.0.0/0", "eth0"), Route("10.0.0.0/24", "eth1"))
         ("eth1", DEFAULT, {}, "eth1"),
         ("eth0", DEFAULT, {}, None),
         ("eth1", (), {}, "eth1"),  # no default route at all
+        ("eth1", (Route("::/0", "eth1"),), {}, "eth1"),  # none of the pods' family
         ("eth1", None, {}, None),  # nobody knows
         (None, DEFAULT, {}, None),
         ("eth1", DEFAULT, {"networks": {"backend": "none"}}, None),

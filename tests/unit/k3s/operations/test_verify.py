@@ -62,6 +62,7 @@ def test_they_are_no_success() -> None:
         ({}, "Ready, etcd voter; "),
         ({"voter": False, "voter_reason": "MemberIsLearner"}, "Ready, etcd learner; "),
         ({"voter": False, "voter_reason": "Unhealthy"}, "etcd member that does not answer or has"),
+        ({"voter": False, "voter_reason": "NotAMember"}, "etcd member that was removed; "),
         ({"voter": False}, "etcd learner or removed; "),
         ({"voter": None, "roles": frozenset()}, "Ready; agent; "),
     ],

@@ -218,7 +218,7 @@ def test_an_address_of_any_kind_is_looked_for(address: str, has: str, fine: bool
 
 
 def test_an_address_of_the_other_family_is_refused() -> None:
-    """K3S ends where node-ip and cluster-cidr are not of one (pkg/cli/server/server.go)."""
+    """K3S ends where node-ip and cluster-cidr are not of one (pkg/agent/run.go)."""
     of = cluster(hosts=[row("server", 1, address="fd00::11")])
     seen = bare(of.servers[0], addresses=frozenset({"fd00::11"}))
 
