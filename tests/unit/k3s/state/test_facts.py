@@ -1,6 +1,7 @@
 """What a host says about itself, read; and what it is asked."""
 
 import json
+import re
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -466,6 +467,30 @@ def test_an_answer_that_was_cut_off_says_where() -> None:
 def test_an_answer_that_cannot_be_read_is_an_error(changed: dict[str, str]) -> None:
     with pytest.raises(PermanentError, match="cannot be understood"):
         parsed(**changed)
+
+
+WHOLE = said(
+    tools="", mount="rw", other_service="", dropins="", proxies="", selinux="disabled",
+    datastore_file="", members="", exposed="",
+    nodes=f"rows\n{node_row()}", routes="4 eth0 00000000 00000000 0003",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("cut", [found.start() for found in re.finditer("\n@@", WHOLE)])
+@pytest.mark.parametrize("more", [0, 3, 9])
+def test_an_answer_that_was_cut_off_anywhere_is_an_error(cut: int, more: int) -> None:
+    with pytest.raises(PermanentError):
+        facts.parse("server-1", WHOLE[: min(cut + more, WHOLE.rindex("@@end"))])
+
+
+@examples(100)
+@given(st.lists(st.text(alphabet=st.characters(exclude_characters="\n\r\x0b\x0c"))))
+def test_any_row_of_nodes_is_read_or_refused(rows: list[str]) -> None:
+    try:
+        nodes = parsed(nodes="\n".join(["rows", *rows])).nodes
+    except PermanentError:
+        return
+    assert nodes is not None
 
 
 def test_a_missing_section_is_an_error_and_not_an_empty_one() -> None:
