@@ -2,8 +2,9 @@
 
 `K3S_SOURCE=DIR python scripts/k3s_source_facts.py` reads the git repository DIR (k3s-io/k3s) at the
 tag of every locked release. Where a clone lacks a tag, `v1.36.4+k3s1=COMMIT` names a commit of the
-release's line in its place. What is written is held against diagnosis and configuration by
-tests/contract/k3s/test_source_facts.py; no code is copied.
+release's line in its place; what was written before of a release that it lacks stays. The outcome
+is held against diagnosis and configuration by tests/contract/k3s/test_source_facts.py; no code is
+copied.
 """
 
 from __future__ import annotations
@@ -44,10 +45,24 @@ def main(named: list[str]) -> None:
     if not folder:
         sys.exit("K3S_SOURCE is not set: name a git repository of k3s-io/k3s")
     revisions = dict(row.split("=", 1) for row in named)
+    known = json.loads(FILE.read_text())["releases"]
     releases = {
-        version: facts(folder, version, revisions.get(version)) for version in Lock.load().versions
+        version: read(folder, version, revisions.get(version), known.get(version))
+        for version in Lock.load().versions
     }
     FILE.write_text(json.dumps({"releases": releases}, indent=2, sort_keys=True) + "\n")
+
+
+def read(
+    folder: str, version: str, revision: str | None, known: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The facts of a release; those of before where this repository does not have it."""
+    try:
+        return facts(folder, version, revision)
+    except subprocess.CalledProcessError:
+        if revision or known is None:
+            sys.exit(f"{folder} has no {revision or version}: name a commit, {version}=COMMIT")
+        return known
 
 
 def facts(folder: str, version: str, revision: str | None) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def of_k3s() -> list[str]:
 
 
 def test_every_locked_release_was_looked_at() -> None:
+    """Else: `K3S_SOURCE=DIR python scripts/k3s_source_facts.py`, as CONTRIBUTING.md says."""
     assert sorted(RELEASES) == sorted(Lock.load().versions)
 
 
@@ -199,6 +200,15 @@ def test_texts_and_settings_are_found_in_a_source(repository: Path) -> None:
         "failed to find %s cgroup (v2)": "pkg/etcd/etcd.go",
         "Shutdown request received: %q": "pkg/signals/signals.go",
     }
+
+
+def test_what_is_known_of_a_release_stays_where_a_source_lacks_it(repository: Path) -> None:
+    known = {"commit": "a" * 40}
+
+    assert k3s_source_facts.read(str(repository), "v1.98.0+k3s1", None, known) == known
+    for revision, before in ((None, None), ("b" * 40, known)):
+        with pytest.raises(SystemExit, match=r"name a commit, v1\.98\.0\+k3s1=COMMIT"):
+            k3s_source_facts.read(str(repository), "v1.98.0+k3s1", revision, before)
 
 
 def test_without_a_source_the_script_says_what_it_wants() -> None:
