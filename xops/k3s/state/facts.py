@@ -77,6 +77,8 @@ _FSYNC_MARGIN = 99  # of 100
 _SECTION = re.compile(r"^@@([a-z_]+)$")
 _COPIED = re.compile(r"copied, ([\d.eE+-]+) s", re.ASCII)
 _TENTHS = re.compile(r"[0-9]+(\.[0-9])?")
+_SELINUX = ("enforcing", "permissive", "disabled")
+_MOST_TOOLS = 30
 _CGROUPS = {"v1": 1, "v2": 2}
 _PORT = re.compile(r"[0-9]{1,5}")
 _ANSWERS = ("open", "refused", "silent", "unreachable")
@@ -334,7 +336,7 @@ def _facts(sections: Mapping[str, list[str]]) -> HostFacts:
         interfaces=_named(network_facts.parse_addresses(addresses)),
         routes=network_facts.parse_routes(sections["routes"]),
         noexec=_noexec(sections.get("mount", [])),
-        selinux=next(iter(sections.get("selinux", [])), None),
+        selinux=next((row for row in sections.get("selinux", []) if row in _SELINUX), None),
         selinux_policy="policy" in sections.get("selinux", []),
         proxies=_each(sections, "proxies"),
         missing_tools=_missing(sections),
@@ -349,7 +351,7 @@ def _each(sections: Mapping[str, list[str]], name: str) -> tuple[str, ...]:
 
 
 def _missing(sections: Mapping[str, list[str]]) -> frozenset[str]:
-    return frozenset(row[:_LONGEST] for row in sections.get("tools", []))
+    return frozenset(row[:_LONGEST] for row in sections.get("tools", [])[:_MOST_TOOLS])
 
 
 def _named(interfaces: Mapping[str, str]) -> dict[str, str]:

@@ -367,6 +367,13 @@ def test_what_a_host_says_besides_is_read() -> None:
     assert seen.other_service is not None
 
 
+def test_of_words_that_a_host_makes_up_little_is_kept() -> None:
+    seen = parsed(selinux="x" * 9999, tools="\n".join(f"{n} {'x' * 999}" for n in range(9999)))
+
+    assert seen.selinux is None
+    assert sum(map(len, seen.missing_tools)) < 10_000
+
+
 def test_what_a_release_before_did_not_ask_is_unknown() -> None:
     seen = parsed()
 
