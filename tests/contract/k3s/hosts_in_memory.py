@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import shlex
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -300,7 +301,7 @@ def _facts(world: World, machine: Machine, values: dict[str, str]) -> Answer:
     service = f"LoadState={'loaded' if machine.active else 'not-found'}"
     service += f"\nActiveState={machine.active}\nUnitFileState=enabled\nNRestarts=0"
     answers = {
-        "clock": "0.0",
+        "clock": str(time.time()),
         "arch": "x86_64" if host.arch == "amd64" else "aarch64",
         "os": "debian 13",
         "init": "systemd",

@@ -48,7 +48,8 @@ def test_an_installed_cluster_is_left_alone(secrets: Path) -> None:
         FingerprintKey("k" * 32),
         artifacts(Kind.BINARY),
         secrets=SecretFiles(
-            registries.file(CLUSTER.registries), snapshots.secret(CLUSTER.snapshots)
+            registries.file(CLUSTER.registries),
+            snapshots.secret(CLUSTER.snapshots, CLUSTER.k3s.version),
         ),
         tokens=tokens.load(secrets),
     )

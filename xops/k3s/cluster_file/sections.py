@@ -44,11 +44,12 @@ _OWN_KEYS = frozenset(
         "datastore-cafile", "datastore-certfile", "datastore-endpoint", "datastore-keyfile",
         "disable", "embedded-registry", "etcd-s3", "etcd-s3-access-key", "etcd-s3-bucket",
         "etcd-s3-config-secret", "etcd-s3-endpoint", "etcd-s3-folder", "etcd-s3-region",
-        "etcd-s3-secret-key", "etcd-s3-session-token", "etcd-snapshot-retention",
-        "etcd-snapshot-schedule-cron", "flannel-backend", "node-external-ip", "node-ip",
-        "node-label", "node-name", "node-taint", "private-registry", "protect-kernel-defaults",
-        "secrets-encryption", "server", "service-cidr", "system-default-registry", "tls-san",
-        "token", "token-file", "vpn-auth", "write-kubeconfig", "write-kubeconfig-mode",
+        "etcd-s3-retention", "etcd-s3-secret-key", "etcd-s3-session-token",
+        "etcd-snapshot-retention", "etcd-snapshot-schedule-cron", "flannel-backend",
+        "node-external-ip", "node-ip", "node-label", "node-name", "node-taint", "private-registry",
+        "protect-kernel-defaults", "secrets-encryption", "server", "service-cidr",
+        "system-default-registry", "tls-san", "token", "token-file", "vpn-auth", "write-kubeconfig",
+        "write-kubeconfig-mode",
     }
 )  # fmt: skip
 

@@ -20,7 +20,7 @@ from xops.k3s.node.effects import Effect, KeyDifference
 from xops.k3s.node.managed_file import HEADER
 from xops.k3s.state import topology
 from xops.k3s.state.facts import HostFacts, NodeFacts
-from xops.k3s.state.preflight import Observation, PreflightFinding, Severity
+from xops.k3s.state.finding import Observation, PreflightFinding, Severity
 from xops.k3s.state.topology import Topology
 
 _FILE = "the cluster file"

@@ -12,6 +12,7 @@ from xops.k3s.cluster_file.cluster import API_PORT, Cluster, Host
 from xops.k3s.cluster_file.field_types import ip_address
 from xops.k3s.node import effects, hardening, kube_vip, snapshots
 from xops.k3s.node.managed_file import HEADER, File, SecretFiles, managed
+from xops.k3s.release import behaviour
 from xops.k3s.state import topology
 from xops.k3s.state.facts import HostFacts
 from xops.k3s.state.topology import Topology
@@ -103,9 +104,10 @@ def files(
         if secrets.snapshot_keys is not None:
             keys = secrets.snapshot_keys
             yield _manifest(cluster, "etcd-s3", keys.content, keys.secrets)
-    if cluster.air_gap:
-        # Without this file K3S imports every archive anew at each start.
-        yield File(f"{data}/{paths.IMAGE_CACHE}", "{}\n", 0o644, restarts=False)
+    if cluster.air_gap and behaviour.pins_images_again(cluster.k3s.version):
+        # Where this file is K3S notes in it what it has imported; else it imports every archive
+        # anew at each start.
+        yield File(f"{data}/{paths.IMAGE_CACHE}", "{}\n", 0o644, restarts=False, once=True)
 
 
 def _manifest(cluster: Cluster, name: str, content: str, secrets: tuple[str, ...] = ()) -> File:
@@ -129,6 +131,7 @@ def config(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -
     """The host's config.yaml. It holds no secret: tokens are files of their own."""
     values = {
         **_node(cluster, host),
+        "flannel-iface": _pod_interface(cluster, host, seen),
         **_join(cluster, host, seen, formation),
     }
     if host.is_server:
@@ -154,6 +157,18 @@ def _node(cluster: Cluster, host: Host) -> dict[str, Any]:
         "protect-kernel-defaults": True if cluster.hardening.profile == "cis" else None,
         "private-registry": paths.REGISTRIES if cluster.registries.mirrors else None,
     }
+
+
+def _pod_interface(cluster: Cluster, host: Host, seen: HostFacts) -> str | None:
+    """The interface of the host's address where flannel would take another one.
+
+    It takes that of the default route, whatever node-ip says. Source: k3s-io/k3s,
+    pkg/agent/flannel/flannel.go (LookupExtInterface).
+    """
+    own = seen.interfaces.get(host.internal_address)
+    if seen.routes is None or cluster.networks.backend == "none" or _crosses_sites(cluster):
+        return None  # unknown, not flannel's, or between sites: there the external address counts
+    return own if own != seen.default_interface else None
 
 
 def _join(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -> dict[str, Any]:
@@ -211,7 +226,7 @@ def _server(cluster: Cluster) -> dict[str, Any]:
         "write-kubeconfig-mode": "0600",
         "embedded-registry": cluster.registries.embedded or None,
         "system-default-registry": cluster.registries.system_default,
-        **snapshots.config(cluster.snapshots),
+        **snapshots.config(cluster.snapshots, cluster.k3s.version),
     }
 
 

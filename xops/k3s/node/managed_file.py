@@ -20,6 +20,7 @@ class File:
         content: all of it.
         mode: its permissions; its owner is root.
         restarts: whether K3S must be restarted to read it anew.
+        once: whether it is made where it is missing, and belongs to K3S from then on.
         secrets: the passwords and keys within its content, which no plan and no message shows.
     """
 
@@ -27,6 +28,7 @@ class File:
     content: str
     mode: int = 0o600
     restarts: bool = True
+    once: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 

@@ -1,6 +1,7 @@
 """Etcd's snapshots: K3S's settings for them, and the Secret that opens their bucket.
 
-Source: K3S documentation, "k3s etcd-snapshot" (S3 Configuration Secret, since v1.30.4).
+Source: K3S documentation, "k3s etcd-snapshot" (S3 Configuration Secret, since v1.30.4); of the
+retention in a bucket `behaviour.separates_s3_retention`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from typing import Any
 
 from xops.k3s.cluster_file.sections import S3, Snapshots
 from xops.k3s.node.managed_file import SecretContent, managed
+from xops.k3s.release import behaviour
 
 
-def config(snapshots: Snapshots) -> dict[str, Any]:
+def config(snapshots: Snapshots, version: str) -> dict[str, Any]:
     """Keys of a server's config.yaml; None for what K3S decides."""
     values: dict[str, Any] = {
         "etcd-snapshot-schedule-cron": snapshots.schedule,
@@ -23,10 +25,12 @@ def config(snapshots: Snapshots) -> dict[str, Any]:
         return values
     if s3.config_secret:  # K3S takes no other S3 key beside the Secret
         return values | {"etcd-s3": True, "etcd-s3-config-secret": s3.config_secret}
-    return values | {"etcd-s3": True, **_bucket(s3)}
+    return values | {"etcd-s3": True, **_bucket(s3), **_retention(snapshots, version)}
 
 
-def secret(snapshots: Snapshots, environ: Mapping[str, str] | None = None) -> SecretContent | None:
+def secret(
+    snapshots: Snapshots, version: str, environ: Mapping[str, str] | None = None
+) -> SecretContent | None:
     """The manifest of `config_secret` with its keys, which are read now; None without keys.
 
     Raises:
@@ -39,7 +43,8 @@ def secret(snapshots: Snapshots, environ: Mapping[str, str] | None = None) -> Se
         "etcd-s3-access-key": s3.access_key.read(environ),
         "etcd-s3-secret-key": s3.secret_key.read(environ),
     }
-    values = {**_bucket(s3), **keys}
+    retention = {key: str(kept) for key, kept in _retention(snapshots, version).items()}
+    values = {**_bucket(s3), **retention, **keys}
     manifest = managed(
         {
             "apiVersion": "v1",
@@ -50,6 +55,12 @@ def secret(snapshots: Snapshots, environ: Mapping[str, str] | None = None) -> Se
         }
     )
     return SecretContent(manifest, tuple(keys.values()))
+
+
+def _retention(snapshots: Snapshots, version: str) -> dict[str, int]:
+    """How many are kept in the bucket; a key that K3S does not know everywhere."""
+    kept = snapshots.retention
+    return {"etcd-s3-retention": kept} if behaviour.separates_s3_retention(version) else {}
 
 
 def _bucket(s3: S3) -> dict[str, str | None]:

@@ -209,7 +209,8 @@ class K3sSteps:
             binaries=artifacts(Kind.BINARY),
             images=artifacts(Kind.IMAGES) if self.cluster.air_gap else {},
             secrets=SecretFiles(
-                registries.file(self.cluster.registries), snapshots.secret(self.cluster.snapshots)
+                registries.file(self.cluster.registries),
+                snapshots.secret(self.cluster.snapshots, version),
             ),
             tokens=tokens.load(self.cluster.secrets_folder),
             inputs={

@@ -156,7 +156,8 @@ class Recovery:
         )
 
     async def _list_members(self, server: Host) -> Ran:
-        text = script("members", {"BINARY": paths.BINARY, "LIMIT": str(LIVE_SECONDS)})
+        values = {"BINARY": paths.BINARY, "LIMIT": str(LIVE_SECONDS)}
+        text = script("members", {**values, "NODE_FORM": facts.NODE_FORM})
         deadline = LIVE_SECONDS + _GRACE_SECONDS
         return await self.executor.transports[server.name].run(text, deadline=deadline)
 

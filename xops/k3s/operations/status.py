@@ -63,7 +63,8 @@ class ClusterStatus:
 
 
 def _node(node: NodeFacts) -> dict[str, Any]:
-    return {**asdict(node), "roles": sorted(node.roles), "labels": dict(node.labels)}
+    sets = {"roles": sorted(node.roles), "taints": sorted(node.taints)}
+    return {**asdict(node), **sets, "labels": dict(node.labels)}
 
 
 async def read_status(cluster: Cluster, connector: Connector) -> ClusterStatus:

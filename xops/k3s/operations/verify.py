@@ -13,7 +13,15 @@ from xops.k3s.ssh.transport_protocol import Connector
 from xops.k3s.state import topology
 from xops.k3s.state.collect import collect_facts, connect_hosts
 from xops.k3s.state.facts import NodeFacts
+from xops.k3s.state.finding import Observation
 from xops.k3s.state.topology import Topology
+
+_NO_VOTERS = {
+    "MemberIsLearner": "learner",
+    "NotAMember": "member that was removed",
+    "Unhealthy": "member that does not answer or has an alarm",
+}
+"""Why K3S says of a member that it is no voter. Source: k3s-io/k3s, pkg/etcd/etcd.go."""
 
 
 class UnsteadyClusterError(PermanentError):
@@ -30,6 +38,7 @@ class ClusterVerification:
         kubeconfig: where the cluster's kubeconfig is kept.
         unmet: rules of the hardening profile that do not hold, or that could not be seen.
         ssh_requests: made of each host, for this look alone.
+        profile: of hardening, as the file says.
     """
 
     nodes: tuple[NodeFacts, ...]
@@ -37,6 +46,11 @@ class ClusterVerification:
     kubeconfig: str
     unmet: tuple[Control, ...] = ()
     ssh_requests: Mapping[str, int] | None = None
+    profile: str = "cis"
+
+    @property
+    def _hardened(self) -> str:
+        return "no profile" if self.profile == "none" else "every rule of the profile holds"
 
     def rows(self) -> dict[str, str]:
         """As a person reads it."""
@@ -45,14 +59,15 @@ class ClusterVerification:
             **{f"node {node.name}": describe_node(node) for node in self.nodes},
             "endpoint": f"{self.endpoint.url} {self.endpoint.status}",
             "kubeconfig": self.kubeconfig,
-            "hardening": "; ".join(unmet) or "every rule of the profile holds",
+            "hardening": "; ".join(unmet) or self._hardened,
         }
 
 
 def describe_node(node: NodeFacts) -> str:
     """A node in a line."""
     state = "Ready" if node.ready else "not Ready"
-    voter = {True: ", etcd voter", False: ", etcd learner or removed", None: ""}[node.voter]
+    member = _NO_VOTERS.get(node.voter_reason or "", "learner or removed")
+    voter = {True: ", etcd voter", False: f", etcd {member}", None: ""}[node.voter]
     roles = ", ".join(sorted(node.roles)) or "agent"
     return f"{state}{voter}; {roles}; {node.version}; {node.address or 'no address'}"
 
@@ -66,7 +81,7 @@ async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> 
     async with connect_hosts(cluster, connector) as hosts:
         observed = await collect_facts(cluster, hosts, probe_disk=False, peers=False)
         formation = topology.read(cluster, observed.facts)
-        _refuse_unsteady(cluster, formation)
+        _refuse_unsteady(cluster, formation, observed)
         file = await kubeconfig.keep(cluster, hosts, formation)
         if formation.cluster_id:
             tokens.pin_cluster(cluster.secrets_folder, formation.cluster_id)
@@ -79,11 +94,12 @@ async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> 
         kubeconfig=str(file),
         unmet=tuple(control for control in controls if control.met is not True),
         ssh_requests=requests,
+        profile=cluster.hardening.profile,
     )
 
 
-def _refuse_unsteady(cluster: Cluster, formation: Topology) -> None:
-    wrong = list(_unsteady(cluster, formation))
+def _refuse_unsteady(cluster: Cluster, formation: Topology, observed: Observation) -> None:
+    wrong = [*_unsteady(cluster, formation), *_wrong_tunnels(cluster, formation, observed)]
     if wrong:
         raise UnsteadyClusterError(
             f"verifying {cluster.subject}",
@@ -113,3 +129,15 @@ def _wrong_with_node(cluster: Cluster, host: Host, node: NodeFacts | None) -> st
     if node.version != cluster.k3s.version:
         return f"runs {node.version}, not {cluster.k3s.version}"
     return None
+
+
+def _wrong_tunnels(cluster: Cluster, formation: Topology, observed: Observation) -> Iterator[str]:
+    """Hosts whose packets of pods leave by another interface than that of their address."""
+    for host in cluster.hosts if not cluster.spans_sites else ():
+        node, seen = formation.node(host), observed.facts.get(host.name)
+        if node is None or node.tunnel_address is None or seen is None:
+            continue
+        own = seen.interfaces.get(host.internal_address)
+        taken = seen.interfaces.get(node.tunnel_address)
+        if own and taken and own != taken:
+            yield f"{host.name} sends packets of pods by {taken} ({node.tunnel_address}), not {own}"

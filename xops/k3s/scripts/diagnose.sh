@@ -2,8 +2,17 @@
 # then @@last and the last lines. Given: SERVICE BINARY LINES SECONDS_BACK
 export LC_ALL=C
 if command -v journalctl >/dev/null; then
-  recent() { journalctl -u "$SERVICE" --since "-${SECONDS_BACK}s" -n 200000 --no-pager -o cat; }
-  last() { journalctl -u "$SERVICE" -n "$LINES" --no-pager -o cat; }
+  shown() { systemctl show "$SERVICE" -p "$1" 2>/dev/null | cut -d= -f2; }
+  # Of a service that did not end by itself since it was told to start, what it said before that is
+  # about what was mended since. The second form is what systemd says of it.
+  run=$(shown InvocationID) ended=$(shown NRestarts)
+  journal() { journalctl "$@" --no-pager -o cat; }
+  of_run() { journal "_SYSTEMD_INVOCATION_ID=$run" + "INVOCATION_ID=$run" "$@"; }
+  recent() {
+    if [ -n "$run" ] && [ "$ended" = 0 ]; then of_run -n 200000
+    else journal -u "$SERVICE" --since "-${SECONDS_BACK}s" -n 200000; fi
+  }
+  last() { if [ -n "$run" ]; then of_run -n "$LINES"; else journal -u "$SERVICE" -n "$LINES"; fi; }
 else
   recent() { tail -n 20000 "/var/log/$SERVICE.log"; }
   last() { tail -n "$LINES" "/var/log/$SERVICE.log"; }

@@ -106,7 +106,12 @@ async def _collect_host(
     cluster: Cluster, host: Host, transport: Transport, probe_disk: bool
 ) -> tuple[HostFacts, float]:
     """The facts, and how far the host's clock is ahead of ours."""
-    script = facts.facts_script(host, cluster.k3s.data_dir, probe_disk=probe_disk)
+    script = facts.facts_script(
+        host,
+        cluster.k3s.data_dir,
+        probe_disk=probe_disk,
+        backend=cluster.networks.backend,
+    )
     started = time.time()
     ran = await transport.run(script, deadline=FACTS_DEADLINE)
     found = facts.parse(host.name, ran.whole_stdout())

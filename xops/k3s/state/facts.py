@@ -9,33 +9,43 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
-from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from xops.core.errors import PermanentError
-from xops.core.files.bounded_json import parse_json
 from xops.core.files.bounded_yaml import parse_yaml
 from xops.core.files.reading import UnusableTextError
 from xops.k3s import paths, scripts
 from xops.k3s.cluster_file.cluster import Host
+from xops.k3s.state import network_facts
+from xops.k3s.state.api_answers import (
+    ETCD_IS_VOTER,
+    MEMBER_ADDRESS,
+    MEMBER_NAME,
+    NODE_FORM,
+    REMOVAL_NODE,
+    EtcdMember,
+    NodeFacts,
+    parse_members,
+    parse_nodes,
+)
+from xops.k3s.state.network_facts import Route
 
-ETCD_IS_VOTER = "EtcdIsVoter"
-"""A server's node condition. Source: k3s-io/k3s, pkg/etcd/etcd.go."""
-
-MEMBER_NAME = "etcd.k3s.cattle.io/node-name"
-"""A server node's annotation: the name of its etcd member. Source: the same file."""
-
-MEMBER_ADDRESS = "etcd.k3s.cattle.io/node-address"
-"""And its address."""
-
-REMOVAL_NODE = "xops-removes-member-"
-"""How the node is called that is made so that K3S removes a member (scripts/forget.sh)."""
+__all__ = [
+    "BACKEND_MODULES", "ETCD_IS_VOTER", "FSYNC_WRITES", "MEMBER_ADDRESS", "MEMBER_NAME", "MODULES",
+    "NODE_FORM", "REMOVAL_NODE", "SYSCTLS", "EtcdMember", "FileFacts", "HostFacts", "NodeFacts",
+    "Route", "ServiceFacts", "facts_script", "parse", "parse_live_view", "parse_members",
+    "parse_peers", "peer_script",
+]  # fmt: skip
 
 MODULES = ("br_netfilter", "overlay", "nf_conntrack")
-FSYNC_WRITES = 60
+BACKEND_MODULES = {"vxlan": ("vxlan",), "wireguard-native": ("wireguard",)}
+"""What else the kernel must have for a flannel backend. Source: flannel-io/flannel,
+pkg/backend/vxlan/device.go and pkg/backend/wireguard/device.go, which make links of these kinds."""
+
+FSYNC_WRITES = 200
+"""How often a disk is timed: so many that the slowest hundredth is more than one write."""
 
 # What the kubelet wants of the kernel, and K3S's hardening guide.
 SYSCTLS = {
@@ -63,9 +73,13 @@ _MOST_DIGITS = 15
 _LATEST = 253402300800.0
 """The year 10000, in seconds since the epoch."""
 
-_FSYNC_MARGIN = 0.99
+_FSYNC_MARGIN = 99  # of 100
 _SECTION = re.compile(r"^@@([a-z_]+)$")
 _COPIED = re.compile(r"copied, ([\d.eE+-]+) s", re.ASCII)
+_TENTHS = re.compile(r"[0-9]+(\.[0-9])?")
+_SELINUX = ("enforcing", "permissive", "disabled")
+_MOST_TOOLS = 30
+_CGROUPS = {"v1": 1, "v2": 2}
 _PORT = re.compile(r"[0-9]{1,5}")
 _ANSWERS = ("open", "refused", "silent", "unreachable")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -99,55 +113,6 @@ class ServiceFacts:
     def is_stopped(self) -> bool:
         """Whether nothing runs or is being started."""
         return self.active in ("inactive", "failed")
-
-
-@dataclass(frozen=True)
-class EtcdMember:
-    """A member of etcd, as a server tells that has a quorum at that moment.
-
-    Attributes:
-        id: etcd's own, in decimal.
-        name: of its node, and eight hexadecimal digits; empty while it was added and never started.
-        peer_urls, client_urls: where it is reached.
-        is_learner: whether it has no vote yet.
-    """
-
-    id: str
-    name: str
-    peer_urls: tuple[str, ...]
-    client_urls: tuple[str, ...] = ()
-    is_learner: bool = False
-
-    @property
-    def addresses(self) -> frozenset[str]:
-        """The addresses at which its peers reach it."""
-        hosts = (urlsplit(url).hostname for url in self.peer_urls)
-        return frozenset(host for host in hosts if host)
-
-    @property
-    def node_name(self) -> str:
-        """The node that it belongs to by its name, as K3S itself takes it apart."""
-        name, hyphen, _ = self.name.rpartition("-")
-        return name if hyphen and len(name) > 1 else self.name
-
-    def __str__(self) -> str:
-        vote = "learner" if self.is_learner else "voter"
-        return f"{self.name or self.id} ({vote} at {', '.join(sorted(self.addresses))})"
-
-
-@dataclass(frozen=True)
-class NodeFacts:
-    """A node as the cluster's API shows it. `voter` and `member` are None for one without etcd."""
-
-    name: str
-    ready: bool
-    voter: bool | None
-    roles: frozenset[str]
-    version: str
-    address: str | None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    member: str | None = None
-    """The name of its etcd member."""
 
 
 @dataclass(frozen=True)
@@ -187,11 +152,31 @@ class HostFacts:
     exposed: tuple[str, ...] = ()
     """Folders on the way to K3S's data that others than root may write to."""
     other_service: ServiceFacts | None = None
-    """K3S's service of the other role: `k3s-agent` on a server, `k3s` on an agent."""
+    """The service of the other role: k3s-agent on a server, k3s on an agent."""
     datastore_file: bool = False
-    """Whether the database of a server without etcd is on its disk (server/db/state.db)."""
+    """Whether a datastore of SQLite is on its disk, as K3S has it without etcd."""
     dropins: tuple[str, ...] = ()
-    """Files of others that lie over ours: in config.yaml.d, and in the service's own folder."""
+    """Files that add to K3S's configuration or to its unit, and that xOps does not write."""
+    cgroup_version: int | None = None
+    """1 or 2: which cgroups the kubelet would take."""
+    cgroup_controllers: frozenset[str] | None = None
+    interfaces: Mapping[str, str] = field(default_factory=dict)
+    """The interface of each address."""
+    routes: tuple[Route, ...] | None = None
+    noexec: bool | None = None
+    """Whether programs below K3S's data folder are not run by the kernel."""
+    selinux: str | None = None
+    """enforcing, permissive or disabled."""
+    selinux_policy: bool = False
+    """Whether the policy of K3S's package k3s-selinux is there."""
+    proxies: tuple[str, ...] = ()
+    """Where a proxy is set for K3S's service: `HTTP_PROXY in /etc/default/k3s`. Never its value."""
+    missing_tools: frozenset[str] = frozenset()
+    """Programs that the look itself needs; what they would tell is unknown."""
+    fsync_writes: int = 0
+    """How often the disk was timed."""
+    untimed: bool = False
+    """Whether the disk was written to, and nothing there tells how long that took."""
 
     @property
     def has_k3s(self) -> bool:
@@ -200,13 +185,31 @@ class HostFacts:
         return runs or self.etcd_member or self.cluster_id is not None
 
     @property
+    def default_interface(self) -> str | None:
+        """The interface of the first default route of IPv4, in which pods' networks are.
+
+        None where there is none, or nobody knows.
+        """
+        found = (route.interface for route in self.routes or () if route.network == "0.0.0.0/0")
+        return next(found, None)
+
+    @property
     def api_answers(self) -> bool:
         """Whether this host is a server whose API lists nodes."""
         return self.nodes is not None
 
 
-def facts_script(host: Host, data_dir: str, *, probe_disk: bool = True) -> str:
-    """What a host is asked, as one POSIX script, in one request."""
+def facts_script(
+    host: Host, data_dir: str, *, probe_disk: bool = True, backend: str = "none"
+) -> str:
+    """What a host is asked, as one POSIX script, in one request.
+
+    Args:
+        host: which.
+        data_dir: K3S's data folder.
+        probe_disk: whether the disk of a server without K3S is timed.
+        backend: flannel's, whose kernel modules are looked for.
+    """
     service = paths.service(host)
     watched = " ".join(
         [
@@ -219,13 +222,15 @@ def facts_script(host: Host, data_dir: str, *, probe_disk: bool = True) -> str:
     )  # fmt: skip
     values = {
         "SERVICE": service,
+        "OTHER": "k3s-agent" if host.is_server else "k3s",
         "DATA": data_dir,
         "BINARY": paths.BINARY,
         "CONFIG": paths.CONFIG,
         "WATCHED": watched,
-        "MODULES": " ".join(MODULES),
+        "MODULES": " ".join([*MODULES, *BACKEND_MODULES.get(backend, ())]),
         "SYSCTLS": " ".join(SYSCTLS),
         "PROBES": str(FSYNC_WRITES if probe_disk and host.is_server else 0),
+        "NODE_FORM": NODE_FORM,
     }
     return scripts.script("facts", values)
 
@@ -242,7 +247,9 @@ def parse(host: str, output: str) -> HostFacts:
     try:
         return _facts(sections)
     except _UNREADABLE as error:
-        raise _unreadable(host, f"it cannot be understood: {_why(error)}") from error
+        missing = ", ".join(_missing(sections))
+        found = f"these tools are missing: {missing}" if missing else "it cannot be understood"
+        raise _unreadable(host, f"{found}: {_why(error)}") from error
 
 
 # Of a text of any form: numbers and lists that are none, sections and words that are missing, sums
@@ -261,8 +268,8 @@ def _unreadable(host: str, found: str) -> PermanentError:
     return PermanentError(
         f"reading the facts of {host}",
         found[: 2 * _LONGEST],
-        "The host needs a POSIX shell, coreutils, procps or busybox, and iproute2; look at"
-        " what it prints there: `uname -a; df -Pk /; ip route; ss -lntu`.",
+        "The host needs a POSIX shell, awk, and coreutils or busybox; look at what it prints"
+        " there: `uname -a; df -Pk /; cat /proc/net/route`.",
     )
 
 
@@ -287,6 +294,10 @@ def _facts(sections: Mapping[str, list[str]]) -> HostFacts:
     def word(name: str) -> str:
         return _short(name, text(name))
 
+    sockets, addresses = sections["sockets"], sections["addresses"]
+    cgroups = text("cgroups").split()
+    kind = cgroups[0] if cgroups and cgroups[0] in _CGROUPS else None
+    disk, writes = _p99(sections["fsync"])
     memory = {row.split(":")[0]: _number(row.split()[1]) // 1024 for row in sections["memory"]}
     return HostFacts(
         clock=_clock(word("clock")),
@@ -299,12 +310,12 @@ def _facts(sections: Mapping[str, list[str]]) -> HostFacts:
         memory_mib=memory["MemTotal"],
         swap_mib=memory["SwapTotal"],
         disk_free_gib=_number(word("disk").split()[3]) / 1024**2,
-        addresses=frozenset(row.split("/")[0] for row in sections["addresses"]),
-        default_route=bool(text("routes")),
+        addresses=frozenset(network_facts.parse_addresses(addresses)),
+        default_route=network_facts.has_default(sections["routes"]),
         memory_cgroup="memory" in text("cgroups"),
         missing_modules=frozenset(sections["modules"]),
         iptables=word("iptables") or None,
-        listening=frozenset(_sockets(sections["sockets"])),
+        listening=frozenset(network_facts.parse_sockets(sockets)),
         sysctls=dict(_pairs(sections["sysctls"])),
         version=_version(word("version")),
         service=_service(dict(_pairs(sections["service"]))),
@@ -313,11 +324,43 @@ def _facts(sections: Mapping[str, list[str]]) -> HostFacts:
         images={row.split(" ", 1)[1]: _number(row.split()[0]) for row in sections["images"]},
         cluster_id=_cluster_id(word("cluster_id")),
         etcd_member=text("etcd") == "member",
-        nodes=_nodes(text("nodes")),
-        fsync_p99_ms=_p99(sections["fsync"]),
+        nodes=parse_nodes(text("nodes")),
+        fsync_p99_ms=disk,
         members=parse_members("\n".join(sections.get("members", []))),
-        exposed=tuple(dict.fromkeys(_short("exposed", row) for row in sections.get("exposed", []))),
+        exposed=_each(sections, "exposed"),
+        other_service=_service(dict(_pairs(sections.get("other_service", [])))),
+        datastore_file=sections.get("datastore_file") == ["yes"],
+        dropins=_each(sections, "dropins"),
+        cgroup_version=_CGROUPS[kind] if kind else None,
+        cgroup_controllers=frozenset(cgroups[1:]) if kind else None,
+        interfaces=_named(network_facts.parse_addresses(addresses)),
+        routes=network_facts.parse_routes(sections["routes"]),
+        noexec=_noexec(sections.get("mount", [])),
+        selinux=next((row for row in sections.get("selinux", []) if row in _SELINUX), None),
+        selinux_policy="policy" in sections.get("selinux", []),
+        proxies=_each(sections, "proxies"),
+        missing_tools=_missing(sections),
+        fsync_writes=writes,
+        untimed=disk is None and bool(sections["fsync"]),
     )
+
+
+def _each(sections: Mapping[str, list[str]], name: str) -> tuple[str, ...]:
+    """The rows of a section, each once; none where an earlier xOps has not asked for it."""
+    return tuple(dict.fromkeys(_short(name, row) for row in sections.get(name, [])))
+
+
+def _missing(sections: Mapping[str, list[str]]) -> frozenset[str]:
+    return frozenset(row[:_LONGEST] for row in sections.get("tools", [])[:_MOST_TOOLS])
+
+
+def _named(interfaces: Mapping[str, str]) -> dict[str, str]:
+    return {address: name for address, name in interfaces.items() if name}
+
+
+def _noexec(rows: Sequence[str]) -> bool | None:
+    """Of the mount's options; None if it was not found."""
+    return "noexec" in rows[0].split(",") if rows else None
 
 
 def _short(name: str, text: str) -> str:
@@ -348,10 +391,6 @@ def _cluster_id(text: str) -> str | None:
 
 def _arch(machine: str) -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
-
-
-def _sockets(rows: Sequence[str]) -> list[tuple[str, int]]:
-    return [(row.split()[0], _number(row.rsplit(":", 1)[1])) for row in rows if ":" in row]
 
 
 def _pairs(rows: Sequence[str]) -> list[tuple[str, str]]:
@@ -396,143 +435,30 @@ def _contents(text: str) -> dict[str, str]:
     return {paths.CONFIG: yaml.safe_dump(shown) if secret else text}
 
 
-class _Answered(BaseModel):
-    """A part of what an API answered; what is not asked for here is left out."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
-
-
-def _checked_url(url: str) -> str:
-    _ = urlsplit(url).hostname  # raises ValueError where there is none to find
-    return url
-
-
-_Text = Annotated[str, Field(max_length=_LONGEST)]
-_Url = Annotated[str, Field(max_length=_LONGEST), AfterValidator(_checked_url)]
-_NodeName = Annotated[
-    str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")
-]  # a DNS subdomain, as Kubernetes has it: it stands in commands
-
-
-class _Member(_Answered):
-    """As etcdserverpb's Member is written in JSON by Go."""
-
-    id: Annotated[int | None, Field(alias="ID", ge=0, lt=2**64)] = None
-    name: _Text = ""
-    peer_urls: Annotated[list[_Url] | None, Field(alias="peerURLs")] = None
-    client_urls: Annotated[list[_Url] | None, Field(alias="clientURLs")] = None
-    is_learner: Annotated[bool, Field(alias="isLearner")] = False
-
-    def fact(self) -> EtcdMember:
-        return EtcdMember(
-            id=str(self.id),
-            name=self.name,
-            peer_urls=tuple(self.peer_urls or ()),
-            client_urls=tuple(self.client_urls or ()),
-            is_learner=self.is_learner,
-        )
-
-
-class _Members(_Answered):
-    members: list[_Member] | None = None
-
-
-class _Condition(_Answered):
-    type: _Text
-    status: _Text
-
-
-class _Address(_Answered):
-    type: _Text
-    address: _Text
-
-
-class _NodeInfo(_Answered):
-    version: Annotated[_Text, Field(alias="kubeletVersion")] = ""
-
-
-class _Metadata(_Answered):
-    name: _NodeName
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-
-
-class _Status(_Answered):
-    conditions: list[_Condition] | None = None
-    addresses: list[_Address] | None = None
-    info: Annotated[_NodeInfo, Field(alias="nodeInfo")] = _NodeInfo()
-
-
-class _Node(_Answered):
-    """As Kubernetes' API has a node (core/v1)."""
-
-    metadata: _Metadata
-    status: _Status
-
-    def fact(self) -> NodeFacts:
-        labels = self.metadata.labels or {}
-        prefix = "node-role.kubernetes.io/"
-        conditions = {row.type: row.status for row in self.status.conditions or ()}
-        addresses = {row.type: row.address for row in self.status.addresses or ()}
-        voter = conditions.get(ETCD_IS_VOTER)
-        return NodeFacts(
-            name=self.metadata.name,
-            ready=conditions.get("Ready") == "True",
-            voter=None if voter is None else voter == "True",
-            roles=frozenset(
-                name.removeprefix(prefix) for name in labels if name.startswith(prefix)
-            ),
-            version=self.status.info.version,
-            address=addresses.get("InternalIP"),
-            labels=labels,
-            member=(self.metadata.annotations or {}).get(MEMBER_NAME),
-        )
-
-
-class _Nodes(_Answered):
-    items: list[_Node]
-
-
-def parse_members(text: str) -> tuple[EtcdMember, ...] | None:
-    """What K3S's /db/info says; None if it was not etcd as a whole that answered.
-
-    A server whose etcd has no quorum names itself alone, without an id (K3S before 2024-11); later
-    ones give an error.
-
-    Raises:
-        ValueError: it says something else.
-    """
-    rows = _Members.model_validate(parse_json(text)).members if text else None
-    if not rows or not all(row.id for row in rows):
-        return None
-    return tuple(row.fact() for row in rows)
-
-
 def parse_live_view(output: str) -> tuple[tuple[EtcdMember, ...], tuple[NodeFacts, ...]] | None:
     """Members and nodes in the output of scripts/members.sh; None if that is no live answer."""
     sections = _sections(output)
     try:
         members = parse_members("\n".join(sections.get("members", [])))
-        nodes = _nodes("\n".join(sections.get("nodes", [])))
+        nodes = parse_nodes("\n".join(sections.get("nodes", [])))
     except ValueError:
         return None
     return None if members is None or nodes is None else (members, nodes)
 
 
-def _nodes(text: str) -> tuple[NodeFacts, ...] | None:
-    if not text:
-        return None
-    return tuple(row.fact() for row in _Nodes.model_validate(parse_json(text)).items)
+def _p99(rows: Sequence[str]) -> tuple[float | None, int]:
+    """Milliseconds in which 99 of 100 writes reached the disk (nearest rank), of so many writes.
 
-
-def _p99(rows: Sequence[str]) -> float | None:
-    """Milliseconds below which 99 of 100 writes reached the disk; None if none was timed."""
-    taken = sorted(float(found[1]) for row in rows if (found := _COPIED.search(row)))
-    if not taken:
-        return None
+    None if none was timed, or by a `dd` that tells no more than tenths of a second.
+    """
+    told = [found[1] for row in rows if (found := _COPIED.search(row))]
+    taken = sorted(map(float, told))
     if not all(map(math.isfinite, taken)):
         raise ValueError("a write took no time that can be told")
-    return 1000 * taken[min(len(taken) - 1, int(_FSYNC_MARGIN * len(taken)))]
+    if all(_TENTHS.fullmatch(text) for text in told):
+        return None, 0
+    rank = -(-len(taken) * _FSYNC_MARGIN // 100)
+    return 1000 * taken[rank - 1], len(taken)
 
 
 def peer_script(peers: Mapping[str, Sequence[int]], seconds: int = 2) -> str:

@@ -5,53 +5,30 @@ Every finding of every host is given at once, each with the command that fixes i
 
 from __future__ import annotations
 
-import re
-import shlex
 import statistics
 import textwrap
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
-from typing import Any
+from collections.abc import Iterator
 
-from xops.core.errors import PermanentError, XopsError
+from xops.core.errors import PermanentError
+from xops.k3s import paths
+from xops.k3s.cluster_file.choices import VipEndpoint
 from xops.k3s.cluster_file.cluster import API_PORT, Cluster, Host
-from xops.k3s.cluster_file.field_types import ip_address
 from xops.k3s.state import topology
 from xops.k3s.state.facts import REMOVAL_NODE, HostFacts, NodeFacts
+from xops.k3s.state.finding import Observation, PreflightFinding, Severity
+from xops.k3s.state.host_rules import AGENT_PORTS, HOST_RULES, SERVER_PORTS
 from xops.k3s.state.topology import Topology
 
-SERVER_PORTS = (API_PORT, 2379, 2380, 10250)
-AGENT_PORTS = (10250,)
+__all__ = [
+    "Observation", "PreflightError", "PreflightFinding", "Severity", "findings", "ports_to_try",
+    "refuse",
+]  # fmt: skip
+
+_FAR_OFF = 3600.0
+"""Seconds between the hosts' clocks and this machine's that are no want of synchronisation."""
 
 _CLOSED = ("silent", "unreachable")
-_RELEASE = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:\+k3s(\d+))?")
-
-
-class Severity(StrEnum):
-    """Whether a finding stops the apply."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
-@dataclass(frozen=True)
-class PreflightFinding:
-    """One thing wrong with one host (or with the hosts together), and how to fix it."""
-
-    host: str
-    check: str
-    found: str
-    remedy: str
-    severity: Severity = Severity.ERROR
-
-    def __str__(self) -> str:
-        return f"{self.host}: {self.check}: {self.found}\n  -> {self.remedy}"
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values only."""
-        return asdict(self)
 
 
 class PreflightError(PermanentError):
@@ -71,27 +48,10 @@ class PreflightError(PermanentError):
         return {**super().to_json(), "findings": [found.to_json() for found in self.findings]}
 
 
-@dataclass(frozen=True)
-class Observation:
-    """All that preflight looks at.
-
-    Attributes:
-        facts: of every host, by name.
-        offsets: each host's clock against this machine's, in seconds.
-        reached: how each host's peers answered, by host, then by address and port.
-        failed: why a host could not be looked at; it is in none of the others.
-    """
-
-    facts: Mapping[str, HostFacts]
-    offsets: Mapping[str, float]
-    reached: Mapping[str, Mapping[tuple[str, int], str]]
-    failed: Mapping[str, XopsError] = field(default_factory=dict)
-
-
 def findings(cluster: Cluster, observed: Observation) -> list[PreflightFinding]:
     """Everything that is wrong, errors first, in the file's order."""
     found = [finding for host in cluster.hosts for finding in _of_host(cluster, host, observed)]
-    rules = (_clocks, _unique, _one_cluster, _one_etcd, _members_gone)
+    rules = (_clocks, _unique, _one_cluster, _one_etcd, _members_gone, _vip_image)
     found += [finding for rule in rules for finding in rule(cluster, observed)]
     if not observed.failed:
         found += [*_agents_of_nobody(cluster, observed), *_vip_free(cluster, observed)]
@@ -103,152 +63,9 @@ def _of_host(cluster: Cluster, host: Host, observed: Observation) -> Iterator[Pr
         yield PreflightFinding(host.name, "ssh", f"{error.attempted}: {error.found}", error.remedy)
         return
     seen = observed.facts[host.name]
-    for rule in _PER_HOST:
+    for rule in HOST_RULES:
         yield from rule(cluster, host, seen)
     yield from _peers(cluster, host, observed)
-
-
-# Rules about one host.
-
-
-def _architecture(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
-    if seen.arch != host.arch:
-        remedy = f"Write `arch: {seen.arch}` for {host.name} in the cluster file."
-        if seen.arch not in ("amd64", "arm64"):
-            remedy = "K3S is installed here on amd64 and arm64 only: take another machine."
-        yield PreflightFinding(
-            host.name, "arch", f"is {seen.arch}, the file says {host.arch}", remedy
-        )
-
-
-def _init(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
-    if seen.init not in ("systemd", "openrc"):
-        remedy = "Boot the host with systemd or OpenRC."
-        yield PreflightFinding(
-            host.name, "init", f"runs neither systemd nor OpenRC: {seen.init}", remedy
-        )
-
-
-def _size(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
-    least = cluster.preflight
-    severity = Severity.ERROR if host.is_server else Severity.WARNING
-    if seen.cpus < least.min_cpus and host.is_server:
-        found = f"has {seen.cpus}, a server needs {least.min_cpus}"
-        yield PreflightFinding(
-            host.name, "cpus", found, "Give it more, or make it an agent.", severity
-        )
-    if seen.memory_mib < least.min_memory_mib and host.is_server:
-        found = f"has {seen.memory_mib} MiB, a server needs {least.min_memory_mib}"
-        yield PreflightFinding(
-            host.name, "memory", found, "Give it more, or make it an agent.", severity
-        )
-    if seen.disk_free_gib < least.min_disk_gib and not seen.has_k3s:
-        found = f"{seen.disk_free_gib:.1f} GiB are free below {cluster.k3s.data_dir}"
-        remedy = f"Free {least.min_disk_gib} GiB: `du -xhd1 / | sort -h` shows what is large."
-        yield PreflightFinding(host.name, "disk", found, remedy, severity)
-
-
-def _storage(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
-    limit, p99 = cluster.preflight.fsync_p99_ms, seen.fsync_p99_ms
-    if host.is_server and p99 is not None and p99 > limit:
-        found = (
-            f"99 of 100 writes take up to {p99:.1f} ms to reach the disk; the limit is {limit:g} ms"
-        )
-        remedy = "Put the data on an SSD (k3s.data_dir), or make the host an agent."
-        yield PreflightFinding(host.name, "fsync", found, remedy)
-
-
-def _data_folder(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
-    severity = Severity.WARNING if seen.has_k3s else Severity.ERROR
-    for folder in seen.exposed:
-        found = (
-            f"others than root may write to {folder}, on the way to {cluster.k3s.data_dir}: they"
-            " could put their own files in the place of K3S's; the disk was not timed"
-        )
-        shown = shlex.quote(folder)
-        remedy = f"`chown root:root {shown}; chmod go-w {shown}`, or choose another k3s.data_dir."
-        yield PreflightFinding(host.name, "data", found, remedy, severity)
-
-
-def _kernel(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
-    if not seen.memory_cgroup:
-        remedy = (
-            "Add `cgroup_memory=1 cgroup_enable=memory` to the kernel's command line (on a"
-            " Raspberry Pi: /boot/firmware/cmdline.txt) and reboot."
-        )
-        yield PreflightFinding(
-            host.name, "cgroup", "the memory cgroup controller is disabled", remedy
-        )
-    if seen.missing_modules:
-        names = " ".join(sorted(seen.missing_modules))
-        remedy = (
-            f"`modprobe -a {names}`; on RHEL install kernel-modules-extra, on a Raspberry Pi"
-            " linux-modules-extra-raspi."
-        )
-        yield PreflightFinding(host.name, "modules", f"cannot be loaded: {names}", remedy)
-    if seen.swap_mib:
-        remedy = "`swapoff -a`, and take it out of /etc/fstab."
-        found = f"{seen.swap_mib} MiB of swap are on; pods may then be slow without notice"
-        yield PreflightFinding(host.name, "swap", found, remedy, Severity.WARNING)
-    if seen.iptables is None and not seen.has_k3s:
-        remedy = "Nothing to do: K3S brings its own."
-        yield PreflightFinding(host.name, "iptables", "is not installed", remedy, Severity.WARNING)
-
-
-def _addresses(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
-    if not seen.default_route:
-        remedy = (
-            "`ip link add dummy0 type dummy; ip link set dummy0 up; ip addr add 203.0.113.254/31"
-            " dev dummy0; ip route add default via 203.0.113.255 dev dummy0 metric 1000`"
-        )
-        yield PreflightFinding(
-            host.name, "route", "has no default route; K3S would not start", remedy
-        )
-    internal = host.internal_address
-    if ip_address(internal) and internal not in seen.addresses:
-        found = f"{internal} is not among its addresses: {', '.join(sorted(seen.addresses))}"
-        yield PreflightFinding(host.name, "address", found, "Set private_address to one of them.")
-
-
-def _ports(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
-    if seen.has_k3s:
-        return  # its own ports are in use by K3S itself
-    wanted = SERVER_PORTS if host.is_server else AGENT_PORTS
-    taken = sorted({port for kind, port in seen.listening if kind == "tcp" and port in wanted})
-    for port in taken:
-        remedy = f"`ss -ltnp 'sport = :{port}'` tells by whom: stop it."
-        yield PreflightFinding(host.name, "ports", f"{port} is in use by another program", remedy)
-
-
-def _installed(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[PreflightFinding]:
-    if seen.version is not None:
-        yield from _version(cluster, host, seen.version)
-    if not host.is_server and seen.etcd_member:
-        found = "holds etcd's data, the file says agent"
-        yield PreflightFinding(
-            host.name, "role", found, "Write `role: server`, or remove the node first."
-        )
-
-
-def _version(cluster: Cluster, host: Host, version: str) -> Iterator[PreflightFinding]:
-    current, wanted = _order(version), _order(cluster.k3s.version)
-    found = remedy = ""
-    if not current:
-        found, remedy = f"{version} is no release of K3S", "Install a release there first."
-    elif current > wanted:
-        found = f"runs {version}, the file says {cluster.k3s.version}"
-        remedy = f"K3S cannot go back: write `version: {version}`, or restore a snapshot."
-    elif wanted[1] > current[1] + 1:
-        found = f"runs {version}; {cluster.k3s.version} skips a minor version"
-        remedy = f"Go to v1.{current[1] + 1} first."
-    if found:
-        yield PreflightFinding(host.name, "version", found, remedy)
-
-
-def _order(version: str) -> tuple[int, ...]:
-    """Major, minor, patch, and K3S's own number; empty for what is no release."""
-    numbers = _RELEASE.match(version)
-    return tuple(int(number) for number in numbers.groups("0")) if numbers else ()
 
 
 def _peers(cluster: Cluster, host: Host, observed: Observation) -> Iterator[PreflightFinding]:
@@ -271,43 +88,40 @@ def _firewall(ports: list[int]) -> str:
     return f"`{rule}`, or what your firewall has for it."
 
 
-_PER_HOST: tuple[Callable[[Cluster, Host, HostFacts], Iterator[PreflightFinding]], ...] = (
-    _architecture, _init, _size, _storage, _data_folder, _kernel, _addresses, _ports, _installed,
-)  # fmt: skip
-
-
 # Rules about the hosts together.
 
 
 def _clocks(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
+    """Against each other, then all of them against this machine."""
     if not observed.offsets:
         return
     median = statistics.median(observed.offsets.values())
     limit = cluster.preflight.clock_skew_seconds
+    remedy = "`timedatectl set-ntp true`, or `chronyc makestep`; certificates depend on it."
     for name, offset in observed.offsets.items():
         if abs(offset - median) > limit:
             found = f"is {offset - median:+.0f} s off the hosts' median; {limit:g} s are allowed"
-            remedy = "`timedatectl set-ntp true`, or `chronyc makestep`; certificates depend on it."
             yield PreflightFinding(name, "clock", found, remedy)
+    if abs(median) > limit:
+        found = f"the hosts' clocks are {median:+.0f} s off this machine's: one of the two is wrong"
+        severity = Severity.ERROR if abs(median) > _FAR_OFF else Severity.WARNING
+        both = f"Compare `date -u` here and there, and set what is wrong: {remedy}"
+        yield PreflightFinding(", ".join(observed.offsets), "clock", found, both, severity)
 
 
 def _unique(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
-    kinds: tuple[tuple[str, Callable[[HostFacts], str], str], ...] = (
-        ("hostname", lambda seen: seen.hostname, "`hostnamectl set-hostname NAME`"),
-        (
-            "machine-id",
-            lambda seen: seen.machine_id,
-            "`rm /etc/machine-id; systemd-machine-id-setup`, then reboot: it was cloned",
-        ),
-    )
-    for check, value, remedy in kinds:
-        owner: dict[str, str] = {}
-        for name, facts in observed.facts.items():
-            found = value(facts)
-            first = owner.setdefault(found, name)
-            if found and first != name:
-                message = f"{found} is also that of {first}"
-                yield PreflightFinding(name, check, message, f"{remedy} on one of them.")
+    """Machine ids. Equal hostnames do no harm: nodes are called as the file calls their hosts."""
+    owner: dict[str, str] = {}
+    for name, facts in observed.facts.items():
+        found = facts.machine_id
+        first = owner.setdefault(found, name)
+        if found and first != name:
+            message = f"{found} is also that of {first}"
+            remedy = (
+                "`rm /etc/machine-id; systemd-machine-id-setup`, then reboot: it was cloned on one"
+                " of them."
+            )
+            yield PreflightFinding(name, "machine-id", message, remedy)
 
 
 def _one_cluster(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
@@ -384,6 +198,27 @@ def _vip_free(cluster: Cluster, observed: Observation) -> Iterator[PreflightFind
             found = f"{address} answers already ({answer}); it must be free"
             remedy = f"`ip neigh show {address}` tells whose it is: take another address."
             yield PreflightFinding(host.name, "vip", found, remedy)
+
+
+def _vip_image(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
+    """kube-vip's image is not among K3S's own: in an air gap somebody must bring it."""
+    if not isinstance(cluster.endpoint, VipEndpoint) or cluster.air_gap is None:
+        return
+    image = cluster.endpoint.image
+    if {image.partition("/")[0], "*"} & cluster.registries.mirrors.keys():
+        return
+    for host in cluster.servers:
+        seen = observed.facts.get(host.name)
+        ours = f"{cluster.k3s.data_dir}/{paths.IMAGES}/xops-"
+        if seen is None or any(not path.startswith(ours) for path in seen.images):
+            continue  # an archive of another hand may hold it
+        found = f"{image} is in no archive of K3S's: {cluster.vip} would answer nobody"
+        remedy = (
+            f"`docker save -o kube-vip.tar {image}`, and put it into"
+            f" {cluster.k3s.data_dir}/{paths.IMAGES} on every server; or name a mirror that the"
+            " hosts reach (registries.mirrors); or take endpoint.kind servers or dns."
+        )
+        yield PreflightFinding(host.name, "vip", found, remedy)
 
 
 def _members_gone(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:

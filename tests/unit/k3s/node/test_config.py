@@ -8,13 +8,14 @@ import pytest
 import yaml
 
 from tests.k3s_hosts import all_bare, bare, cluster, formed, row
+from tests.k3s_release import VERSION
 from xops.k3s import paths
 from xops.k3s.cluster_file.choices import VipEndpoint
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.node import config, kube_vip
 from xops.k3s.node.managed_file import HEADER, File, SecretContent, SecretFiles
 from xops.k3s.state import topology
-from xops.k3s.state.facts import HostFacts
+from xops.k3s.state.facts import HostFacts, Route
 
 NONE: dict[str, Any] = {"hardening": {"profile": "none"}}
 HIDDEN = SecretContent("{}\n", ("canary",))
@@ -40,6 +41,47 @@ def configured(of: Cluster, name: str, text: str) -> dict[str, HostFacts]:
     """A cluster of which one host has this config.yaml."""
     seen = formed(of)
     return {**seen, name: replace(seen[name], contents={paths.CONFIG: text})}
+
+
+# Two interfaces
+
+DEFAULT = (Route("0.0.0.0/0", "eth0"), Route("10.0.0.0/24", "eth1"))
+
+
+@pytest.mark.parametrize("name", ["server-1", "agent-1"])
+@pytest.mark.parametrize(
+    ("interface", "routes", "more", "taken"),
+    [
+        ("eth1", DEFAULT, {}, "eth1"),
+        ("eth0", DEFAULT, {}, None),
+        ("eth1", (), {}, "eth1"),  # no default route at all
+        ("eth1", (Route("::/0", "eth1"),), {}, "eth1"),  # none of the pods' family
+        ("eth1", None, {}, None),  # nobody knows
+        (None, DEFAULT, {}, None),
+        ("eth1", DEFAULT, {"networks": {"backend": "none"}}, None),
+        ("eth1", DEFAULT, {"networks": {"backend": "wireguard-native"}}, "eth1"),
+    ],
+)
+def test_pods_take_the_interface_of_their_host_s_address(
+    name: str,
+    interface: str | None,
+    routes: tuple[Route, ...] | None,
+    more: dict[str, Any],
+    taken: str | None,
+) -> None:
+    of = cluster(1, agents=1, **NONE, **more)
+    address = of.host(name).internal_address
+    interfaces = {address: interface} if interface else {}
+    seen = {**all_bare(of), name: bare(of.host(name), interfaces=interfaces, routes=routes)}
+
+    assert values(of, name, seen).get("flannel-iface") == taken
+
+
+def test_an_interface_that_a_person_names_stays() -> None:
+    of = cluster(1, **NONE, k3s={"version": VERSION, "config": {"flannel-iface": "wg0"}})
+    seen = bare(of.hosts[0], interfaces={"10.0.0.11": "eth1"}, routes=DEFAULT)
+
+    assert values(of, "server-1", {"server-1": seen})["flannel-iface"] == "wg0"
 
 
 # Founding and joining
@@ -224,6 +266,7 @@ def test_within_one_site_there_is_no_external_address() -> None:
                 "etcd-s3-bucket": "kept",
                 "etcd-s3-region": "ap-southeast-2",
                 "etcd-s3-folder": "unit",
+                "etcd-s3-retention": 5,
             },
         ),
         (
@@ -318,6 +361,18 @@ def test_what_needs_no_restart_says_so() -> None:
         "/var/lib/rancher/k3s/server/manifests/xops-kube-vip.yaml",
         "/var/lib/rancher/k3s/server/manifests/xops-etcd-s3.yaml",
     }
+
+
+@pytest.mark.parametrize(
+    ("version", "made"), [("v1.36.4+k3s1", True), ("v1.36.2+k3s1", False), ("v1.34.9+k3s1", False)]
+)
+def test_k3s_notes_what_it_imported_where_it_pins_that_again(version: str, made: bool) -> None:
+    of = cluster(1, air_gap={"bundle": Path("b.tar")}, k3s={"version": version})
+    found = files(of, "server-1")
+
+    cache = found.get("/var/lib/rancher/k3s/agent/images/.cache.json")
+    assert (cache is not None) is made
+    assert cache is None or cache.once
 
 
 def test_only_files_with_passwords_are_secret() -> None:

@@ -163,6 +163,34 @@ def test_what_an_apply_needs_to_know_of_a_host(init: str, unit: str) -> None:
     assert (mine.unit, mine.addresses) == (unit, frozenset({"10.0.0.99"}))
 
 
+CACHE = "/var/lib/rancher/k3s/agent/images/.cache.json"
+
+
+@pytest.mark.parametrize(("content", "mode"), [("{}\n", 0o644), ('{"a": {"size": 1}}', 0o600)])
+def test_what_k3s_notes_of_its_images_is_left_to_it(content: str, mode: int) -> None:
+    of = cluster(1, hardening={"profile": "none"}, air_gap={"bundle": Path("b.tar")})
+    wanted = desired(images=artifacts(Kind.IMAGES))
+    whole = installed(of, wanted)["server-1"]
+    rewritten_by_k3s = replace(whole, files={**whole.files, CACHE: file_facts(content, mode)})
+    missing = {path: file for path, file in whole.files.items() if path != CACHE}
+
+    assert planned({"server-1": rewritten_by_k3s}, of, wanted).plan.changes == ()
+    (change,) = planned({"server-1": replace(whole, files=missing)}, of, wanted).plan.changes
+    assert (change.target, change.reason) == (f"server-1: {CACHE}", "missing")
+
+
+def test_a_note_of_images_is_not_begun_with_a_release_that_takes_their_pins_off() -> None:
+    of = cluster(
+        1,
+        hardening={"profile": "none"},
+        air_gap={"bundle": Path("b.tar")},
+        k3s={"version": "v1.36.2+k3s1"},
+    )
+    (mine,) = planned({"server-1": bare(of.hosts[0])}, of, desired()).hosts
+
+    assert CACHE not in {file.path for file in mine.files}
+
+
 def test_a_person_reads_all_that_an_apply_writes_and_removes() -> None:
     of = cluster(1, hardening={"profile": "none"}, air_gap={"bundle": Path("b.tar")})
     seen = with_file(bare(of.host("server-1")), paths.SYSCTL, "old")

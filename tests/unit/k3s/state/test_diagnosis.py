@@ -91,8 +91,7 @@ KNOWN = [
     ),
     (
         "slow-disk",
-        '{"level":"warn","ts":"2026-11-24T06:19:01.519728Z","caller":"txn/util.go:93","msg":"apply'
-        ' request took too long","took":"1.82s","expected-duration":"100ms"}',
+        '{"level":"warn","caller":"wal/wal.go:805","msg":"slow fdatasync","took":"1.8s"}',
         "SSD",
     ),
     (
@@ -236,6 +235,72 @@ KNOWN = [
         "Restart k3s",
     ),
     (
+        "member-address",
+        K3S + 'level=info msg="Failed to test etcd connection: this server is not a member of the'
+        " etcd cluster. Found [s1-00000001=https://10.0.0.1:2380 s2-1a2b3c4d=https://10.0.0.2:2380],"
+        ' expect: s2-1a2b3c4d=https://10.0.0.9:2380"',
+        "knows it by https://10.0.0.2:2380, and it has https://10.0.0.9:2380",
+    ),
+    (
+        "member-removed",
+        K3S + 'level=info msg="Failed to test etcd connection: this server is a not a member of the'
+        ' etcd cluster. Found [s1-00000001=https://10.0.0.1:2380], expect: s2-1a2b3c4d=10.0.0.2"',
+        "Restart k3s",
+    ),
+    ("cgroup-controller", FATAL + '"failed to find cpuset cgroup (v2)"', "Let cpuset be among"),
+    (
+        "cgroup-v1",
+        K3S + 'level=error msg="kubelet exited: failed to validate kubelet configuration, error:'
+        " kubelet is configured to not run on a host using cgroup v1. cgroup v1 support is in"
+        ' maintenance mode"',
+        "cgroup v2",
+    ),
+    (
+        "no-programs",
+        FATAL + '"fork/exec /var/lib/rancher/k3s/data/current/bin/containerd: permission denied"',
+        "findmnt -T /var/lib/rancher/k3s/data/current/bin/containerd",
+    ),
+    (
+        "snapshotter",
+        FATAL + '"\\"overlayfs\\" snapshotter cannot be enabled for /srv/k3s/agent/containerd, try'
+        ' using \\"fuse-overlayfs\\" or \\"native\\""',
+        "snapshotter: native",
+    ),
+    (
+        "inotify",
+        K3S + 'level=error msg="failed to create fsnotify watcher: too many open files"',
+        "fs.inotify.max_user_instances",
+    ),
+    (
+        "ip-family",
+        FATAL + '"cluster-cidr: [10.42.0.0/16] and node-ip: [fd00::1], must share the same IP'
+        ' version (IPv4, IPv6 or dual-stack)"',
+        "cluster-cidr and node-ip must both be IPv4",
+    ),
+    (
+        "networks-changed",
+        'E1128 10:00:00.000000 12 cidr_set.go:189] "err" cidr 10.42.0.0/24 is out the range of'
+        ' cluster cidr 10.52.0.0/16"',
+        "what holds 10.42.0.0/24",
+    ),
+    (
+        "no-default-route",
+        K3S + 'level=error msg="Shutdown requested: failed to find the interface: failed to get'
+        ' default interface: Unable to find default route"',
+        "ip link add dummy0",
+    ),
+    (
+        "etcd-peers-silent",
+        '{"level":"warn","msg":"prober detected unhealthy status","remote-peer-id":"a"}',
+        "2379-2380",
+    ),
+    (
+        "component-ended",  # of releases that quote the error
+        K3S + 'level=error msg="Shutdown request received: \\"kubelet exited: open /dev/kmsg:'
+        ' operation not permitted\\""',
+        "is the cause: kubelet exited: open /dev/kmsg: operation not permitted.",
+    ),
+    (
         "component-ended",
         K3S + 'level=error msg="Shutdown request received: kubelet exited: open /dev/kmsg:'
         ' operation not permitted"',
@@ -329,7 +394,7 @@ def test_an_unknown_line_has_no_cause(line: str) -> None:
 
 def test_causes_come_before_what_follows_from_them() -> None:
     refused = "dial tcp 10.0.0.1:6443: connect: connection refused"
-    log = f"{refused}\napply request took too long\nno space left on device\n{refused}"
+    log = f"{refused}\nslow fdatasync\nno space left on device\n{refused}"
 
     assert [cause.code for cause in diagnose(log)] == ["disk-full", "server-refuses", "slow-disk"]
 

@@ -1,7 +1,9 @@
 """What a host says about itself, read; and what it is asked."""
 
 import json
+import re
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
@@ -15,8 +17,9 @@ from xops.core.errors import PermanentError, XopsError
 from xops.k3s import paths
 from xops.k3s.node import config, hardening
 from xops.k3s.node.managed_file import SecretContent, SecretFiles
-from xops.k3s.state import facts, preflight, topology
+from xops.k3s.state import facts, network_facts, preflight, topology
 from xops.k3s.state.facts import EtcdMember, FileFacts, HostFacts, NodeFacts, ServiceFacts
+from xops.k3s.state.network_facts import Route
 from xops.k3s.state.preflight import Observation
 
 CONFIG = "node-name: server-1\ntoken-file: /etc/rancher/k3s/token\n"
@@ -183,13 +186,198 @@ def test_a_node_that_has_just_registered_is_read() -> None:
         ([2.5], 2.5),
         ([1.0] * 59 + [40.0], 40.0),
         ([1.0] * 199 + [40.0], 1.0),
+        ([1.0] * 198 + [40.0] * 2, 1.0),
+        ([1.0] * 197 + [40.0] * 3, 40.0),
         ([7.0, 1.0, 3.0], 7.0),
     ],
 )
 def test_of_a_hundred_writes_ninety_nine_are_as_fast(taken: list[float], p99: float) -> None:
     lines = [f"2300 bytes (2.3 kB) copied, {each / 1000:g} s, 1.0 MB/s" for each in taken]
 
-    assert parsed(fsync="\n".join(lines)).fsync_p99_ms == pytest.approx(p99)
+    seen = parsed(fsync="\n".join(lines))
+    assert seen.fsync_p99_ms == pytest.approx(p99)
+    assert (seen.fsync_writes, seen.untimed) == (len(taken), False)
+
+
+@pytest.mark.parametrize(
+    "said", ["untimed", "2300 bytes copied, 0.0 s, 99 MB/s\n2300 bytes copied, 0.1 s, 9 MB/s"]
+)
+def test_a_disk_that_was_not_timed_is_not_a_fast_one(said: str) -> None:
+    seen = parsed(fsync=said)
+
+    assert (seen.fsync_p99_ms, seen.fsync_writes, seen.untimed) == (None, 0, True)
+
+
+def node_row(name: str = "server-1", **said: str) -> str:
+    """A row as kubectl prints it for NODE_FORM."""
+    values = {
+        "name": name,
+        "labels": '{"node-role.kubernetes.io/etcd":"true","site":"north"}',
+        "taints": "",
+        "member": "",
+        "tunnel": "",
+        "ready": "True",
+        "voter": "True",
+        "reason": "",
+        "address": "10.0.0.11",
+        "version": "v1.36.4+k3s1",
+    }
+    return "\t".join((values | said).values())
+
+
+def test_a_row_of_a_node_says_what_the_whole_node_says() -> None:
+    whole = parsed(nodes=json.dumps({"items": [api_node(Ready="True", EtcdIsVoter="True")]}))
+
+    assert parsed(nodes=f"rows\n{node_row()}").nodes == whole.nodes
+
+
+def test_what_a_row_says_beyond_that_is_read() -> None:
+    row = node_row(
+        taints='[{"effect":"NoSchedule","key":"gpu","value":"yes"},{"effect":"NoExecute","key":"a"}]',
+        member="server-1-1a2b3c4d",
+        tunnel="192.0.2.1",
+        voter="False",
+        reason="Unhealthy",
+        address="10.0.0.11 fd00::11",
+    )
+    (node,) = parsed(nodes=f"rows\n{row}").nodes or ()
+
+    assert node.taints == {"gpu=yes:NoSchedule", "a:NoExecute"}
+    assert (node.member, node.tunnel_address) == ("server-1-1a2b3c4d", "192.0.2.1")
+    assert (node.voter, node.voter_reason, node.address) == (False, "Unhealthy", "10.0.0.11")
+
+
+def test_no_nodes_are_told_from_no_answer() -> None:
+    assert parsed(nodes="rows").nodes == ()
+    assert parsed(nodes="").nodes is None
+
+
+def test_a_row_of_a_node_that_has_just_registered_is_read() -> None:
+    empty = dict.fromkeys(("labels", "ready", "voter", "address", "version"), "")
+
+    (node,) = parsed(nodes=f"rows\n{node_row('agent-1', **empty)}").nodes or ()
+    assert node == NodeFacts("agent-1", False, None, frozenset(), "", None)
+
+
+def test_a_thousand_nodes_are_far_from_the_limit_of_an_answer() -> None:
+    """Labels are long here; images, which take 18 kB of each node, are not asked for."""
+    labels = json.dumps({f"example.com/label-{n}": "x" * 40 for n in range(10)})
+    rows = "\n".join(node_row(f"agent-{n}", labels=labels) for n in range(1000))
+
+    assert len(rows) < (4 << 20) / 2
+    assert len(parsed(nodes=f"rows\n{rows}").nodes or ()) == 1000
+    assert ".images" not in facts.NODE_FORM
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x", "a\tb", node_row("$(reboot)"), node_row(labels="{"), node_row(labels="[]"),
+     node_row(taints="[5]"), f"{node_row()}\tmore", node_row(version="x" * 999)],
+)  # fmt: skip
+def test_a_row_that_is_none_is_an_error(text: str) -> None:
+    with pytest.raises(PermanentError, match="cannot be understood"):
+        parsed(nodes=f"rows\n{text}")
+
+
+# What the kernel says of addresses, routes and sockets
+
+
+def test_routes_are_read_from_the_kernel_s_words() -> None:
+    seen = parsed(
+        routes="4 eth1 0000000A 00FFFFFF 0001\n4 eth0 00000000 00000000 0003\n"
+        "4 gone 0000A8C0 0000FFFF 0000\n"
+        "6 eth1 fd000000000000000000000000000000 40 00000001\n"
+        "6 lo 00000000000000000000000000000000 00 00200200"
+    )
+
+    assert seen.routes == (
+        Route("10.0.0.0/24", "eth1"), Route("0.0.0.0/0", "eth0"), Route("fd00::/64", "eth1")
+    )  # fmt: skip
+    assert (seen.default_route, seen.default_interface) == (True, "eth0")
+
+
+def test_routes_without_a_default_one_are_not_one() -> None:
+    seen = parsed(routes="4 eth1 0000000A 00FFFFFF 0001")
+
+    assert (seen.default_route, seen.default_interface) == (False, None)
+
+
+def test_addresses_tell_their_interface() -> None:
+    seen = parsed(addresses="eth0 192.0.2.7/24\neth1@if5 10.0.0.11/24\n10.9.9.9/8")
+
+    assert seen.addresses == {"192.0.2.7", "10.0.0.11", "10.9.9.9"}
+    assert seen.interfaces == {"192.0.2.7": "eth0", "10.0.0.11": "eth1"}
+
+
+@given(st.ip_addresses(v=4, network="10.0.0.0/8"), st.integers(0, 32), st.integers(1, 65535))
+def test_what_the_kernel_prints_is_read_back(address: IPv4Address, length: int, port: int) -> None:
+    network = IPv4Network((address, length), strict=False)
+    words = [
+        int.from_bytes(value.packed, "little")
+        for value in (network.network_address, network.netmask)
+    ]
+    row = f"4 eth0 {words[0]:08X} {words[1]:08X} 0001"
+
+    assert network_facts.parse_routes([row]) == (Route(str(network), "eth0"),)
+    assert list(network_facts.parse_sockets([f"udp hex {port:04X}"])) == [("udp", port)]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("routes", "4 eth0"), ("routes", "4 eth0 X 0 1"), ("routes", f"4 {'x' * 99} 0 0 1"),
+        ("routes", "4 eth0 00000000 00000000 1FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"),
+        ("routes", "6 eth0 0 FF 1"), ("routes", "4 eth0 1FFFFFFFF 0 1"),
+        ("sockets", "tcp hex x"), ("sockets", "tcp"), ("addresses", "x" * 500),
+    ],
+)  # fmt: skip
+def test_what_the_kernel_never_prints_is_an_error(name: str, rows: str) -> None:
+    with pytest.raises(PermanentError):
+        parsed(**{name: rows})
+
+
+@pytest.mark.parametrize(
+    ("said", "version", "controllers"),
+    [
+        ("v2\ncpuset cpu io memory", 2, {"cpuset", "cpu", "io", "memory"}),
+        ("v1\ncpu\nmemory", 1, {"cpu", "memory"}),
+        ("v1", 1, set()),
+        ("memory", None, None),  # as a release before said it
+        ("", None, None),
+    ],
+)
+def test_cgroups_are_read(said: str, version: int | None, controllers: set[str] | None) -> None:
+    seen = parsed(cgroups=said)
+
+    assert (seen.cgroup_version, seen.cgroup_controllers) == (version, controllers)
+    assert seen.memory_cgroup is ("memory" in said)
+
+
+def test_what_a_host_says_besides_is_read() -> None:
+    seen = parsed(
+        mount="rw,noexec,relatime", selinux="enforcing\npolicy", datastore_file="yes",
+        dropins="/etc/rancher/k3s/config.yaml.d/a.yaml", proxies="HTTP_PROXY in /etc/default/k3s",
+        tools="ip", other_service="LoadState=loaded\nActiveState=active",
+    )  # fmt: skip
+
+    assert (seen.noexec, seen.selinux, seen.selinux_policy) == (True, "enforcing", True)
+    assert (seen.datastore_file, seen.dropins) == (True, ("/etc/rancher/k3s/config.yaml.d/a.yaml",))
+    assert seen.proxies == ("HTTP_PROXY in /etc/default/k3s",)
+    assert seen.missing_tools == {"ip"}
+    assert seen.other_service is not None
+
+
+def test_of_words_that_a_host_makes_up_little_is_kept() -> None:
+    seen = parsed(selinux="x" * 9999, tools="\n".join(f"{n} {'x' * 999}" for n in range(9999)))
+
+    assert seen.selinux is None
+    assert sum(map(len, seen.missing_tools)) < 10_000
+
+
+def test_what_a_release_before_did_not_ask_is_unknown() -> None:
+    seen = parsed()
+
+    assert (seen.noexec, seen.selinux, seen.routes, seen.cgroup_version) == (None,) * 4
 
 
 MEMBERS = (
@@ -286,6 +474,30 @@ def test_an_answer_that_was_cut_off_says_where() -> None:
 def test_an_answer_that_cannot_be_read_is_an_error(changed: dict[str, str]) -> None:
     with pytest.raises(PermanentError, match="cannot be understood"):
         parsed(**changed)
+
+
+WHOLE = said(
+    tools="", mount="rw", other_service="", dropins="", proxies="", selinux="disabled",
+    datastore_file="", members="", exposed="",
+    nodes=f"rows\n{node_row()}", routes="4 eth0 00000000 00000000 0003",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("cut", [found.start() for found in re.finditer("\n@@", WHOLE)])
+@pytest.mark.parametrize("more", [0, 3, 9])
+def test_an_answer_that_was_cut_off_anywhere_is_an_error(cut: int, more: int) -> None:
+    with pytest.raises(PermanentError):
+        facts.parse("server-1", WHOLE[: min(cut + more, WHOLE.rindex("@@end"))])
+
+
+@examples(100)
+@given(st.lists(st.text(alphabet=st.characters(exclude_characters="\n\r\x0b\x0c"))))
+def test_any_row_of_nodes_is_read_or_refused(rows: list[str]) -> None:
+    try:
+        nodes = parsed(nodes="\n".join(["rows", *rows])).nodes
+    except PermanentError:
+        return
+    assert nodes is not None
 
 
 def test_a_missing_section_is_an_error_and_not_an_empty_one() -> None:
@@ -464,7 +676,7 @@ def test_what_is_no_configuration_is_not_shown(text: str) -> None:
 @pytest.mark.parametrize(
     ("role", "probe", "probes", "service"),
     [
-        ("server", True, "60", "k3s"),
+        ("server", True, "200", "k3s"),
         ("server", False, "0", "k3s"),
         ("agent", True, "0", "k3s-agent"),  # slow storage is no hindrance to an agent
     ],

@@ -10,6 +10,7 @@ from tests.k3s_hosts import (
     all_bare,
     bare,
     cluster,
+    file_facts,
     formed,
     member,
     node,
@@ -17,9 +18,10 @@ from tests.k3s_hosts import (
     with_members,
 )
 from xops.core.errors import PermanentError
+from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.state import preflight
-from xops.k3s.state.facts import EtcdMember, HostFacts, NodeFacts
+from xops.k3s.state.facts import EtcdMember, HostFacts, NodeFacts, Route
 from xops.k3s.state.preflight import Observation, PreflightError, PreflightFinding, Severity
 
 OF = cluster(3, agents=1)
@@ -38,6 +40,10 @@ def found(
     """Host, check and severity of every finding."""
     rows = preflight.findings(of, observed(seen, **values))
     return [(row.host, row.check, row.severity.value) for row in rows]
+
+
+WANTED = frozenset({"cpu", "cpuset", "memory", "pids"})
+"""The controllers of cgroups that a host should have."""
 
 
 def changed(name: str, of: Cluster = OF, **values: Any) -> dict[str, HostFacts]:
@@ -73,7 +79,63 @@ def test_hosts_as_they_should_be_pass(of: Cluster) -> None:
         ("server-1", {"disk_free_gib": 9.9}, "disk", "error"),
         ("agent-1", {"disk_free_gib": 9.9}, "disk", "warning"),
         ("server-1", {"disk_free_gib": 1.0, "etcd_member": True}, None, None),
-        ("server-1", {"fsync_p99_ms": 20.1}, "fsync", "error"),
+        ("server-1", {"fsync_p99_ms": 20.1}, "fsync", "warning"),
+        ("server-1", {"fsync_p99_ms": 40.0}, "fsync", "warning"),
+        ("server-1", {"fsync_p99_ms": 40.1}, "fsync", "error"),
+        ("server-1", {"untimed": True}, "fsync", "warning"),
+        ("agent-1", {"untimed": True}, None, None),
+        ("agent-1", {"missing_tools": frozenset({"bash or wget"})}, "tools", "error"),
+        (
+            "agent-1",
+            {"missing_tools": frozenset({"ip"}), "addresses": frozenset()},
+            "tools",
+            "error",
+        ),
+        ("agent-1", {"noexec": True}, "data", "error"),
+        ("agent-1", {"noexec": False}, None, None),
+        ("agent-1", {"selinux": "enforcing"}, "selinux", "error"),
+        ("agent-1", {"selinux": "enforcing", "selinux_policy": True}, None, None),
+        ("agent-1", {"selinux": "permissive"}, None, None),
+        ("agent-1", {"cgroup_version": 1, "cgroup_controllers": WANTED}, "cgroup", "error"),
+        ("agent-1", {"cgroup_version": 2, "cgroup_controllers": WANTED}, None, None),
+        (
+            "agent-1",
+            {"cgroup_version": 2, "cgroup_controllers": WANTED - {"cpuset"}},
+            "cgroup",
+            "error",
+        ),
+        ("agent-1", {"missing_modules": frozenset({"vxlan"})}, "modules", "error"),
+        ("agent-1", {"listening": frozenset({("udp", 8472)})}, "ports", "error"),
+        ("agent-1", {"listening": frozenset({("udp", 51820)})}, None, None),
+        ("agent-1", {"dropins": ("/etc/rancher/k3s/config.yaml.d/a.yaml",)}, "dropins", "warning"),
+        ("agent-1", {"proxies": ("HTTP_PROXY in /etc/default/k3s-agent",)}, "proxy", "warning"),
+        (
+            "agent-1",
+            {"proxies": ("HTTP_PROXY in /etc/default/x", "NO_PROXY in /etc/default/x")},
+            None,
+            None,
+        ),
+        (
+            "agent-1",
+            {"proxies": ("HTTP_PROXY in /a/k3s.service.env", "NO_PROXY in /a/k3s.service.env")},
+            "proxy",
+            "warning",
+        ),
+        ("agent-1", {"routes": (Route("10.42.7.0/24", "eth1"),)}, "networks", "error"),
+        ("agent-1", {"routes": (Route("10.43.0.0/16", "eth1"),)}, "networks", "error"),
+        ("agent-1", {"routes": (Route("0.0.0.0/0", "eth0"), Route("fd00::/8", "a"))}, None, None),
+        (
+            "server-1",
+            {"routes": (Route("10.42.7.0/24", "eth1"),), "etcd_member": True},
+            None,
+            None,
+        ),
+        (
+            "agent-1",
+            {"addresses": frozenset({"10.0.0.21", "10.42.9.1", "fd00::1"})},
+            "networks",
+            "error",
+        ),
         ("server-1", {"fsync_p99_ms": 20.0}, None, None),
         ("server-1", {"fsync_p99_ms": None}, None, None),
         ("agent-1", {"fsync_p99_ms": 90.0}, None, None),
@@ -107,6 +169,18 @@ def test_a_rule_about_one_host(
     assert found(changed(host, **values)) == expected
 
 
+@pytest.mark.parametrize(("version", "warns"), [("v1.36.2+k3s1", True), ("v1.36.4+k3s1", False)])
+def test_a_note_of_images_is_told_with_releases_that_take_their_pins_off(
+    version: str, warns: bool
+) -> None:
+    of = cluster(1, k3s={"version": version})
+    cache = f"{of.k3s.data_dir}/{paths.IMAGE_CACHE}"
+    rows = preflight.findings(of, observed(changed("server-1", of, files={cache: file_facts("")})))
+
+    assert [(row.check, row.severity) for row in rows] == [("images", Severity.WARNING)] * warns
+    assert all(f"rm {cache}" in row.remedy for row in rows)
+
+
 @pytest.mark.parametrize(
     ("version", "says"),
     [
@@ -131,8 +205,8 @@ def test_a_version_goes_forward_by_one_minor_at_most(version: str, says: str | N
 @pytest.mark.parametrize(
     ("address", "has", "fine"),
     [
-        ("fd00::11", "fd00::11", True),
-        ("fd00::11", "fd00::12", False),
+        ("10.0.0.1", "10.0.0.1", True),
+        ("10.0.0.1", "10.0.0.2", False),
         ("one.example.com", "10.0.0.1", True),  # a name: K3S finds the address by itself
     ],
 )
@@ -141,6 +215,46 @@ def test_an_address_of_any_kind_is_looked_for(address: str, has: str, fine: bool
 
     rows = found({"server-1": bare(of.servers[0], addresses=frozenset({has}))}, of)
     assert [check for _, check, _ in rows] == ([] if fine else ["address"])
+
+
+def test_an_address_of_the_other_family_is_refused() -> None:
+    """K3S ends where node-ip and cluster-cidr are not of one (pkg/agent/run.go)."""
+    of = cluster(hosts=[row("server", 1, address="fd00::11")])
+    seen = bare(of.servers[0], addresses=frozenset({"fd00::11"}))
+
+    assert found({"server-1": seen}, of) == [("server-1", "networks", "error")]
+
+
+@pytest.mark.parametrize(
+    ("backend", "port", "taken"),
+    [
+        ("wireguard-native", 51820, True),
+        ("wireguard-native", 8472, False),
+        ("host-gw", 8472, False),
+    ],
+)
+def test_a_backend_s_own_port_must_be_free(backend: str, port: int, taken: bool) -> None:
+    of = cluster(1, networks={"backend": backend})
+    seen = changed("server-1", of, listening=frozenset({("udp", port)}))
+
+    assert found(seen, of) == ([("server-1", "ports", "error")] if taken else [])
+
+
+@pytest.mark.parametrize(("version", "fine"), [("v1.34.10+k3s1", True), ("v1.35.0+k3s1", False)])
+def test_cgroup_v1_does_until_the_kubelet_refuses_it(version: str, fine: bool) -> None:
+    of = cluster(1, k3s={"version": version})
+    seen = changed("server-1", of, cgroup_version=1, cgroup_controllers=WANTED)
+
+    assert found(seen, of) == ([] if fine else [("server-1", "cgroup", "error")])
+
+
+def test_a_slow_disk_is_said_of_so_many_writes() -> None:
+    (row,) = preflight.findings(
+        OF, observed(changed("server-1", fsync_p99_ms=50.0, fsync_writes=200))
+    )
+
+    assert "99 of 100 writes take up to 50.0 ms" in row.found
+    assert "of 200 that were timed" in row.found
 
 
 def test_a_host_that_could_not_be_looked_at_is_named_with_the_reason() -> None:
@@ -206,8 +320,6 @@ def test_the_address_that_moves_must_be_free_at_first(answer: str, free: bool) -
         ([0, 0, 0, 30], []),
         ([0, 0, 0, 31], ["agent-1"]),
         ([0, -31, 0, 1], ["server-2"]),
-        ([3600, 3600, 3600, 3601], []),  # this machine's own clock is wrong
-        ([3600, 3600, 3600, 0], ["agent-1"]),
     ],
 )
 def test_clocks_are_held_against_the_median(offsets: list[float], wrong: list[str]) -> None:
@@ -218,13 +330,39 @@ def test_clocks_are_held_against_the_median(offsets: list[float], wrong: list[st
 
 
 @pytest.mark.parametrize(
-    ("values", "check"), [({"hostname": "server-1"}, "hostname"), ({}, "machine-id")]
-)
-def test_a_clone_is_noticed(values: dict[str, Any], check: str) -> None:
-    first = bare(OF.servers[0])
-    clone = values or {"machine_id": first.machine_id}
+    ("seconds", "severity"), [(30, None), (31, "warning"), (-3600, "warning"), (3601, "error"),
+                              (-56 * 365 * 86400, "error")]
+)  # fmt: skip
+@pytest.mark.parametrize("of", [cluster(1), cluster(3)])
+def test_clocks_that_agree_are_held_against_this_machine_s(
+    of: Cluster, seconds: float, severity: str | None
+) -> None:
+    rows = found(all_bare(of), of, offsets={host.name: float(seconds) for host in of.hosts})
 
-    assert found(changed("agent-1", **clone)) == [("agent-1", check, "error")]
+    names = ", ".join(host.name for host in of.hosts)
+    assert rows == ([(names, "clock", severity)] if severity else [])
+
+
+def test_one_that_is_off_is_named_beside_all_that_are() -> None:
+    offsets = dict(
+        zip((host.name for host in OF.hosts), (7200.0, 7200.0, 7200.0, 0.0), strict=True)
+    )
+    rows = found(all_bare(OF), offsets=offsets)
+
+    assert [name for name, _, _ in rows] == ["agent-1", ", ".join(offsets)]
+
+
+def test_a_clone_is_noticed() -> None:
+    first = bare(OF.servers[0])
+
+    assert found(changed("agent-1", machine_id=first.machine_id)) == [
+        ("agent-1", "machine-id", "error")
+    ]
+
+
+def test_equal_hostnames_do_no_harm() -> None:
+    """A node is called as the file calls its host (node-name)."""
+    assert found(changed("agent-1", hostname="server-1")) == []
 
 
 def test_hosts_that_say_no_machine_id_are_no_clones() -> None:
@@ -339,6 +477,30 @@ def test_a_server_is_not_to_be_deleted_while_others_are_down_as_well() -> None:
     strangers = (node(OF.servers[0], **GONE), node(OF.servers[0], **down))
 
     assert DELETES not in unlisted(*strangers, of=alone, members=voters(alone, OLD, other))
+
+
+AIR_GAP = {"endpoint": {"kind": "vip", "address": "10.0.0.10"}, "air_gap": {"bundle": "b.tar"}}
+IMAGES = "/var/lib/rancher/k3s/agent/images"
+
+
+@pytest.mark.parametrize(
+    ("values", "images", "missing"),
+    [
+        ({}, {f"{IMAGES}/xops-0123-k3s-airgap-images-amd64.tar": 1}, True),
+        ({}, {f"{IMAGES}/kube-vip.tar": 1}, False),
+        ({"registries": {"mirrors": {"ghcr.io": {"endpoint": ["https://m"]}}}}, {}, False),
+        ({"registries": {"mirrors": {"docker.io": {"endpoint": ["https://m"]}}}}, {}, True),
+        ({"endpoint": {"kind": "servers"}}, {}, False),
+        ({"air_gap": None}, {}, False),
+    ],
+)
+def test_in_an_air_gap_the_address_that_moves_needs_an_image_of_its_own(
+    values: dict[str, Any], images: dict[str, int], missing: bool
+) -> None:
+    of = cluster(1, **AIR_GAP | values)
+    rows = found(changed("server-1", of, images=images), of)
+
+    assert rows == ([("server-1", "vip", "error")] if missing else [])
 
 
 # Together
