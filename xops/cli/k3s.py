@@ -19,7 +19,6 @@ from xops.cli.console import (
     print_json,
     print_outcome,
     print_row,
-    question_asked,
     run_steps,
     say,
     styled,
@@ -197,40 +196,37 @@ def _print_status(found: ClusterStatus) -> None:
 @app.command()
 def trust(
     cluster: ClusterName,
-    host: Annotated[
-        list[str] | None, typer.Argument(help="Hosts; by default all that have no key yet.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Pin without asking.")] = False,
+    host: Annotated[list[str] | None, typer.Argument(help="Hosts; by default all.")] = None,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Ask nothing; a key that has changed still needs --replace."),
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Where a key has changed, ask to pin it in place of the old one."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the keys of hosts and pin them, after you have compared them.
+    """Show the keys of hosts, one connection each, and pin those that you have compared.
 
-    With `--json` nothing is asked: keys are pinned with `--yes` only.
+    A key that has changed is shown beside the pinned one, and takes its place with `--replace`
+    only. With `--json` nothing is asked: keys are pinned with `--yes` only, and replaced with
+    both. A host that is down does not keep the others from being pinned. Exit code 10 if a key has
+    changed and was not replaced, or is revoked; else 5 if a host could not be reached.
     """
-    import asyncio
-
+    from xops.cli.trust import TrustDialogue
     from xops.k3s.cluster_file.cluster import Cluster
-    from xops.k3s.ssh import known_hosts
     from xops.k3s.ssh.connector import SshConnector
 
     found = Cluster.load(cluster).completed()
-    connector = SshConnector(found.ssh, cluster=cluster)
-    speak = tell if as_json else say
-    rows = []
-    for name in host or [each.name for each in found.hosts]:
-        lines = asyncio.run(known_hosts.scan_unpinned(found, connector, found.host(name)))
-        keys = [known_hosts.describe_key(line) for line in lines]
-        for key in keys:
-            speak("{name}: {key}", name=name, key=key)
-        pinned = bool(lines) and (yes or (not as_json and _is_pinning_confirmed(len(lines))))
-        if pinned:
-            known_hosts.pin(found.ssh.known_hosts, lines)
-            speak("pinned in {file}", file=found.ssh.known_hosts)
-        rows.append({"host": name, "keys": keys, "pinned": pinned})
+    hosts = [found.host(name) for name in host or ()] or found.hosts
+    connector, file = SshConnector(found.ssh, cluster=cluster), found.ssh.known_hosts
+    dialogue = TrustDialogue(cluster, connector, file, yes=yes, replace=replace, quiet=as_json)
+    dialogue.run(hosts)
     if as_json:
+        rows = [row.to_json() for row in dialogue.rows.values()]
         print_json({"cluster": found.name, "hosts": rows})
-
-
-def _is_pinning_confirmed(keys: int) -> bool:
-    with question_asked():
-        return typer.confirm(f"Pin {'it' if keys == 1 else 'them'}?")
+    if code := dialogue.exit_code():
+        raise typer.Exit(code)

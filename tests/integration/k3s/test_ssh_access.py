@@ -25,9 +25,10 @@ from tests.integration.k3s.sshd import OPERATOR, Sshd, find, new_key
 from tests.processes import running
 from tests.waiting import look_until_found
 from xops.core.errors import InputError, UnreachableError
-from xops.k3s.cluster_file.cluster import Ssh
+from xops.k3s.cluster_file.cluster import Host, Ssh
 from xops.k3s.ssh.client_config import read_client_config
-from xops.k3s.ssh.connector import SshConnector, fingerprint
+from xops.k3s.ssh.connector import SshConnector
+from xops.k3s.ssh.host_keys import ShownKey, fingerprint
 from xops.k3s.ssh.transport_protocol import AuthenticationError, HostKeyError, Upload
 
 # Being let in
@@ -159,14 +160,37 @@ def test_an_unknown_key_is_fatal_and_says_how_to_pin_it(sshd: Sshd, tmp_path: Pa
     assert asyncio.run(whoami(SshConnector(ssh), host(sshd))) == "root"
 
 
+def scanned(connector: SshConnector, to: Host) -> str:
+    """The one key that is seen, as a line for a file of pinned keys."""
+    found = asyncio.run(connector.scan([to]))[to.name]
+    assert isinstance(found, ShownKey), found
+    return found.line
+
+
 def test_what_scan_finds_can_be_pinned(make_sshd: MakeSshd, tmp_path: Path) -> None:
-    server = make_sshd(host_keys=["ed25519", "rsa", "ecdsa"])
+    server = make_sshd(host_keys=["rsa", "ecdsa", "ed25519"])
     ssh = settings(tmp_path, identity_file=server.key)
-    lines = asyncio.run(SshConnector(ssh).scan(host(server)))
-    assert sorted(lines) == sorted(server.pins.splitlines())
-    assert fingerprint(lines[0]) == ssh_keygen_says(server)
-    ssh.known_hosts.write_text("\n".join(lines))
+    line = scanned(SshConnector(ssh), host(server))
+    assert line == server.pins.splitlines()[-1]
+    assert fingerprint(line) == ssh_keygen_says(server)
+    ssh.known_hosts.write_text(line)
     assert asyncio.run(whoami(SshConnector(ssh), host(server))) == "root"
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa"])
+def test_a_host_is_asked_for_the_key_that_is_pinned(
+    make_sshd: MakeSshd, tmp_path: Path, kind: str
+) -> None:
+    server = make_sshd(host_keys=["ed25519", kind])
+    ssh = settings(tmp_path, identity_file=server.key)
+    ssh.known_hosts.write_text(server.pins.splitlines()[1])
+    assert scanned(SshConnector(ssh), host(server)) == server.pins.splitlines()[1]
+
+
+def test_one_look_is_one_connection(make_sshd: MakeSshd, tmp_path: Path) -> None:
+    server = make_sshd(host_keys=["rsa", "ecdsa", "ed25519"])
+    scanned(SshConnector(settings(tmp_path)), host(server))
+    assert server.log.count("Connection from") == 1
 
 
 def ssh_keygen_says(server: Sshd) -> str:
@@ -184,6 +208,7 @@ def test_a_changed_key_is_fatal(make_sshd: MakeSshd, sshd: Sshd, tmp_path: Path,
     said = refused(HostKeyError, SshConnector(ssh), host(server))
     assert f"it shows the host key {fingerprint(server.pins)}" in said
     assert f"pins {fingerprint(old)} for [127.0.0.1]:{server.port}" in said
+    assert "xops k3s trust CLUSTER web1 --replace" in said
     forget = re.search(r"ssh-keygen -R \S+ -f \S+", said)
     assert forget is not None
     shell(forget[0])
@@ -292,7 +317,7 @@ def test_a_host_key_alias_is_what_is_pinned(sshd: Sshd, tmp_path: Path) -> None:
     assert f"pins none for [shop]:{sshd.port}" in said
     shell(said.splitlines()[-1])
     assert asyncio.run(whoami(SshConnector(ssh), to)) == "root"
-    assert asyncio.run(SshConnector(ssh).scan(to))[0].startswith(f"[shop]:{sshd.port} ssh-ed25519")
+    assert scanned(SshConnector(ssh), to).startswith(f"[shop]:{sshd.port} ssh-ed25519")
 
 
 def test_a_configuration_that_cannot_be_read(sshd: Sshd, tmp_path: Path) -> None:
@@ -370,11 +395,11 @@ def test_a_bastions_key_is_held_against_what_is_pinned(
     assert f"the bastion operator@127.0.0.1:{bastion.port}, on the way to web1" in said
     assert f"ssh-keyscan -p {bastion.port} 127.0.0.1" in said
     assert "xops k3s trust onprem web1" in said
-    # Scanning the host gives the bastion's keys first, then the host's.
+    # Scanning the host gives the bastion's key first, then the host's.
     ssh.known_hosts.write_text("")
-    assert asyncio.run(connector.scan(host(sshd))) == bastion.pins.splitlines()
+    assert scanned(connector, host(sshd)) == bastion.pins.strip()
     ssh.known_hosts.write_text(bastion.pins)
-    assert asyncio.run(connector.scan(host(sshd))) == sshd.pins.splitlines()
+    assert scanned(connector, host(sshd)) == sshd.pins.strip()
     said = refused(HostKeyError, connector, host(sshd))
     via = f"-p {bastion.port} operator@127.0.0.1 ssh-keyscan -p {sshd.port} 127.0.0.1"
     assert f"ssh {via} >> {ssh.known_hosts}" in said
