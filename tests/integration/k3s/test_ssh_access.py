@@ -5,11 +5,12 @@ import re
 import socket
 import subprocess
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
 from tests.integration.k3s.access import (
@@ -324,6 +325,71 @@ def test_a_configuration_that_cannot_be_read(sshd: Sshd, tmp_path: Path) -> None
     ssh = configured(tmp_path, "Host *\n  Port many\n", sshd)
     said = refused(InputError, SshConnector(ssh), host(sshd, port=None))
     assert f"{ssh.config}:2" in said
+
+
+@pytest.fixture
+def own_config(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], SshConnector]:
+    """A person's own `~/.ssh/config` with these lines, beside the key that is let in."""
+
+    def write(lines: str) -> SshConnector:
+        folder = tmp_path / ".ssh"
+        folder.mkdir()
+        folder.joinpath("config").write_text(f"{lines}\nHost *\n  IdentityFile {sshd.key}\n")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        config = Path("~/.ssh/config")
+        return SshConnector(settings(tmp_path, sshd, identity_file=None, config=config))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "ConnectTimeout 5s",
+        "ServerAliveInterval 1m30S",
+        "ConnectTimeout none\nServerAliveInterval=15",
+        "Match host *\n  ServerAliveInterval 1h",
+        "CertificateFile /nowhere/id-cert.pub",
+        "PKCS11Provider /nowhere/opensc-pkcs11.so",
+    ],
+)
+def test_what_openssh_takes_of_a_person_s_own_configuration_is_taken(
+    sshd: Sshd, own_config: Callable[[str], SshConnector], lines: str
+) -> None:
+    assert asyncio.run(whoami(own_config(lines), host(sshd))) == "root"
+
+
+@pytest.mark.parametrize("value", ["soon", "5x", "-1", "5 s", "s", "1m 2"])
+def test_a_time_that_openssh_refuses_is_refused_with_its_line(
+    sshd: Sshd, own_config: Callable[[str], SshConnector], value: str
+) -> None:
+    said = refused(InputError, own_config(f"User root\nConnectTimeout {value}"), host(sshd))
+    assert "line 2" in said
+
+
+@pytest.mark.parametrize("value", ["7", "0", "1s", "2M", "1h30m", "1d", "1w2d3h4m5s", "010"])
+def test_a_time_means_the_same_to_openssh(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "config"
+    file.write_text(f"ServerAliveInterval {value}\nConnectTimeout {value}\n")
+    argv = ["ssh", "-G", "-F", str(file), "--", "web"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    told = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
+    read = asyncssh.SSHClientConnectionOptions(host="web", config=[file], client_keys=None)
+    for name in ("ServerAliveInterval", "ConnectTimeout"):
+        assert str(read.config.get(name)) == told[name.lower()]
+
+
+def test_a_smart_card_that_cannot_be_used_is_named_where_no_key_is_let_in(
+    sshd: Sshd, own_config: Callable[[str], SshConnector], tmp_path: Path
+) -> None:
+    connector = own_config("PKCS11Provider /usr/lib/opensc-pkcs11.so")
+    other = f"Host *\n  IdentityFile {new_key(tmp_path / 'other')}\n"
+    config = tmp_path / ".ssh" / "config"
+    config.write_text(f"PKCS11Provider /usr/lib/opensc-pkcs11.so\n{other}")
+    said = refused(AuthenticationError, connector, host(sshd))
+    assert "ssh-add -s /usr/lib/opensc-pkcs11.so" in said
 
 
 def test_a_named_configuration_means_the_same_to_openssh(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import asyncssh
+from asyncssh.config import SSHClientConfig
 
 from xops.core.errors import Finding, InputError
 from xops.core.files.reading import UnusableTextError, read_bytes
@@ -38,6 +39,11 @@ LARGEST_OWN = 1024 * 1024
 
 LARGEST_KEY = 64 * 1024
 """Bytes of a file with a private key, a public one or a certificate."""
+
+# OpenSSH's convtime(): "90", "5s", "1m30s".
+_TIME = re.compile(r"[0-9]{1,9}|([0-9]{1,9}[smhdw])+", re.ASCII | re.IGNORECASE)
+_TIME_PART = re.compile(r"([0-9]+)([smhdw]?)", re.ASCII | re.IGNORECASE)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
@@ -172,10 +178,13 @@ class Routes:
         named = said.identities or _identities_of(read)
         only = login.identity or (None if named else default.identity)
         keys, credentials = _one_key(only) if only else _keys_of(named, is_own=bool(self._own))
+        if token := read.config.get("PKCS11Provider"):
+            keys = f"{keys} (of the smart card only if the agent has it: ssh-add -s {token})"
         jumps = said.jumps if self._named else cast(str | None, read.tunnel)
         return Hop(
             name, read.username, read.host, read.port, read.host_key_alias or read.host, keys,
-            None if jumps and jumps.lower() == "none" else jumps, {**where, **credentials},
+            None if jumps and jumps.lower() == "none" else jumps,
+            {**where, **_left_out(read), **credentials},
         )  # fmt: skip
 
     @cached_property
@@ -221,6 +230,17 @@ def _identities_of(read: asyncssh.SSHClientConnectionOptions) -> tuple[Path, ...
     """The private keys of the person's own configuration."""
     named = cast(Sequence[str], read.config.get("IdentityFile", ()))
     return tuple(Path(name).expanduser() for name in named)
+
+
+def _left_out(read: asyncssh.SSHClientConnectionOptions) -> dict[str, Any]:
+    """What of the person's own configuration asyncssh would fail for, and OpenSSH would not.
+
+    A certificate that is missing is passed over, as ssh does (ssh.c, load_public_identity_files).
+    Smart cards need a library that is not here; an agent may hold them.
+    """
+    named = cast(Sequence[str], read.config.get("CertificateFile", ()))
+    there = [file for file in (Path(name).expanduser() for name in named) if file.is_file()]
+    return {"client_certs": there, "pkcs11_provider": None}
 
 
 def _keys_of(named: Sequence[Path], *, is_own: bool) -> tuple[str, dict[str, Any]]:
@@ -309,3 +329,23 @@ def _unreadable(file: Path, why: str) -> AuthenticationError:
         "Set identity_file, of the host or below ssh, to a private key that you may read, or leave"
         " it out to use those of your SSH configuration and agent.",
     )
+
+
+def _take_time(config: Any, option: str, args: list[str]) -> None:
+    """Times of the person's own configuration as OpenSSH writes them; asyncssh knows numbers only.
+
+    Source: openssh-portable, readconf.c (parse_time) and misc.c (convtime).
+    """
+    text = args.pop(0)
+    if text.lower() == "none":
+        return
+    if not _TIME.fullmatch(text):
+        config._error(f"Invalid {option} time: {text}")
+    parts = _TIME_PART.findall(text)
+    seconds = sum(int(count) * _SECONDS[unit.lower()] for count, unit in parts)
+    config._options.setdefault(option, seconds)
+
+
+SSHClientConfig._handlers |= {
+    name.lower(): (name, _take_time) for name in ("ConnectTimeout", "ServerAliveInterval")
+}
