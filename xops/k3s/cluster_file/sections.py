@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
 
 from xops.core.files.secret import SecretReference
-from xops.core.files.validation import LocalPath, Model, ValidationIssue, raise_if_any
+from xops.core.files.validation import LocalPath, Model, ValidationIssue, with_problems
 from xops.k3s.cluster_file.field_types import (
     AbsolutePath,
     Cron,
@@ -53,6 +61,19 @@ _OWN_KEYS = frozenset(
 )  # fmt: skip
 
 
+def _checked_config_value(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
+    """One finding for a value of none of the kinds, where a union has one for each kind."""
+    try:
+        return handler(value)
+    except ValidationError:
+        found = "should be a text, a whole number, true, false, or a list of texts"
+        raise ValueError(found) from None
+
+
+ConfigValue = Annotated[bool | int | str | tuple[str, ...], WrapValidator(_checked_config_value)]
+"""A value of K3S's config.yaml."""
+
+
 class K3s(Model):
     """The K3S release, what of it is left out, and settings that have no key of their own here."""
 
@@ -74,7 +95,7 @@ class K3s(Model):
     ] = ()
     data_dir: Annotated[AbsolutePath, Field(description="On the hosts.")] = "/var/lib/rancher/k3s"
     config: Annotated[
-        dict[str, bool | int | str | tuple[str, ...]],
+        dict[str, ConfigValue],
         Field(description="More keys of K3S's config.yaml, for every server: `etcd-arg` and such."),
     ] = {}
 
@@ -85,17 +106,20 @@ class K3s(Model):
             raise ValueError(f"is older than v{OLDEST[0]}.{OLDEST[1]}, the oldest that works here")
         return value
 
-    @field_validator("config")
+    @field_validator("config", mode="wrap")
     @classmethod
-    def _free_keys(cls, value: dict[str, Any]) -> dict[str, Any]:
-        problems: list[ValidationIssue] = []
-        for key in value:
-            if key.rstrip("+") in _OWN_KEYS:
-                problems.append(((key,), "is xOps' own to set: use this file's own key for it"))
-            elif not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*\+?", key):
-                problems.append(((key,), "is no key of K3S: they are written like-this"))
-        raise_if_any(problems)
-        return value
+    def _free_keys(cls, value: object, handler: ValidatorFunctionWrapHandler) -> dict[str, Any]:
+        """A wrong value does not hide a wrong key."""
+        problems = list(_wrong_keys(value, _OWN_KEYS)) if isinstance(value, dict) else []
+        return with_problems(value, handler, problems)
+
+
+def _wrong_keys(keys: Iterable[object], own: Collection[str]) -> Iterator[ValidationIssue]:
+    for key in map(str, keys):
+        if key.rstrip("+") in own:
+            yield (key,), "is xOps' own to set: use this file's own key for it"
+        elif not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*\+?", key):
+            yield (key,), "is no key of K3S: they are written like-this"
 
 
 class Networks(Model):
