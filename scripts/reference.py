@@ -49,7 +49,9 @@ _RULES = (
 )
 
 _CLUSTER_RULES = (
-    "There are 1, 3 or 5 servers, together with those of Terraform.",
+    "There are 1, 3 or 5 servers, together with those of Terraform, with `absent` ones or without:"
+    " one of three may be absent while nothing is in its place, and while a fourth is. At least one"
+    " is not absent.",
     "Names, addresses (with their port) and private addresses belong to one host each; the nodes"
     " must know each host by an address of its own.",
     "`endpoint.address` is nobody's, and no host lies within `networks.cluster` or"

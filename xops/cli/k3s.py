@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from xops.k3s.operations.bootstrap import K3sSteps
     from xops.k3s.operations.status import ClusterStatus
     from xops.k3s.state.preflight import Observation, PreflightFinding
+    from xops.k3s.validate import Validation
 
 app = typer.Typer()
 
@@ -57,6 +58,40 @@ def _open_cluster(name: str, lock: Path | None, watcher: TerminalWatcher) -> K3s
     return K3sSteps(
         cluster, connector, watcher, Lock.load(lock) if lock else Lock.configured(os.environ)
     )
+
+
+@app.command()
+def validate(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) -> None:
+    """Check a cluster's file, its lock and its secrets' places. Asks no host, changes nothing.
+
+    Exit code 2 with everything that is wrong, 11 if Terraform's outputs are not there yet.
+    """
+    from xops.k3s.validate import validate as check
+
+    found = check(cluster, lock)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _print_validation(found)
+    if found.unchecked:
+        raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+def _print_validation(found: Validation) -> None:
+    hosts = found.cluster.hosts
+    servers = sum(host.is_server for host in hosts)
+    say(
+        "{cluster}: K3S {version}, {servers} servers, {agents} agents, {secrets} secrets",
+        cluster=found.cluster.name,
+        version=found.cluster.k3s.version,
+        servers=servers,
+        agents=len(hosts) - servers,
+        secrets=len(found.secrets),
+    )
+    for reason in found.unchecked:
+        say("[yellow]not checked[/] {reason}", reason=reason)
+    if not found.unchecked:
+        say("[bold green]Nothing is wrong.[/]")
 
 
 @app.command()

@@ -66,7 +66,8 @@ from xops.k3s.cluster_file.sections import (
 __all__ = [
     "API_PORT", "S3", "AirGap", "ApprovalPolicy", "Artifacts", "Cluster", "Endpoint", "Evidence",
     "Hardening", "Host", "HostSource", "K3s", "Mirror", "Networks", "Preflight", "Registries",
-    "RegistryConfig", "Secrets", "Site", "Snapshots", "Ssh", "names", "schema", "slot",
+    "RegistryConfig", "Secrets", "Site", "Snapshots", "Ssh", "find_file", "names", "schema",
+    "slot",
 ]  # fmt: skip
 
 FOLDER = settings.ROOT / "deployments" / "clusters"
@@ -362,7 +363,7 @@ class Cluster(Model):
         Raises:
             InputError: no such cluster, or everything that is wrong with it.
         """
-        file = _file(file_or_name, folder)
+        file = find_file(file_or_name, folder)
         cluster = settings.load(
             cls,
             file,
@@ -392,7 +393,12 @@ def slot(name: str) -> str:
     return f"k3s-{name}"
 
 
-def _file(file_or_name: str | Path, folder: Path) -> Path:
+def find_file(file_or_name: str | Path, folder: Path = FOLDER) -> Path:
+    """Where a cluster's file is, by its path or the cluster's name.
+
+    Raises:
+        InputError: there is none.
+    """
     text = str(file_or_name)
     is_path = isinstance(file_or_name, Path) or "/" in text or text.endswith((".yaml", ".yml"))
     file = Path(text) if is_path else folder / f"{text}.yaml"
