@@ -131,9 +131,16 @@ def _print_findings(observed: Observation, found: Sequence[PreflightFinding]) ->
 
 @app.command()
 def plan(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) -> None:
-    """List every change, host by host, restarts among them; exit code 10 if there is any."""
+    """List every change, host by host, restarts among them; exit code 10 if there is any.
+
+    Agents that do not answer are left out and said; if nothing else is to be changed, exit code 11.
+    """
+    from xops.k3s.operations.plan import LEFT_OUT
+
     outcome = _run_lifecycle("plan", cluster, lock, None, as_json=as_json)
     exit_if_changes(outcome.plan)
+    if any(name.startswith(LEFT_OUT) for name in outcome.plan.inputs):
+        raise typer.Exit(ExitCode.INCOMPLETE)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.node.hardening import Control, report
 from xops.k3s.operations import kubeconfig, tokens
 from xops.k3s.ssh.transport_protocol import Connector
-from xops.k3s.state import topology
+from xops.k3s.state import preflight, topology
 from xops.k3s.state.collect import collect_facts, connect_hosts
 from xops.k3s.state.facts import NodeFacts
 from xops.k3s.state.topology import Topology
@@ -30,6 +30,7 @@ class ClusterVerification:
         kubeconfig: where the cluster's kubeconfig is kept.
         unmet: rules of the hardening profile that do not hold, or that could not be seen.
         ssh_requests: made of each host, for this look alone.
+        left_out: agents that do not answer, of which nothing is known but their nodes' state.
     """
 
     nodes: tuple[NodeFacts, ...]
@@ -37,12 +38,14 @@ class ClusterVerification:
     kubeconfig: str
     unmet: tuple[Control, ...] = ()
     ssh_requests: Mapping[str, int] | None = None
+    left_out: tuple[str, ...] = ()
 
     def rows(self) -> dict[str, str]:
         """As a person reads it."""
         unmet = [f"{control.host}: {control.rule}: {control.found}" for control in self.unmet]
         return {
             **{f"node {node.name}": describe_node(node) for node in self.nodes},
+            **dict.fromkeys((f"left out {name}" for name in self.left_out), "does not answer"),
             "endpoint": f"{self.endpoint.url} {self.endpoint.status}",
             "kubeconfig": self.kubeconfig,
             "hardening": "; ".join(unmet) or "every rule of the profile holds",
@@ -66,7 +69,8 @@ async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> 
     async with connect_hosts(cluster, connector) as hosts:
         observed = await collect_facts(cluster, hosts, probe_disk=False, peers=False)
         formation = topology.read(cluster, observed.facts)
-        _refuse_unsteady(cluster, formation)
+        silent = preflight.left_out(cluster, observed.failed)
+        _refuse_unsteady(cluster, formation, silent)
         file = await kubeconfig.keep(cluster, hosts, formation)
         if formation.cluster_id:
             tokens.pin_cluster(cluster.secrets_folder, formation.cluster_id)
@@ -79,11 +83,12 @@ async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> 
         kubeconfig=str(file),
         unmet=tuple(control for control in controls if control.met is not True),
         ssh_requests=requests,
+        left_out=silent,
     )
 
 
-def _refuse_unsteady(cluster: Cluster, formation: Topology) -> None:
-    wrong = list(_unsteady(cluster, formation))
+def _refuse_unsteady(cluster: Cluster, formation: Topology, silent: tuple[str, ...]) -> None:
+    wrong = list(_unsteady(cluster, formation, silent))
     if wrong:
         raise UnsteadyClusterError(
             f"verifying {cluster.subject}",
@@ -92,13 +97,15 @@ def _refuse_unsteady(cluster: Cluster, formation: Topology) -> None:
         )
 
 
-def _unsteady(cluster: Cluster, formation: Topology) -> Iterator[str]:
+def _unsteady(cluster: Cluster, formation: Topology, silent: tuple[str, ...]) -> Iterator[str]:
     if formation.nodes is None:
         yield "no server's API answers"
         return
     for member in formation.orphans:
         yield f"etcd has a member without a node: {member}"
     for host in cluster.hosts:
+        if host.name in silent:
+            continue
         if wrong := _wrong_with_node(cluster, host, formation.node(host)):
             yield f"{host.name} {wrong}"
 
