@@ -60,7 +60,8 @@ _CLUSTER_RULES = (
     "A host with `storage: slow` is an agent.",
     "Labels and taints are ones that a kubelet may give its own node.",
     "`air_gap` and `artifacts` exclude each other.",
-    "`k3s.config` has no key that xOps sets itself, and none that holds a secret.",
+    "`k3s.config` and `k3s.agent_config` have no key that xOps sets itself, and none that holds a"
+    " secret; the latter none that agents do not know.",
     "`snapshots.s3`: keys come in a pair and go through `config_secret`, the Secret that K3S makes"
     " of a manifest on the servers (mode 0600). A bucket must be named unless Terraform makes it.",
     "A secret is a variable or a file of the operator's secret sources (settings.md). The file is"

@@ -570,6 +570,20 @@ def test_a_wrong_setting_is_one_finding_and_hides_no_other(findings: Findings) -
     }
 
 
+def test_settings_of_agents_are_ones_that_agents_know(findings: Findings) -> None:
+    good = {"flannel-iface": "eth1", "kubelet-arg+": ["max-pods=50"], "selinux": True, "v": 2}
+    assert findings({"k3s.agent_config": good}) == {}
+    wrong = {"flanel-iface": "eth1", "etcd-arg": ["a=b"], "node-ip": "10.0.0.1", "docker": 1.5}
+    assert findings({"k3s.agent_config": wrong}) == {
+        "k3s.agent_config.flanel-iface": "is no key of K3S' agents, which would skip it",
+        "k3s.agent_config.etcd-arg": "is no key of K3S' agents, which would skip it",
+        "k3s.agent_config.node-ip": "is xOps' own to set: use this file's own key for it",
+        "k3s.agent_config.docker": (
+            "should be a text, a whole number, true, false, or a list of texts (found 1.5)"
+        ),
+    }
+
+
 # Words
 
 
