@@ -1,96 +1,31 @@
 """A cluster file's rules, one by one, each with the finding that a person would read."""
 
-import copy
 import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from tests.absent import GONE
+from tests.unit.k3s.cluster_file.conftest import ONPREM, Document, Findings, changed, host
 from xops.core.errors import InputError, PermanentError
 from xops.core.plan.model import Action, Change, Plan
 from xops.k3s.cluster_file.cluster import (
     FOLDER,
     ApprovalPolicy,
     Cluster,
-    Host,
     names,
     schema,
     slot,
 )
 
 NAMES = ["edge", "onprem"]
-ONPREM: dict[str, Any] = yaml.safe_load((FOLDER / "onprem.yaml").read_text())
-
-Document = dict[str, Any]
-Findings = Callable[..., dict[str, str]]
-
-
-def changed(values: Document) -> Document:
-    """The on-premises file with these values, by dotted path."""
-    document = copy.deepcopy(ONPREM)
-    for dotted, value in values.items():
-        *path, last = (int(part) if part.isdigit() else part for part in dotted.split("."))
-        place: Any = document
-        for part in path:
-            place = place[part] if isinstance(part, int) else place.setdefault(part, {})
-        if value is GONE:
-            del place[last]
-        elif isinstance(place, list) and last == len(place):
-            place.append(value)
-        else:
-            place[last] = value
-    return document
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[[Document], Path]:
-    """Writes a document as a cluster file in a folder of its own."""
-    numbers = itertools.count()
-
-    def written(document: Document) -> Path:
-        folder = tmp_path / str(next(numbers))
-        folder.mkdir()
-        file = folder / f"{document.get('name', 'onprem')}.yaml"
-        file.write_text(json.dumps(document))  # is YAML as well, and written much faster
-        return file
-
-    return written
-
-
-@pytest.fixture
-def load(write: Callable[[Document], Path]) -> Callable[..., Cluster]:
-    """The cluster of the on-premises file with these values."""
-    return lambda values=None: Cluster.load(write(changed(values or {})), environ={})
-
-
-@pytest.fixture
-def findings(load: Callable[..., Cluster]) -> Findings:
-    """What is found wrong with a file that holds these values, by path."""
-
-    def found(values: Document) -> dict[str, str]:
-        try:
-            load(values)
-        except InputError as error:
-            return {row.path: row.message for row in error.findings}
-        return {}
-
-    return found
-
-
-def host(name: str, address: str, role: str = "agent", **more: Any) -> Document:
-    return {"name": name, "address": address, "role": role, **more}
-
 
 # The files of the project
 
@@ -439,151 +374,6 @@ def test_every_error_is_found_in_one_round_with_its_line(tmp_path: Path) -> None
     ]
 
 
-# Loading
-
-
-def test_a_cluster_is_named_or_pointed_at(write: Callable[[Document], Path]) -> None:
-    file = write(ONPREM)
-
-    by_name = Cluster.load("onprem", folder=file.parent, environ={})
-
-    assert by_name == Cluster.load(str(file), environ={}) == Cluster.load(file, environ={})
-
-
-def test_an_unknown_name_is_told_what_there_is(write: Callable[[Document], Path]) -> None:
-    with pytest.raises(InputError, match="no cluster 'prod'; there are: onprem"):
-        Cluster.load("prod", folder=write(ONPREM).parent, environ={})
-
-
-def test_a_missing_file_is_named() -> None:
-    with pytest.raises(InputError, match=r"no file clusters/none\.yaml"):
-        Cluster.load("clusters/none.yaml", environ={})
-
-
-def test_the_file_and_the_cluster_have_one_name(tmp_path: Path) -> None:
-    file = tmp_path / "other.yaml"
-    file.write_text(yaml.safe_dump(ONPREM))
-
-    with pytest.raises(InputError, match=r"other\.yaml:\d+: name: must be 'other'"):
-        Cluster.load(file, environ={})
-
-
-def test_a_name_that_differs_is_found_in_the_same_round(tmp_path: Path) -> None:
-    file = tmp_path / "other.yaml"
-    file.write_text(yaml.safe_dump(changed({"k3s.version": "latest"})))
-    with pytest.raises(InputError) as error:
-        Cluster.load(file, environ={})
-    assert {row.path for row in error.value.findings} == {"name", "k3s.version"}
-    assert all(row.line for row in error.value.findings)
-
-
-# Rules between hosts hold for what is right of a host that is wrong elsewhere
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        {"hosts.0.rack": 7},
-        {"hosts.0.labels": 5},
-        {"hosts.0.labels": {"a/b/c": "x"}},
-        {"hosts.0.storage": "slow"},
-        {"hosts.0.arch": "sparc"},
-        {"hosts.0.port": 0},
-        {"hosts.0.role": "boss"},
-        {"hosts.0.private_address": "nowhere"},
-        {"ssh": 5},
-        {"k3s": GONE},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize(
-    ("values", "path", "message"),
-    [
-        ({"hosts.0.name": "worker-1"}, "hosts.3.name", "worker-1 is hosts.0 (worker-1)'s already"),
-        ({"hosts.3.name": "server-1"}, "hosts.3.name", "server-1 is hosts.0 (server-1)'s already"),
-        ({"endpoint.address": "10.0.0.11"}, "hosts.0.address", "is endpoint.address"),
-        ({"hosts.0.address": "10.42.9.1"}, "hosts.0.address", "lies within networks.cluster"),
-        ({"hosts.0.site": "north"}, "hosts.0.site", "no site 'north'"),
-        ({"networks.cluster": "10.42.0.0/23"}, "hosts", "has 4 hosts, but"),
-    ],
-    ids=str,
-)
-def test_an_error_hides_no_rule_between_hosts(
-    findings: Findings, error: Document, values: Document, path: str, message: str
-) -> None:
-    found = findings(values | error)
-    assert message in found[path]
-    assert all(any(row.startswith(key) for row in found) for key in error)
-
-
-@pytest.mark.parametrize("key", ["address", "port", "name", "private_address"])
-def test_what_is_wrong_is_no_ground_for_a_second_finding(findings: Findings, key: str) -> None:
-    """Two hosts behind one router, of which one has an error in what tells them apart."""
-    values = {
-        "hosts.0.address": "203.0.113.7", "hosts.0.port": 2201,
-        "hosts.0.private_address": "10.0.0.11",
-        "hosts.1.address": "203.0.113.7", "hosts.1.port": 2202,
-        "hosts.1.private_address": "10.0.0.12",
-    }  # fmt: skip
-    assert findings(values) == {}
-    assert set(findings(values | {f"hosts.1.{key}": "!"})) == {f"hosts.1.{key}"}
-
-
-JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
-    max_leaves=5,
-)
-
-
-@given(
-    st.lists(
-        JUNK | st.dictionaries(st.sampled_from(sorted(Host.model_fields)), JUNK, max_size=6),
-        max_size=5,
-    )
-)
-def test_whatever_hosts_are_each_error_is_a_finding(hosts: list[Any]) -> None:
-    document = {"apiVersion": "xops/v1", "name": "x", "k3s": {"version": "v1.34.1+k3s1"}}
-    places = set()
-    try:
-        read = Cluster.model_validate(document | {"hosts": hosts})
-    except ValidationError as error:
-        places = {row["loc"][0] for row in error.errors()}
-    assert places == {"hosts"} or len(read.hosts) == len(hosts)
-
-
-# Free settings of K3S
-
-
-def test_a_wrong_setting_is_one_finding_and_hides_no_other(findings: Findings) -> None:
-    config = {"etcd-arg": {"a": 1}, "token": "x", "kubelet_arg": ["y"], "v": 1.5, "debug": [[1]]}
-    found = findings({"k3s.config": config})
-    kind = "should be a text, a whole number, true, false, or a list of texts"
-    assert found == {
-        "k3s.config.etcd-arg": kind,
-        "k3s.config.token": "is xOps' own to set: use this file's own key for it",
-        "k3s.config.kubelet_arg": "is no key of K3S: they are written like-this",
-        "k3s.config.v": f"{kind} (found 1.5)",
-        "k3s.config.debug": kind,
-    }
-
-
-def test_settings_of_agents_are_ones_that_agents_know(findings: Findings) -> None:
-    good = {"flannel-iface": "eth1", "kubelet-arg+": ["max-pods=50"], "selinux": True, "v": 2}
-    assert findings({"k3s.agent_config": good}) == {}
-    wrong = {"flanel-iface": "eth1", "etcd-arg": ["a=b"], "node-ip": "10.0.0.1", "docker": 1.5}
-    assert findings({"k3s.agent_config": wrong}) == {
-        "k3s.agent_config.flanel-iface": "is no key of K3S' agents, which would skip it",
-        "k3s.agent_config.etcd-arg": "is no key of K3S' agents, which would skip it",
-        "k3s.agent_config.node-ip": "is xOps' own to set: use this file's own key for it",
-        "k3s.agent_config.docker": (
-            "should be a text, a whole number, true, false, or a list of texts (found 1.5)"
-        ),
-    }
-
-
 # Words
 
 
@@ -628,6 +418,44 @@ def test_a_document_without_end_is_a_finding_with_its_line(tmp_path: Path, text:
     file.write_text(f"apiVersion: xops/v1\n{text}")
     with pytest.raises(InputError) as error:
         Cluster.load(file, environ={})
+    assert all(row.line for row in error.value.findings)
+
+
+# Loading
+
+
+def test_a_cluster_is_named_or_pointed_at(write: Callable[[Document], Path]) -> None:
+    file = write(ONPREM)
+
+    by_name = Cluster.load("onprem", folder=file.parent, environ={})
+
+    assert by_name == Cluster.load(str(file), environ={}) == Cluster.load(file, environ={})
+
+
+def test_an_unknown_name_is_told_what_there_is(write: Callable[[Document], Path]) -> None:
+    with pytest.raises(InputError, match="no cluster 'prod'; there are: onprem"):
+        Cluster.load("prod", folder=write(ONPREM).parent, environ={})
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(InputError, match=r"no file clusters/none\.yaml"):
+        Cluster.load("clusters/none.yaml", environ={})
+
+
+def test_the_file_and_the_cluster_have_one_name(tmp_path: Path) -> None:
+    file = tmp_path / "other.yaml"
+    file.write_text(yaml.safe_dump(ONPREM))
+
+    with pytest.raises(InputError, match=r"other\.yaml:\d+: name: must be 'other'"):
+        Cluster.load(file, environ={})
+
+
+def test_a_name_that_differs_is_found_in_the_same_round(tmp_path: Path) -> None:
+    file = tmp_path / "other.yaml"
+    file.write_text(yaml.safe_dump(changed({"k3s.version": "latest"})))
+    with pytest.raises(InputError) as error:
+        Cluster.load(file, environ={})
+    assert {row.path for row in error.value.findings} == {"name", "k3s.version"}
     assert all(row.line for row in error.value.findings)
 
 
@@ -778,85 +606,6 @@ def test_what_waits_for_a_person(required_for: Any, action: Action, needed: bool
     plan = Plan(subject="k3s/x", target="ssh", changes=(Change(action=action, target="a"),))
 
     assert bool(ApprovalPolicy(required_for=required_for).grounds(plan)) is needed
-
-
-# Hosts that shall go
-
-
-def test_absent_hosts_are_none_to_work_on(load: Callable[..., Cluster]) -> None:
-    cluster = load({"hosts.2.absent": True, "hosts.3.absent": True})
-
-    def named(hosts: Iterable[Host]) -> list[str]:
-        return [one.name for one in hosts]
-
-    assert named(cluster.hosts) == ["server-1", "server-2", "server-3", "worker-1"]
-    assert named(cluster.present_hosts) == named(cluster.servers) == ["server-1", "server-2"]
-    assert named(cluster.absent_hosts) == ["server-3", "worker-1"]
-    assert cluster.agents == ()
-    assert cluster.host("server-3").absent
-    assert "10.0.0.13" not in cluster.tls_sans
-
-
-def test_the_api_is_never_looked_for_at_an_absent_server(load: Callable[..., Cluster]) -> None:
-    assert load({"endpoint": GONE, "hosts.0.absent": True}).endpoint_address() == "10.0.0.12"
-
-
-@pytest.mark.parametrize(
-    ("present", "absent", "message"),
-    [
-        (3, 0, None),
-        (2, 1, None),  # one of three is dead, and nothing is in its place yet
-        (3, 1, None),  # and now another is
-        (1, 2, None),  # three become one
-        (1, 1, None),
-        (3, 2, None),
-        (5, 1, None),
-        (0, 1, "has absent servers only"),
-        (0, 3, "has absent servers only"),
-        (2, 0, "has 2 servers; must be 1, 3 or 5"),
-        (2, 2, "has 2 servers that are not absent, and 2 that are; must be 1, 3 or 5"),
-        (4, 0, "has 4 servers"),
-        (6, 1, "has 6 servers"),
-    ],
-)
-def test_servers_may_be_absent_while_their_number_was_or_will_be_right(
-    findings: Findings, present: int, absent: int, message: str | None
-) -> None:
-    hosts = [
-        host(f"s{n}", f"10.0.0.{n + 20}", "server", absent=n >= present)
-        for n in range(present + absent)
-    ]
-    found = findings({"hosts": hosts})
-    assert found == {} if message is None else message in found["hosts"]
-
-
-def test_an_absent_host_still_has_its_name_and_address(findings: Findings) -> None:
-    more = host("worker-1", "10.0.0.31", absent=True)
-    assert "worker-1 is hosts.3" in findings({"hosts.4": more})["hosts.4.name"]
-
-
-@pytest.mark.parametrize(
-    ("names", "scope"),
-    [
-        ([], ["server-1", "server-2", "server-3", "worker-1"]),
-        (["worker-1", "server-1", "worker-1"], ["server-1", "worker-1"]),
-        (["server-3"], ["server-3"]),
-    ],
-    ids=str,
-)
-def test_hosts_in_scope_are_in_the_file_s_order(
-    load: Callable[..., Cluster], names: list[str], scope: list[str]
-) -> None:
-    cluster = load({"hosts.2.absent": True})
-    assert [one.name for one in cluster.hosts_in_scope(names)] == scope
-
-
-def test_every_unknown_host_of_a_scope_is_named_at_once(load: Callable[..., Cluster]) -> None:
-    with pytest.raises(InputError) as error:
-        load().hosts_in_scope(["server-1", "x", "y", "x"])
-    assert [row.message.split(";")[0] for row in error.value.findings] == [
-        "no host 'x' in onprem", "no host 'y' in onprem",
-    ]  # fmt: skip
 
 
 # Hosts that Terraform makes
