@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.k3s_hosts import VERSION, all_bare, bare, cluster, formed, row
+from tests.k3s_hosts import all_bare, bare, cluster, formed, row
+from tests.k3s_release import VERSION
 from xops.k3s import paths
 from xops.k3s.cluster_file.choices import VipEndpoint
 from xops.k3s.cluster_file.cluster import Cluster
