@@ -51,7 +51,9 @@ _RULES = (
 )
 
 _CLUSTER_RULES = (
-    "There are 1, 3 or 5 servers, together with those of Terraform.",
+    "There are 1, 3 or 5 servers, together with those of Terraform, with `absent` ones or without:"
+    " one of three may be absent while nothing is in its place, and while a fourth is. At least one"
+    " is not absent.",
     "Names, addresses (with their port) and private addresses belong to one host each; the nodes"
     " must know each host by an address of its own.",
     "`endpoint.address` is nobody's, and no host lies within `networks.cluster` or"
@@ -60,7 +62,8 @@ _CLUSTER_RULES = (
     "A host with `storage: slow` is an agent.",
     "Labels and taints are ones that a kubelet may give its own node.",
     "`air_gap` and `artifacts` exclude each other.",
-    "`k3s.config` has no key that xOps sets itself, and none that holds a secret.",
+    "`k3s.config` and `k3s.agent_config` have no key that xOps sets itself, and none that holds a"
+    " secret; the latter none that agents do not know.",
     "`snapshots.s3`: keys come in a pair and go through `config_secret`, the Secret that K3S makes"
     " of a manifest on the servers (mode 0600). A bucket must be named unless Terraform makes it.",
     "A secret is a variable or a file of the operator's secret sources (settings.md). The file is"

@@ -116,7 +116,7 @@ ATTACKS: dict[str, dict[str, str]] = {
         "_LINE": " ", "_WORD": '"a', "_WORDS": 'a "', "_PATTERN": "a", "_SPECIAL": "a",
         "[0-9]{1,5}": "1",
     },
-    "xops/k3s/ssh/route.py": {"_JUMP": "a@"},
+    "xops/k3s/ssh/route.py": {"_JUMP": "a@", "_TIME": "9s", "_TIME_PART": "9"},
     "xops/k3s/ssh/transport.py": {"_BYTES": "1"},
     "xops/k3s/state/diagnosis.py": {"_HARMLESS": "a", "_TOKEN": "K10", "_CONTROL": "\x1b[1;"},
     "xops/k3s/state/facts.py": {

@@ -19,7 +19,6 @@ from xops.cli.console import (
     print_json,
     print_outcome,
     print_row,
-    question_asked,
     run_steps,
     say,
     styled,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from xops.k3s.operations.bootstrap import K3sSteps
     from xops.k3s.operations.status import ClusterStatus
     from xops.k3s.state.preflight import Observation, PreflightFinding
+    from xops.k3s.validate import Validation
 
 app = typer.Typer()
 
@@ -58,6 +58,40 @@ def _open_cluster(name: str, lock: Path | None, watcher: TerminalWatcher) -> K3s
     return K3sSteps(
         cluster, connector, watcher, Lock.load(lock) if lock else Lock.configured(os.environ)
     )
+
+
+@app.command()
+def validate(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) -> None:
+    """Check a cluster's file, its lock and its secrets' places. Asks no host, changes nothing.
+
+    Exit code 2 with everything that is wrong, 11 if Terraform's outputs are not there yet.
+    """
+    from xops.k3s.validate import validate as check
+
+    found = check(cluster, lock)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _print_validation(found)
+    if found.unchecked:
+        raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+def _print_validation(found: Validation) -> None:
+    hosts = found.cluster.hosts
+    servers = sum(host.is_server for host in hosts)
+    say(
+        "{cluster}: K3S {version}, {servers} servers, {agents} agents, {secrets} secrets",
+        cluster=found.cluster.name,
+        version=found.cluster.k3s.version,
+        servers=servers,
+        agents=len(hosts) - servers,
+        secrets=len(found.secrets),
+    )
+    for reason in found.unchecked:
+        say("[yellow]not checked[/] {reason}", reason=reason)
+    if not found.unchecked:
+        say("[bold green]Nothing is wrong.[/]")
 
 
 @app.command()
@@ -97,9 +131,16 @@ def _print_findings(observed: Observation, found: Sequence[PreflightFinding]) ->
 
 @app.command()
 def plan(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) -> None:
-    """List every change, host by host, restarts among them; exit code 10 if there is any."""
+    """List every change, host by host, restarts among them; exit code 10 if there is any.
+
+    Agents that do not answer are left out and said; if nothing else is to be changed, exit code 11.
+    """
+    from xops.k3s.operations.plan import LEFT_OUT
+
     outcome = _run_lifecycle("plan", cluster, lock, None, as_json=as_json)
     exit_if_changes(outcome.plan)
+    if any(name.startswith(LEFT_OUT) for name in outcome.plan.inputs):
+        raise typer.Exit(ExitCode.INCOMPLETE)
 
 
 @app.command()
@@ -197,40 +238,37 @@ def _print_status(found: ClusterStatus) -> None:
 @app.command()
 def trust(
     cluster: ClusterName,
-    host: Annotated[
-        list[str] | None, typer.Argument(help="Hosts; by default all that have no key yet.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Pin without asking.")] = False,
+    host: Annotated[list[str] | None, typer.Argument(help="Hosts; by default all.")] = None,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Ask nothing; a key that has changed still needs --replace."),
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Where a key has changed, ask to pin it in place of the old one."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the keys of hosts and pin them, after you have compared them.
+    """Show the keys of hosts, one connection each, and pin those that you have compared.
 
-    With `--json` nothing is asked: keys are pinned with `--yes` only.
+    A key that has changed is shown beside the pinned one, and takes its place with `--replace`
+    only. With `--json` nothing is asked: keys are pinned with `--yes` only, and replaced with
+    both. A host that is down does not keep the others from being pinned. Exit code 10 if a key has
+    changed and was not replaced, or is revoked; else 5 if a host could not be reached.
     """
-    import asyncio
-
+    from xops.cli.trust import TrustDialogue
     from xops.k3s.cluster_file.cluster import Cluster
-    from xops.k3s.ssh import known_hosts
     from xops.k3s.ssh.connector import SshConnector
 
     found = Cluster.load(cluster).completed()
-    connector = SshConnector(found.ssh, cluster=cluster)
-    speak = tell if as_json else say
-    rows = []
-    for name in host or [each.name for each in found.hosts]:
-        lines = asyncio.run(known_hosts.scan_unpinned(found, connector, found.host(name)))
-        keys = [known_hosts.describe_key(line) for line in lines]
-        for key in keys:
-            speak("{name}: {key}", name=name, key=key)
-        pinned = bool(lines) and (yes or (not as_json and _is_pinning_confirmed(len(lines))))
-        if pinned:
-            known_hosts.pin(found.ssh.known_hosts, lines)
-            speak("pinned in {file}", file=found.ssh.known_hosts)
-        rows.append({"host": name, "keys": keys, "pinned": pinned})
+    hosts = [found.host(name) for name in host or ()] or found.hosts
+    connector, file = SshConnector(found.ssh, cluster=cluster), found.ssh.known_hosts
+    dialogue = TrustDialogue(cluster, connector, file, yes=yes, replace=replace, quiet=as_json)
+    dialogue.run(hosts)
     if as_json:
+        rows = [row.to_json() for row in dialogue.rows.values()]
         print_json({"cluster": found.name, "hosts": rows})
-
-
-def _is_pinning_confirmed(keys: int) -> bool:
-    with question_asked():
-        return typer.confirm(f"Pin {'it' if keys == 1 else 'them'}?")
+    if code := dialogue.exit_code():
+        raise typer.Exit(code)

@@ -54,6 +54,27 @@ def test_a_machine_with_a_problem_is_a_finding(
     assert "environment local" in problems
 
 
+def test_a_cluster_file_that_is_right_is_done_and_one_that_waits_for_outputs_is_incomplete(
+    shell: Shell,
+) -> None:
+    ended = shell.run(["k3s", "validate", "onprem"])
+    assert (ended.code, "Nothing is wrong." in ended.out) == (ExitCode.DONE, True)
+    ended = shell.run(["k3s", "validate", "edge", "--json"])
+    assert ended.code == ExitCode.INCOMPLETE
+    assert "edge.outputs.json" in json.loads(ended.out)["unchecked"][0]
+
+
+def test_everything_wrong_with_a_cluster_file_is_bad_input(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "lab.yaml"
+    file.write_text("apiVersion: xops/v1\nname: other\nk3s: {version: v1.34.99+k3s1}\nhosts: 5\n")
+    ended = shell.run(["k3s", "validate", str(file), "--json"])
+    assert ended.code == ExitCode.BAD_INPUT
+    rows = json.loads(ended.out)["findings"]
+    assert {(row["path"], row["line"]) for row in rows} == {
+        ("name", 2), ("k3s.version", 3), ("hosts", 4),
+    }  # fmt: skip
+
+
 def test_nothing_to_stop_is_done(shell: Shell) -> None:
     ended = shell.run(["down", "--json"])
     assert (ended.code, json.loads(ended.out)) == (ExitCode.DONE, {"stopped": []})

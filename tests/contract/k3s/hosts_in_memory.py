@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from xops.core.errors import UnreachableError
 from xops.k3s import paths, scripts
 from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.ssh.transport_protocol import (
@@ -125,6 +126,8 @@ class World:
     etcd: dict[str, str] = field(default_factory=dict)
     """Etcd's members: the names of their hosts by id. Those in `joining` are learners."""
     most_members: int = 0
+    unreachable: set[str] = field(default_factory=set)
+    """Hosts that answer nobody."""
     refuses_removal: bool = False
     """Whether etcd's members stay whatever is asked."""
     initialised: int = 0
@@ -145,6 +148,8 @@ class World:
             self.machines[host.name] = Machine(host, self.cluster.k3s.version)
 
     async def connect(self, host: Host) -> Transport:
+        if host.name in self.unreachable:
+            raise UnreachableError(f"connecting to {host.name}", "no answer", "See that it is up.")
         transport = InMemory(self, self.machines[host.name])
         self.transports.append(transport)
         return transport

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import yaml
@@ -18,14 +18,15 @@ from tests.contract.k3s.hosts_in_memory import CLUSTER_ID, Event, Killed, Machin
 from tests.k3s_hosts import row
 from tests.k3s_release import VERSION, release
 from tests.soak import ROUNDS
-from xops.core.errors import PermanentError, StalePlanError
+from xops.core.errors import PermanentError, StalePlanError, TemporaryError, UnreachableError
 from xops.core.files.settings import ROOT
+from xops.core.lifecycle.drift import DriftStatus, detect_drift
 from xops.core.lifecycle.gate import Approver, Decision, IdentityKind, Question
 from xops.core.lifecycle.steps import Outcome, OutcomeStatus, UnsettledError, run_lifecycle
 from xops.core.lifecycle.watching import Progress
 from xops.core.plan.model import Plan
 from xops.k3s import paths
-from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.operations import tokens
 from xops.k3s.operations.apply import QuorumError
 from xops.k3s.operations.bootstrap import K3sSteps
@@ -35,7 +36,8 @@ from xops.k3s.operations.verify import ClusterVerification
 from xops.k3s.release import bundle
 from xops.k3s.release.lock import ARCHITECTURES
 from xops.k3s.release.sources import Folder
-from xops.k3s.state.preflight import PreflightError
+from xops.k3s.ssh.transport_protocol import HostKeyError
+from xops.k3s.state.preflight import HostsUnreachableError, PreflightError
 
 STUCK = 'level=fatal msg="preparing server: critical configuration value mismatch"'
 
@@ -1020,3 +1022,103 @@ def test_killed_after_any_change_what_was_written_is_read_all_the_same(lab: Make
         killed_then_finished(here, request)
         assert unread(here, [paths.CONFIG]) == [], request
         assert here.restarts == whole.restarts, request
+
+
+# Hosts that do not answer
+
+
+def test_the_others_go_on_without_an_agent_that_does_not_answer(lab: MakeLab) -> None:
+    here = lab(3, 2)
+    here.apply()
+    here.world.unreachable.add("agent-1")
+    here.world.nodes["agent-1"] = False
+    before = dict(here.machine("agent-1").files)
+    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+    outcome = here.apply()
+
+    assert outcome.status is OutcomeStatus.APPLIED
+    assert outcome.verification
+    assert outcome.verification.rows()["left out agent-1"] == "does not answer"
+    assert any("agent-1: ssh: left out: connecting to agent-1" in it for it in here.watched.shown)
+    assert here.machine("agent-1").files == before
+    assert here.machine("server-3").restarts == 1
+
+
+def test_who_was_left_out_is_a_part_of_the_plan_and_has_its_turn_later(lab: MakeLab) -> None:
+    here = lab(1, 1)
+    here.world.unreachable.add("agent-1")
+    without = here.steps.plan()
+    assert without.plan.inputs["left out: agent-1"] == "no answer"
+    assert here.apply().status is OutcomeStatus.APPLIED
+    assert here.machine("agent-1").active is None
+
+    here.world.unreachable.clear()
+    assert here.steps.plan().plan.digest != without.plan.digest
+    here.apply()
+    assert here.machine("agent-1").active == "active"
+    assert not any(name.startswith("left out") for name in here.steps.plan().plan.inputs)
+
+
+def test_an_agent_that_answers_again_after_the_plan_is_planned_with_the_others(
+    lab: MakeLab,
+) -> None:
+    here = lab(1, 1)
+    here.world.unreachable.add("agent-1")
+    planned = here.steps.plan()
+    here.world.unreachable.clear()
+    with pytest.raises(StalePlanError):
+        here.steps.apply(planned, planned.plan.stages[0])
+
+
+def test_an_agent_that_is_lost_after_the_plan_makes_it_stale(lab: MakeLab) -> None:
+    here = lab(1, 2)
+    planned = here.steps.plan()
+    here.world.unreachable.add("agent-2")
+    with pytest.raises(StalePlanError):
+        here.steps.apply(planned, planned.plan.stages[0])
+
+
+def test_a_server_that_does_not_answer_stops_all_for_now(lab: MakeLab) -> None:
+    here = lab(3, 1)
+    here.apply()
+    here.world.unreachable |= {"server-2", "agent-1"}
+    here.world.forget_events()
+    with pytest.raises(HostsUnreachableError, match="connecting to server-2") as caught:
+        here.apply()
+    assert isinstance(caught.value, TemporaryError)
+    assert "agent-1" not in str(caught.value)
+    rows = caught.value.to_json()["findings"]
+    assert [(row["host"], row["temporary"]) for row in rows] == [("server-2", True)]  # type: ignore[attr-defined]
+    assert here.world.seen("put", "start") == []
+
+
+def test_what_a_person_must_fix_is_not_temporary_for_a_host_that_does_not_answer(
+    lab: MakeLab,
+) -> None:
+    here = lab(3)
+    here.apply()
+    here.world.unreachable.add("server-3")
+    here.machine("server-1").version = "v1.99.0+k3s1"
+    with pytest.raises(PreflightError):
+        here.steps.plan()
+
+
+def test_nobody_knows_whether_an_agent_that_does_not_answer_has_drifted(lab: MakeLab) -> None:
+    here = lab(1, 1)
+    here.apply()
+    here.world.unreachable.add("agent-1")
+    with pytest.raises(UnreachableError, match="no answer from agent-1"):
+        detect_drift(here.steps, here.watched)
+    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+    assert detect_drift(here.steps, here.watched).status is DriftStatus.DRIFTED
+
+
+def test_a_key_that_is_not_pinned_is_no_host_that_does_not_answer(lab: MakeLab) -> None:
+    here = lab(1, 1)
+
+    async def refuse(host: Host) -> NoReturn:
+        raise HostKeyError(f"connecting to {host.name}", "its key is not pinned", "Pin it.")
+
+    here.world.connect = refuse  # type: ignore[method-assign]
+    with pytest.raises(PreflightError, match="agent-1: ssh: connecting to agent-1"):
+        here.steps.plan()

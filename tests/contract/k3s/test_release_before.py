@@ -21,7 +21,8 @@ from xops.k3s.operations import tokens
 from xops.k3s.operations.plan import Desired, plan_cluster
 from xops.k3s.release.lock import Kind
 from xops.k3s.ssh import known_hosts
-from xops.k3s.ssh.route import PinnedKeys, Routes
+from xops.k3s.ssh.host_keys import PinnedKeys
+from xops.k3s.ssh.route import Routes
 from xops.k3s.state import facts
 
 BEFORE = Path(__file__).parent / "release_before"

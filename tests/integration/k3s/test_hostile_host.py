@@ -288,5 +288,5 @@ def test_what_is_no_ssh_server_is_an_answer(sshd: Sshd, tmp_path: Path, said: by
     with speaking(said) as port:
         connector = SshConnector(settings(tmp_path, sshd, connect_timeout=5))
         refused(XopsError, connector, host(sshd, port=port))
-        with pytest.raises(XopsError):
-            asyncio.run(connector.scan(host(sshd, port=port)))
+        looked = asyncio.run(connector.scan([host(sshd, port=port)]))
+        assert isinstance(looked["web1"], XopsError)

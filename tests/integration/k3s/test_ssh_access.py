@@ -5,11 +5,12 @@ import re
 import socket
 import subprocess
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
 from tests.integration.k3s.access import (
@@ -25,9 +26,10 @@ from tests.integration.k3s.sshd import OPERATOR, Sshd, find, new_key
 from tests.processes import running
 from tests.waiting import look_until_found
 from xops.core.errors import InputError, UnreachableError
-from xops.k3s.cluster_file.cluster import Ssh
+from xops.k3s.cluster_file.cluster import Host, Ssh
 from xops.k3s.ssh.client_config import read_client_config
-from xops.k3s.ssh.connector import SshConnector, fingerprint
+from xops.k3s.ssh.connector import SshConnector
+from xops.k3s.ssh.host_keys import ShownKey, fingerprint
 from xops.k3s.ssh.transport_protocol import AuthenticationError, HostKeyError, Upload
 
 # Being let in
@@ -159,14 +161,37 @@ def test_an_unknown_key_is_fatal_and_says_how_to_pin_it(sshd: Sshd, tmp_path: Pa
     assert asyncio.run(whoami(SshConnector(ssh), host(sshd))) == "root"
 
 
+def scanned(connector: SshConnector, to: Host) -> str:
+    """The one key that is seen, as a line for a file of pinned keys."""
+    found = asyncio.run(connector.scan([to]))[to.name]
+    assert isinstance(found, ShownKey), found
+    return found.line
+
+
 def test_what_scan_finds_can_be_pinned(make_sshd: MakeSshd, tmp_path: Path) -> None:
-    server = make_sshd(host_keys=["ed25519", "rsa", "ecdsa"])
+    server = make_sshd(host_keys=["rsa", "ecdsa", "ed25519"])
     ssh = settings(tmp_path, identity_file=server.key)
-    lines = asyncio.run(SshConnector(ssh).scan(host(server)))
-    assert sorted(lines) == sorted(server.pins.splitlines())
-    assert fingerprint(lines[0]) == ssh_keygen_says(server)
-    ssh.known_hosts.write_text("\n".join(lines))
+    line = scanned(SshConnector(ssh), host(server))
+    assert line == server.pins.splitlines()[-1]
+    assert fingerprint(line) == ssh_keygen_says(server)
+    ssh.known_hosts.write_text(line)
     assert asyncio.run(whoami(SshConnector(ssh), host(server))) == "root"
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa"])
+def test_a_host_is_asked_for_the_key_that_is_pinned(
+    make_sshd: MakeSshd, tmp_path: Path, kind: str
+) -> None:
+    server = make_sshd(host_keys=["ed25519", kind])
+    ssh = settings(tmp_path, identity_file=server.key)
+    ssh.known_hosts.write_text(server.pins.splitlines()[1])
+    assert scanned(SshConnector(ssh), host(server)) == server.pins.splitlines()[1]
+
+
+def test_one_look_is_one_connection(make_sshd: MakeSshd, tmp_path: Path) -> None:
+    server = make_sshd(host_keys=["rsa", "ecdsa", "ed25519"])
+    scanned(SshConnector(settings(tmp_path)), host(server))
+    assert server.log.count("Connection from") == 1
 
 
 def ssh_keygen_says(server: Sshd) -> str:
@@ -184,6 +209,7 @@ def test_a_changed_key_is_fatal(make_sshd: MakeSshd, sshd: Sshd, tmp_path: Path,
     said = refused(HostKeyError, SshConnector(ssh), host(server))
     assert f"it shows the host key {fingerprint(server.pins)}" in said
     assert f"pins {fingerprint(old)} for [127.0.0.1]:{server.port}" in said
+    assert "xops k3s trust CLUSTER web1 --replace" in said
     forget = re.search(r"ssh-keygen -R \S+ -f \S+", said)
     assert forget is not None
     shell(forget[0])
@@ -292,13 +318,78 @@ def test_a_host_key_alias_is_what_is_pinned(sshd: Sshd, tmp_path: Path) -> None:
     assert f"pins none for [shop]:{sshd.port}" in said
     shell(said.splitlines()[-1])
     assert asyncio.run(whoami(SshConnector(ssh), to)) == "root"
-    assert asyncio.run(SshConnector(ssh).scan(to))[0].startswith(f"[shop]:{sshd.port} ssh-ed25519")
+    assert scanned(SshConnector(ssh), to).startswith(f"[shop]:{sshd.port} ssh-ed25519")
 
 
 def test_a_configuration_that_cannot_be_read(sshd: Sshd, tmp_path: Path) -> None:
     ssh = configured(tmp_path, "Host *\n  Port many\n", sshd)
     said = refused(InputError, SshConnector(ssh), host(sshd, port=None))
     assert f"{ssh.config}:2" in said
+
+
+@pytest.fixture
+def own_config(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], SshConnector]:
+    """A person's own `~/.ssh/config` with these lines, beside the key that is let in."""
+
+    def write(lines: str) -> SshConnector:
+        folder = tmp_path / ".ssh"
+        folder.mkdir()
+        folder.joinpath("config").write_text(f"{lines}\nHost *\n  IdentityFile {sshd.key}\n")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        config = Path("~/.ssh/config")
+        return SshConnector(settings(tmp_path, sshd, identity_file=None, config=config))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "ConnectTimeout 5s",
+        "ServerAliveInterval 1m30S",
+        "ConnectTimeout none\nServerAliveInterval=15",
+        "Match host *\n  ServerAliveInterval 1h",
+        "CertificateFile /nowhere/id-cert.pub",
+        "PKCS11Provider /nowhere/opensc-pkcs11.so",
+    ],
+)
+def test_what_openssh_takes_of_a_person_s_own_configuration_is_taken(
+    sshd: Sshd, own_config: Callable[[str], SshConnector], lines: str
+) -> None:
+    assert asyncio.run(whoami(own_config(lines), host(sshd))) == "root"
+
+
+@pytest.mark.parametrize("value", ["soon", "5x", "-1", "5 s", "s", "1m 2"])
+def test_a_time_that_openssh_refuses_is_refused_with_its_line(
+    sshd: Sshd, own_config: Callable[[str], SshConnector], value: str
+) -> None:
+    said = refused(InputError, own_config(f"User root\nConnectTimeout {value}"), host(sshd))
+    assert "line 2" in said
+
+
+@pytest.mark.parametrize("value", ["7", "0", "1s", "2M", "1h30m", "1d", "1w2d3h4m5s", "010"])
+def test_a_time_means_the_same_to_openssh(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "config"
+    file.write_text(f"ServerAliveInterval {value}\nConnectTimeout {value}\n")
+    argv = ["ssh", "-G", "-F", str(file), "--", "web"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    told = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
+    read = asyncssh.SSHClientConnectionOptions(host="web", config=[file], client_keys=None)
+    for name in ("ServerAliveInterval", "ConnectTimeout"):
+        assert str(read.config.get(name)) == told[name.lower()]
+
+
+def test_a_smart_card_that_cannot_be_used_is_named_where_no_key_is_let_in(
+    sshd: Sshd, own_config: Callable[[str], SshConnector], tmp_path: Path
+) -> None:
+    connector = own_config("PKCS11Provider /usr/lib/opensc-pkcs11.so")
+    other = f"Host *\n  IdentityFile {new_key(tmp_path / 'other')}\n"
+    config = tmp_path / ".ssh" / "config"
+    config.write_text(f"PKCS11Provider /usr/lib/opensc-pkcs11.so\n{other}")
+    said = refused(AuthenticationError, connector, host(sshd))
+    assert "ssh-add -s /usr/lib/opensc-pkcs11.so" in said
 
 
 def test_a_named_configuration_means_the_same_to_openssh(tmp_path: Path) -> None:
@@ -370,11 +461,11 @@ def test_a_bastions_key_is_held_against_what_is_pinned(
     assert f"the bastion operator@127.0.0.1:{bastion.port}, on the way to web1" in said
     assert f"ssh-keyscan -p {bastion.port} 127.0.0.1" in said
     assert "xops k3s trust onprem web1" in said
-    # Scanning the host gives the bastion's keys first, then the host's.
+    # Scanning the host gives the bastion's key first, then the host's.
     ssh.known_hosts.write_text("")
-    assert asyncio.run(connector.scan(host(sshd))) == bastion.pins.splitlines()
+    assert scanned(connector, host(sshd)) == bastion.pins.strip()
     ssh.known_hosts.write_text(bastion.pins)
-    assert asyncio.run(connector.scan(host(sshd))) == sshd.pins.splitlines()
+    assert scanned(connector, host(sshd)) == sshd.pins.strip()
     said = refused(HostKeyError, connector, host(sshd))
     via = f"-p {bastion.port} operator@127.0.0.1 ssh-keyscan -p {sshd.port} 127.0.0.1"
     assert f"ssh {via} >> {ssh.known_hosts}" in said

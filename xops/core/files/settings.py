@@ -19,6 +19,7 @@ from xops.core.errors import Finding, InputError
 from xops.core.files.bounded_json import parse_json
 from xops.core.files.bounded_yaml import YamlText, parse_yaml
 from xops.core.files.reading import UnusableTextError, read_text
+from xops.core.files.validation import message_of
 from xops.core.rendering import hide_credentials
 
 Path_ = tuple[str | int, ...]
@@ -56,6 +57,7 @@ def load[Model: BaseModel](
     environ: Mapping[str, str],
     arguments: Mapping[str, Any],
     reviewed: Collection[str] = (),
+    context: Mapping[str, Any] | None = None,
 ) -> Model:
     """Read `file` as `model`, then overlay environment variables and arguments.
 
@@ -75,7 +77,16 @@ def load[Model: BaseModel](
     document.refuse_another_kind(model)
     document.overlay_variables(prefix, environ)
     document.overlay_arguments(arguments)
-    return document.validated(model)
+    return document.validated(model, context)
+
+
+def find_lines(file: Path) -> Mapping[Path_, int]:
+    """Where each value of a YAML file stands, from 1; what does not stand in it is left out.
+
+    Raises:
+        InputError: the file cannot be read, or is no YAML.
+    """
+    return _Document.read(file, ()).lines
 
 
 def load_json[Model: BaseModel](model: type[Model], file: Path, text: str) -> Model:
@@ -131,9 +142,15 @@ class _Document:
             raise document.unusable("must hold one mapping", 1)
         return document
 
-    def validated[Model: BaseModel](self, model: type[Model]) -> Model:
+    @property
+    def lines(self) -> Mapping[Path_, int]:
+        return self._lines
+
+    def validated[Model: BaseModel](
+        self, model: type[Model], context: Mapping[str, Any] | None = None
+    ) -> Model:
         try:
-            read = model.model_validate(self.values)
+            read = model.model_validate(self.values, context=context)
         except ValidationError as error:
             self.explain(error)
             raise self.error() from None
@@ -214,7 +231,7 @@ class _Document:
     def explain(self, error: ValidationError) -> None:
         for row in error.errors(include_url=False):
             path = _without_tags(tuple(row["loc"]), self.values)
-            message = row["msg"].removeprefix("Value error, ")
+            message = message_of(row)
             if row["type"] == "extra_forbidden":
                 path, message = _unknown_key(path)
             elif row["type"] != "missing" and _may_be_shown(path, row["input"]):

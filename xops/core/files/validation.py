@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from functools import cache
 from pathlib import Path
@@ -104,6 +104,23 @@ def validation_error(details: list[InitErrorDetails]) -> ValidationError:
     return ValidationError.from_exception_data("rules", details)
 
 
+_LIST, _MAPPING = "Input should be a list", "Input should be a mapping, `key: value`"
+_WITHOUT_PYTHON = {
+    "tuple_type": _LIST, "list_type": _LIST, "set_type": _LIST, "frozen_set_type": _LIST,
+    "dict_type": _MAPPING, "model_type": _MAPPING, "model_attributes_type": _MAPPING,
+    "path_type": "Input should be a path",
+}  # fmt: skip
+
+
+def message_of(row: Mapping[str, Any]) -> str:
+    """What is wrong, in words of files and not of Python.
+
+    Args:
+        row: one of `ValidationError.errors()`.
+    """
+    return _WITHOUT_PYTHON.get(row["type"]) or str(row["msg"]).removeprefix("Value error, ")
+
+
 def repeated(values: Sequence[object]) -> Iterator[int]:
     """Where something stands that stands before it already."""
     return (index for index, value in enumerate(values) if value in values[:index])
@@ -117,6 +134,35 @@ def raise_if_any(issues: Iterable[ValidationIssue]) -> None:
     """
     if details := [error_details(issue) for issue in issues]:
         raise validation_error(details)
+
+
+def with_problems[Value](
+    value: object,
+    handler: Callable[[object], Value],
+    problems: Sequence[ValidationIssue],
+) -> Value:
+    """A value as `handler` reads it; what that finds and what else is wrong are told together.
+
+    Raises:
+        ValidationError: each finding at its own place.
+    """
+    details = [error_details(problem) for problem in problems]
+    try:
+        read = handler(value)
+    except ValidationError as error:
+        details += details_of(error)
+    else:
+        if not details:
+            return read
+    raise validation_error(details)
+
+
+def details_of(error: ValidationError) -> list[InitErrorDetails]:
+    """Findings of one validator for another to raise, with what was found."""
+    return [
+        error_details((row["loc"], row["msg"]), row["input"], row["type"])
+        for row in error.errors(include_url=False)
+    ]
 
 
 def kind_check(

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 
@@ -31,7 +31,7 @@ from xops.core.files import settings
 from xops.core.files.bounded_json import parse_json
 from xops.core.files.provenance import read_provenance
 from xops.core.files.reading import UnusableTextError, read_bytes
-from xops.core.files.validation import Model, ValidationIssue, raise_if_any
+from xops.core.files.validation import Model, ValidationIssue, message_of, raise_if_any
 from xops.core.lifecycle.approval_policy import ApprovalPolicy
 from xops.core.lifecycle.gate import PolicyInForce
 from xops.k3s.cluster_file.choices import (
@@ -66,7 +66,8 @@ from xops.k3s.cluster_file.sections import (
 __all__ = [
     "API_PORT", "S3", "AirGap", "ApprovalPolicy", "Artifacts", "Cluster", "Endpoint", "Evidence",
     "Hardening", "Host", "HostSource", "K3s", "Mirror", "Networks", "Preflight", "Registries",
-    "RegistryConfig", "Secrets", "Site", "Snapshots", "Ssh", "names", "schema", "slot",
+    "RegistryConfig", "Secrets", "Site", "Snapshots", "Ssh", "find_file", "names", "schema",
+    "slot",
 ]  # fmt: skip
 
 FOLDER = settings.ROOT / "deployments" / "clusters"
@@ -76,6 +77,8 @@ REVIEWED = ("approval", "evidence")
 
 LARGEST_OUTPUTS = 4 << 20
 """Bytes of Terraform's outputs; those of a hundred hosts have some 50 kB."""
+
+_STEM = "the file's name without its suffix"
 
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
 
@@ -103,6 +106,14 @@ class Cluster(Model):
     evidence: Evidence = FolderEvidence()
     sites: Annotated[dict[NodeName, Site], Field(description="By name; hosts name theirs.")] = {}
     hosts: tuple[Host, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _as_its_file(cls, value: str, info: ValidationInfo) -> str:
+        stem = (info.context or {}).get(_STEM, value)
+        if value != stem:
+            raise ValueError(f"must be {stem!r}, as the file is called")
+        return value
 
     @field_validator("endpoint")
     @classmethod
@@ -159,26 +170,52 @@ class Cluster(Model):
         return f"k3s/{self.name}"
 
     @property
+    def present_hosts(self) -> tuple[Host, ...]:
+        """The hosts that shall be nodes of the cluster, in the file's order: all but absent ones.
+
+        Empty means that nobody knows yet: they are Terraform's, whose outputs were not read.
+        """
+        return tuple(host for host in self.hosts if not host.absent)
+
+    @property
+    def absent_hosts(self) -> tuple[Host, ...]:
+        """The hosts that shall be taken out of the cluster. Until then etcd counts its members."""
+        return tuple(host for host in self.hosts if host.absent)
+
+    @property
     def servers(self) -> tuple[Host, ...]:
-        """The hosts with control plane and etcd, in the file's order.
+        """The present hosts with control plane and etcd, in the file's order.
 
         Raises:
             PermanentError: nobody knows yet: they are Terraform's, whose outputs were not read.
         """
-        found = tuple(host for host in self.hosts if host.is_server)
+        found = tuple(host for host in self.present_hosts if host.is_server)
         if not found:
             raise _hosts_unknown(self)
         return found
 
     @property
     def agents(self) -> tuple[Host, ...]:
-        """The other hosts. Empty means that there is none.
+        """The other present hosts. Empty means that there is none.
 
         Raises:
             PermanentError: nobody knows yet, as with `servers`.
         """
-        known = self.servers and self.hosts
+        known = self.servers and self.present_hosts
         return tuple(host for host in known if not host.is_server)
+
+    def hosts_in_scope(self, names: Sequence[str] = ()) -> tuple[Host, ...]:
+        """The hosts that may be changed: those named, in the file's order, or all.
+
+        Absent hosts are among them: that they are taken out is a change, too.
+
+        Raises:
+            InputError: there is no host of a name, with every such name.
+        """
+        known = {host.name for host in self.hosts}
+        if unknown := [name for name in dict.fromkeys(names) if name not in known]:
+            raise self._no_such_host("argument --host", unknown)
+        return tuple(host for host in self.hosts if not names or host.name in names)
 
     def host(self, name: str) -> Host:
         """The host of that name.
@@ -189,9 +226,13 @@ class Cluster(Model):
         for host in self.hosts:
             if host.name == name:
                 return host
+        raise self._no_such_host("argument host", [name])
+
+    def _no_such_host(self, source: str, unknown: Sequence[str]) -> InputError:
         known = ", ".join(host.name for host in self.hosts) or "none"
-        finding = Finding("argument host", "", f"no host {name!r} in {self.name}; it has: {known}")
-        raise InputError("finding the host", [finding], "Name one of them.")
+        found = (f"no host {name!r} in {self.name}; it has: {known}" for name in unknown)
+        findings = [Finding(source, "", message) for message in found]
+        return InputError("finding the host", findings, "Name one of them.")
 
     @property
     def cluster_dns(self) -> str:
@@ -322,7 +363,7 @@ class Cluster(Model):
         Raises:
             InputError: no such cluster, or everything that is wrong with it.
         """
-        file = _file(file_or_name, folder)
+        file = find_file(file_or_name, folder)
         cluster = settings.load(
             cls,
             file,
@@ -330,10 +371,8 @@ class Cluster(Model):
             environ=os.environ if environ is None else environ,
             arguments=arguments,
             reviewed=REVIEWED,
+            context={_STEM: file.stem},
         )
-        if cluster.name != file.stem:
-            finding = Finding(file.name, "name", f"is {cluster.name!r}: it must be {file.stem!r}")
-            raise InputError(f"reading cluster {file.stem}", [finding])
         try:
             placed: Self = _placed(cluster, file.resolve().parent)
         except RuntimeError:  # as that of ssh.config does if it is left out
@@ -354,7 +393,12 @@ def slot(name: str) -> str:
     return f"k3s-{name}"
 
 
-def _file(file_or_name: str | Path, folder: Path) -> Path:
+def find_file(file_or_name: str | Path, folder: Path = FOLDER) -> Path:
+    """Where a cluster's file is, by its path or the cluster's name.
+
+    Raises:
+        InputError: there is none.
+    """
     text = str(file_or_name)
     is_path = isinstance(file_or_name, Path) or "/" in text or text.endswith((".yaml", ".yml"))
     file = Path(text) if is_path else folder / f"{text}.yaml"
@@ -424,7 +468,7 @@ def _differing_networks(cluster: Cluster, made_for: Mapping[str, Any]) -> list[F
 
 def _findings(error: ValidationError) -> list[Finding]:
     rows = error.errors(include_url=False)
-    texts = [row["msg"].removeprefix("Value error, ") for row in rows]
+    texts = [message_of(row) for row in rows]
     paths = [".".join(map(str, row["loc"])) for row in rows]  # of hosts, which have no kinds
     places = zip(paths, texts, strict=True)
     return [Finding("Terraform's outputs", path, text) for path, text in places]

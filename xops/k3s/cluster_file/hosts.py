@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,6 +20,7 @@ from xops.core.files.validation import (
     LocalPath,
     Model,
     ValidationIssue,
+    details_of,
     error_details,
     validation_error,
 )
@@ -66,6 +69,9 @@ class Host(Model):
     ] = "normal"
     labels: Labels = {}
     taints: Annotated[tuple[Taint, ...], Field(description="key=value:EFFECT.")] = ()
+    absent: Annotated[
+        bool, Field(description="It shall be no node of the cluster: it is taken out.")
+    ] = False
 
     @field_validator("storage")
     @classmethod
@@ -89,13 +95,16 @@ class Host(Model):
         return self.internal_address if self.site == other.site else self.address
 
 
+_EVERY_KEY = frozenset(Host.model_fields)
+
+
 def read_hosts(
     value: object, handler: ValidatorFunctionWrapHandler, data: Mapping[str, Any]
 ) -> tuple[Host, ...]:
     """The value of the file's `hosts`, read by `handler` and held against all rules.
 
-    What is right with the other hosts is looked at even if one of them is wrong, so that a person
-    gets every finding in one round.
+    What is right is looked at even if something else is wrong, of the same host or of another, so
+    that a person gets every finding in one round.
 
     Args:
         value: as it stands in the file.
@@ -105,76 +114,121 @@ def read_hosts(
     Raises:
         ValidationError: every finding, at its own place.
     """
-    hosts, errors = _each(value, handler)
-    problems = [*_count(value, data), *_host_problems(hosts, data)]
-    if errors or problems:
-        raise validation_error(errors + [error_details(problem) for problem in problems])
-    return tuple(hosts.values())
+    try:
+        right = handler(value)
+    except ValidationError as error:
+        details = details_of(error)
+        seen = _seen(value, details)
+    else:
+        details = []
+        seen = [_Seen(index, host) for index, host in enumerate(right)]
+    problems = [*_count(value, data), *_host_problems(seen, data)]
+    if details or problems:
+        raise validation_error(details + [error_details(problem) for problem in problems])
+    return tuple(one.host for one in seen)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A host as far as it can be read: which of its keys stand for nothing that a person wrote."""
+
+    index: int
+    host: Host
+    wrong: frozenset[str] = frozenset()
+
+
+_STAND_IN: dict[str, Any] = {"name": "unnamed", "address": "unknown", "role": "agent"}
+"""In the place of what is wrong and needed: no rule looks at it."""
+
+
+def _seen(value: object, details: Sequence[InitErrorDetails]) -> list[_Seen]:
+    """Every host, those with errors among them: rules between hosts still hold for the rest."""
+    wrong: dict[int, set[str]] = defaultdict(set)
+    for index, *keys in (row["loc"] for row in details if row.get("loc")):
+        wrong[int(index)].update(map(str, keys[:1]) if keys else _EVERY_KEY)
+    items = value if isinstance(value, list | tuple) else ()
+    return [_read_partly(index, item, wrong[index]) for index, item in enumerate(items)]
+
+
+def _read_partly(index: int, item: object, wrong: Collection[str]) -> _Seen:
+    if isinstance(item, Host):
+        return _Seen(index, item, frozenset(wrong))
+    given = item if isinstance(item, dict) else {}
+    kept = {key: given[key] for key in given if key in _EVERY_KEY and key not in wrong}
+    host = Host.model_validate({**_STAND_IN, **kept})
+    return _Seen(index, host, frozenset(wrong) | (_STAND_IN.keys() - kept.keys()))
 
 
 # Each rule yields where and what; the place is within `hosts`.
 
 
-def _each(
-    value: object, handler: ValidatorFunctionWrapHandler
-) -> tuple[dict[int, Host], list[InitErrorDetails]]:
-    """The hosts that are right in themselves, by index, and what is wrong with the others."""
-    try:
-        return dict(enumerate(handler(value))), []
-    except ValidationError as error:
-        rows = error.errors(include_url=False)
-    details = [error_details((row["loc"], row["msg"]), row["input"], row["type"]) for row in rows]
-    broken = {row["loc"][0] for row in rows if row["loc"]}
-    items = value if isinstance(value, list | tuple) else ()
-    right = {i: Host.model_validate(item) for i, item in enumerate(items) if i not in broken}
-    return right, details
-
-
 def _count(value: object, data: Mapping[str, Any]) -> Iterator[ValidationIssue]:
-    """1, 3 or 5 servers; none at all where somebody else makes them."""
+    """1, 3 or 5 servers; none at all where somebody else makes them.
+
+    While servers are absent, it is right that there will be so many, or that there were: one that
+    is dead may be named so before there is another in its place.
+    """
     if not isinstance(value, list | tuple) or "source" not in data:
         return
-    kind = data["source"].kind
-    roles = [_role(item) for item in value]
+    roles = [_said(item, "role") for item in value]
     if any(role not in ("server", "agent") for role in roles):
         return  # how many servers there are is unknown until that is fixed
+    gone = [_said(item, "absent") is True for item in value]
     servers = roles.count("server")
-    if servers not in SERVER_COUNTS and (servers or kind == "given"):
-        yield (), f"has {servers} servers; {EVEN}"
+    present = sum(role == "server" and not left for role, left in zip(roles, gone, strict=True))
+    if not servers and data["source"].kind != "given":
+        return
+    if servers and not present and data["source"].kind == "given":
+        yield (), "has absent servers only: a cluster keeps at least one"
+    elif present not in SERVER_COUNTS and servers not in SERVER_COUNTS:
+        absent = f" that are not absent, and {servers - present} that are" * (servers > present)
+        yield (), f"has {present} servers{absent}; {EVEN}"
 
 
-def _role(item: object) -> object:
-    return item.role if isinstance(item, Host) else isinstance(item, dict) and item.get("role")
+def _said(item: object, key: str) -> object:
+    return (
+        getattr(item, key) if isinstance(item, Host) else isinstance(item, dict) and item.get(key)
+    )
 
 
-def _host_problems(hosts: Mapping[int, Host], data: Mapping[str, Any]) -> Iterator[ValidationIssue]:
-    yield from _repeated(hosts)
+def _host_problems(seen: Sequence[_Seen], data: Mapping[str, Any]) -> Iterator[ValidationIssue]:
+    def knowing(*keys: str) -> dict[int, Host]:
+        """The hosts of which these keys can be relied upon."""
+        return {one.index: one.host for one in seen if one.wrong.isdisjoint(keys)}
+
+    yield from _repeated(knowing("name"), "name", lambda host: host.name)
+    yield from _repeated(
+        knowing("address", "port"), "address", lambda host: (host.address, host.port)
+    )
+    yield from _repeated(
+        knowing("private_address"), "private_address", lambda host: host.private_address
+    )
+    yield from _internal_addresses(knowing("name", "address", "port", "private_address"))
     if "networks" in data:
-        yield from _within_networks(hosts, data["networks"])
-        yield from _across_sites(hosts, data["networks"])
-        yield from _too_many(hosts, data["networks"])
+        for field in ("address", "private_address"):
+            yield from _within_networks(knowing(field), field, data["networks"])
+        yield from _across_sites(knowing("name", "site"), data["networks"])
+        yield from _too_many(len(seen), data["networks"])
     if "endpoint" in data:
-        yield from _on_the_vip(hosts, data["endpoint"])
+        for field in ("address", "private_address"):
+            yield from _on_the_vip(knowing(field), field, data["endpoint"])
     if "sites" in data:
-        yield from _unknown_sites(hosts, data["sites"])
+        yield from _unknown_sites(knowing("site"), data["sites"])
 
 
-def _repeated(hosts: Mapping[int, Host]) -> Iterator[ValidationIssue]:
+def _repeated(
+    hosts: Mapping[int, Host], field: str, key: Callable[[Host], object]
+) -> Iterator[ValidationIssue]:
     """Names, SSH addresses and internal addresses belong to one host each."""
-    seen: dict[tuple[str, object], str] = {}
+    owner: dict[object, str] = {}
     for index, host in hosts.items():
-        keys: list[tuple[str, object, str]] = [
-            ("name", host.name, host.name),
-            ("address", (host.address, host.port), host.address),
-        ]
-        if host.private_address:
-            keys.append(("private_address", host.private_address, host.private_address))
-        for field, key, shown in keys:
-            if other := seen.get((field, key)):
-                yield (index, field), f"{shown} is {other}'s already"
-            else:
-                seen[field, key] = f"hosts.{index} ({host.name})"
-    yield from _internal_addresses(hosts)
+        shown, found = getattr(host, field), key(host)
+        if shown is None:
+            continue
+        if other := owner.get(found):
+            yield (index, field), f"{shown} is {other}'s already"
+        else:
+            owner[found] = f"hosts.{index} ({host.name})"
 
 
 def _internal_addresses(hosts: Mapping[int, Host]) -> Iterator[ValidationIssue]:
@@ -192,13 +246,14 @@ def _internal_addresses(hosts: Mapping[int, Host]) -> Iterator[ValidationIssue]:
             yield (index, "private_address"), message
 
 
-def _within_networks(hosts: Mapping[int, Host], networks: Networks) -> Iterator[ValidationIssue]:
+def _within_networks(
+    hosts: Mapping[int, Host], field: str, networks: Networks
+) -> Iterator[ValidationIssue]:
     for index, host in hosts.items():
-        for field in ("address", "private_address"):
-            address = getattr(host, field)
-            if address and (key := networks.holding(address)):
-                block = getattr(networks, key)
-                yield (index, field), f"{address} lies within networks.{key} ({block})"
+        address = getattr(host, field)
+        if address and (key := networks.holding(address)):
+            block = getattr(networks, key)
+            yield (index, field), f"{address} lies within networks.{key} ({block})"
 
 
 def _across_sites(hosts: Mapping[int, Host], networks: Networks) -> Iterator[ValidationIssue]:
@@ -215,21 +270,22 @@ def _across_sites(hosts: Mapping[int, Host], networks: Networks) -> Iterator[Val
             return
 
 
-def _too_many(hosts: Mapping[int, Host], networks: Networks) -> Iterator[ValidationIssue]:
-    if len(hosts) > networks.node_count:
+def _too_many(count: int, networks: Networks) -> Iterator[ValidationIssue]:
+    if count > networks.node_count:
         fit = (
             f"networks.cluster ({networks.cluster}) has room for the pods of {networks.node_count}"
         )
-        yield (), f"has {len(hosts)} hosts, but {fit}"
+        yield (), f"has {count} hosts, but {fit}"
 
 
-def _on_the_vip(hosts: Mapping[int, Host], endpoint: Endpoint) -> Iterator[ValidationIssue]:
+def _on_the_vip(
+    hosts: Mapping[int, Host], field: str, endpoint: Endpoint
+) -> Iterator[ValidationIssue]:
     if not isinstance(endpoint, VipEndpoint):
         return
     for index, host in hosts.items():
-        for field in ("address", "private_address"):
-            if getattr(host, field) == endpoint.address:
-                yield (index, field), f"{endpoint.address} is endpoint.address, which must be free"
+        if getattr(host, field) == endpoint.address:
+            yield (index, field), f"{endpoint.address} is endpoint.address, which must be free"
 
 
 def _unknown_sites(

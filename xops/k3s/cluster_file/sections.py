@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
 
 from xops.core.files.secret import SecretReference
-from xops.core.files.validation import LocalPath, Model, ValidationIssue, raise_if_any
+from xops.core.files.validation import LocalPath, Model, ValidationIssue, with_problems
 from xops.k3s.cluster_file.field_types import (
     AbsolutePath,
     Cron,
@@ -54,6 +62,35 @@ _OWN_KEYS = frozenset(
 )  # fmt: skip
 
 
+# What `k3s agent` takes besides; any other key it skips, with a warning in its log.
+# Source: k3s-io/k3s, pkg/cli/cmds/agent.go (NewAgentCommand) and log.go, af977adfe739.
+_AGENT_KEYS = frozenset(
+    {
+        "airgap-extra-registry", "alsologtostderr", "bind-address", "container-runtime-endpoint",
+        "debug", "default-runtime", "disable-apiserver-lb", "disable-default-registry-endpoint",
+        "docker", "enable-pprof", "flannel-cni-conf", "flannel-conf", "flannel-iface",
+        "image-credential-provider-bin-dir", "image-credential-provider-config",
+        "image-service-endpoint", "kube-proxy-arg", "kubelet-arg", "lb-server-port", "log",
+        "node-external-dns", "node-internal-dns", "nonroot-devices", "pause-image",
+        "prefer-bundled-bin", "resolv-conf", "rootless", "selinux", "snapshotter", "v", "vmodule",
+        "vpn-auth-file", "with-node-id",
+    }
+)  # fmt: skip
+
+
+def _checked_config_value(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
+    """One finding for a value of none of the kinds, where a union has one for each kind."""
+    try:
+        return handler(value)
+    except ValidationError:
+        found = "should be a text, a whole number, true, false, or a list of texts"
+        raise ValueError(found) from None
+
+
+ConfigValue = Annotated[bool | int | str | tuple[str, ...], WrapValidator(_checked_config_value)]
+"""A value of K3S's config.yaml."""
+
+
 class K3s(Model):
     """The K3S release, what of it is left out, and settings that have no key of their own here."""
 
@@ -75,8 +112,12 @@ class K3s(Model):
     ] = ()
     data_dir: Annotated[AbsolutePath, Field(description="On the hosts.")] = "/var/lib/rancher/k3s"
     config: Annotated[
-        dict[str, bool | int | str | tuple[str, ...]],
+        dict[str, ConfigValue],
         Field(description="More keys of K3S's config.yaml, for every server: `etcd-arg` and such."),
+    ] = {}
+    agent_config: Annotated[
+        dict[str, ConfigValue],
+        Field(description="The same for every agent: `flannel-iface`, `kubelet-arg` and such."),
     ] = {}
 
     @field_validator("version")
@@ -86,17 +127,26 @@ class K3s(Model):
             raise ValueError(f"is older than v{OLDEST[0]}.{OLDEST[1]}, the oldest that works here")
         return value
 
-    @field_validator("config")
+    @field_validator("config", "agent_config", mode="wrap")
     @classmethod
-    def _free_keys(cls, value: dict[str, Any]) -> dict[str, Any]:
-        problems: list[ValidationIssue] = []
-        for key in value:
-            if key.rstrip("+") in _OWN_KEYS:
-                problems.append(((key,), "is xOps' own to set: use this file's own key for it"))
-            elif not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*\+?", key):
-                problems.append(((key,), "is no key of K3S: they are written like-this"))
-        raise_if_any(problems)
-        return value
+    def _free_keys(
+        cls, value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> dict[str, Any]:
+        """A wrong value does not hide a wrong key."""
+        known = _AGENT_KEYS if info.field_name == "agent_config" else None
+        problems = list(_wrong_keys(value, known)) if isinstance(value, dict) else []
+        return with_problems(value, handler, problems)
+
+
+def _wrong_keys(keys: Iterable[object], known: Collection[str] | None) -> Iterator[ValidationIssue]:
+    for key in map(str, keys):
+        name = key.rstrip("+")
+        if name in _OWN_KEYS:
+            yield (key,), "is xOps' own to set: use this file's own key for it"
+        elif not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*\+?", key):
+            yield (key,), "is no key of K3S: they are written like-this"
+        elif known is not None and name not in known:
+            yield (key,), "is no key of K3S' agents, which would skip it"
 
 
 class Networks(Model):

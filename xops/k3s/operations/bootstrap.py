@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from xops.aws.access import Aws
 from xops.aws.evidence import S3Store
 from xops.aws.target import Target
-from xops.core.errors import StalePlanError
+from xops.core.errors import StalePlanError, UnreachableError, XopsError
 from xops.core.evidence.log import EvidenceLog, RecordKind, WaitingRecords
 from xops.core.evidence.settings import FolderEvidence, open_evidence
 from xops.core.evidence.stores import EvidenceStore
@@ -34,7 +34,7 @@ from xops.k3s.node.managed_file import SecretFiles
 from xops.k3s.operations import kubeconfig, tokens
 from xops.k3s.operations.apply import READY_SECONDS, Installation
 from xops.k3s.operations.executor import HostExecutor, report_transfers
-from xops.k3s.operations.plan import Desired, K3sPlan, Stage, plan_cluster
+from xops.k3s.operations.plan import LEFT_OUT, Desired, K3sPlan, Stage, plan_cluster
 from xops.k3s.operations.status import ClusterStatus, read_status
 from xops.k3s.operations.verify import (
     ClusterVerification,
@@ -115,7 +115,18 @@ class K3sSteps:
         return False
 
     def is_provisioned(self, planned: K3sPlan) -> bool:
-        """Whether any server is a member of a cluster."""
+        """Whether any server is a member of a cluster.
+
+        Raises:
+            UnreachableError: nothing differs on the hosts that answer, and others do not.
+        """
+        silent = [name.removeprefix(LEFT_OUT) for name in planned.plan.inputs if LEFT_OUT in name]
+        if silent and planned.plan.is_empty:
+            raise UnreachableError(
+                f"comparing {self.cluster.subject} with its file",
+                f"nothing differs on the other hosts, but no answer from {', '.join(silent)}",
+                "Run it again once they answer.",
+            )
         return bool(planned.topology.members)
 
     def apply(self, planned: K3sPlan, stage: str) -> dict[str, Any]:
@@ -161,10 +172,10 @@ class K3sSteps:
     async def _apply(self, planned: K3sPlan, stage: Stage) -> None:
         async with AsyncExitStack() as stack:
             hosts = await stack.enter_async_context(connect_hosts(self.cluster, self.connector))
-            _raise_first(hosts.failed)
-            for host in self.cluster.hosts:
+            _raise_first(self.cluster, hosts.failed)
+            for transport in hosts.transports.values():
                 held_by = f"xops k3s apply by {account()}"
-                lock = hosts.transports[host.name].lock(paths.LOCK, held_by)
+                lock = transport.lock(paths.LOCK, held_by)
                 await stack.enter_async_context(lock)
             await self._apply_if_unchanged(hosts, planned, stage)
 
@@ -193,7 +204,7 @@ class K3sSteps:
 
     async def _plan_now(self, hosts: ConnectedHosts) -> K3sPlan:
         observed = await collect_facts(self.cluster, hosts, probe_disk=False, peers=False)
-        _raise_first(observed.failed)
+        _raise_first(self.cluster, observed.failed)
         return plan_cluster(self.cluster, observed.facts, self._read_desired())
 
     def _read_desired(self) -> Desired:
@@ -275,6 +286,9 @@ def _secret_places(cluster: Cluster) -> Iterator[tuple[str, str]]:
         yield "secret key of the snapshots' bucket", str(s3.secret_key)
 
 
-def _raise_first(failed: Mapping[str, Exception]) -> None:
-    for error in failed.values():
-        raise error
+def _raise_first(cluster: Cluster, failed: Mapping[str, XopsError]) -> None:
+    """Raise why a host could not be looked at, unless it is one that is left out."""
+    silent = preflight.left_out(cluster, failed)
+    for name, error in failed.items():
+        if name not in silent:
+            raise error

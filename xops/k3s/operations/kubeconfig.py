@@ -218,7 +218,8 @@ def merge(own: Path, target: Path) -> str:
         others = [row for row in existing.get(kind) or [] if row["name"] != name]
         existing[kind] = [*others, *document[kind]]
     existing.setdefault("current-context", name)
-    write_private(target, yaml.safe_dump(existing, sort_keys=False))
+    # A link (to a folder that is synchronised, say) stays one.
+    write_private(target.resolve(), yaml.safe_dump(existing, sort_keys=False))
     return name
 
 

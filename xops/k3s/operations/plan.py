@@ -191,6 +191,10 @@ class HostPlan:
         return self.service is not ServiceStep.KEEP or self.membership is Membership.UNREADY
 
 
+LEFT_OUT = "left out: "
+"""What the inputs of a plan begin with that name a host about which nothing is known."""
+
+
 @dataclass(frozen=True)
 class K3sPlan:
     """The plan as people see it, and what it means for each host."""
@@ -210,10 +214,15 @@ class K3sPlan:
 
 
 def plan_cluster(cluster: Cluster, facts: Mapping[str, HostFacts], desired: Desired) -> K3sPlan:
-    """Compare every host with what the cluster file says, stage by stage."""
+    """Compare every host with what the cluster file says, stage by stage.
+
+    A host without facts is left out. That is an input of the plan: once it answers, another plan.
+    """
     formation = topology.read(cluster, facts)
     comparisons = [
-        _Comparison(cluster, host, facts[host.name], formation, desired) for host in cluster.hosts
+        _Comparison(cluster, host, facts[host.name], formation, desired)
+        for host in cluster.hosts
+        if host.name in facts
     ]
     parts = tuple(comparison.plan() for comparison in comparisons)
     servers_busy = any(part.is_busy for part in parts if part.host.is_server)
@@ -225,16 +234,22 @@ def plan_cluster(cluster: Cluster, facts: Mapping[str, HostFacts], desired: Desi
     changes = [*orphans, *(change for part in parts for change in part.changes), *later]
     order = list(Stage)
     changes.sort(key=lambda change: order.index(Stage(change.stage)))  # stable: hosts keep theirs
+    given = {**desired.inputs, **dict(_addresses(cluster))} if changes else {}
     plan = Plan(
         subject=cluster.subject,
         target=TARGET,
         changes=tuple(changes),
-        inputs={**desired.inputs, **dict(_addresses(cluster))} if changes else {},
+        inputs={**given, **dict(_left_out(cluster, facts))},
         key=desired.key.id,
     )
     hide, kept = desired.key.hide, desired.tokens
     made = {CLUSTER_TOKENS: (hide(kept.server), hide(kept.agent))} if kept else {}
     return K3sPlan(plan, parts, formation, made)
+
+
+def _left_out(cluster: Cluster, facts: Mapping[str, HostFacts]) -> Iterator[tuple[str, str]]:
+    names = (host.name for host in cluster.hosts if host.name not in facts)
+    return ((f"{LEFT_OUT}{name}", "no answer") for name in names)
 
 
 def _addresses(cluster: Cluster) -> Iterator[tuple[str, str]]:

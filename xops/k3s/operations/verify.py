@@ -10,7 +10,7 @@ from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.node.hardening import Control, report
 from xops.k3s.operations import kubeconfig, tokens
 from xops.k3s.ssh.transport_protocol import Connector
-from xops.k3s.state import topology
+from xops.k3s.state import preflight, topology
 from xops.k3s.state.collect import collect_facts, connect_hosts
 from xops.k3s.state.facts import NodeFacts
 from xops.k3s.state.finding import Observation
@@ -39,6 +39,7 @@ class ClusterVerification:
         unmet: rules of the hardening profile that do not hold, or that could not be seen.
         ssh_requests: made of each host, for this look alone.
         profile: of hardening, as the file says.
+        left_out: agents that do not answer, of which nothing is known but their nodes' state.
     """
 
     nodes: tuple[NodeFacts, ...]
@@ -47,6 +48,7 @@ class ClusterVerification:
     unmet: tuple[Control, ...] = ()
     ssh_requests: Mapping[str, int] | None = None
     profile: str = "cis"
+    left_out: tuple[str, ...] = ()
 
     @property
     def _hardened(self) -> str:
@@ -57,6 +59,7 @@ class ClusterVerification:
         unmet = [f"{control.host}: {control.rule}: {control.found}" for control in self.unmet]
         return {
             **{f"node {node.name}": describe_node(node) for node in self.nodes},
+            **dict.fromkeys((f"left out {name}" for name in self.left_out), "does not answer"),
             "endpoint": f"{self.endpoint.url} {self.endpoint.status}",
             "kubeconfig": self.kubeconfig,
             "hardening": "; ".join(unmet) or self._hardened,
@@ -81,7 +84,8 @@ async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> 
     async with connect_hosts(cluster, connector) as hosts:
         observed = await collect_facts(cluster, hosts, probe_disk=False, peers=False)
         formation = topology.read(cluster, observed.facts)
-        _refuse_unsteady(cluster, formation, observed)
+        silent = preflight.left_out(cluster, observed.failed)
+        _refuse_unsteady(cluster, formation, observed, silent)
         file = await kubeconfig.keep(cluster, hosts, formation)
         if formation.cluster_id:
             tokens.pin_cluster(cluster.secrets_folder, formation.cluster_id)
@@ -95,11 +99,15 @@ async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> 
         unmet=tuple(control for control in controls if control.met is not True),
         ssh_requests=requests,
         profile=cluster.hardening.profile,
+        left_out=silent,
     )
 
 
-def _refuse_unsteady(cluster: Cluster, formation: Topology, observed: Observation) -> None:
-    wrong = [*_unsteady(cluster, formation), *_wrong_tunnels(cluster, formation, observed)]
+def _refuse_unsteady(
+    cluster: Cluster, formation: Topology, observed: Observation, silent: tuple[str, ...]
+) -> None:
+    tunnels = _wrong_tunnels(cluster, formation, observed)
+    wrong = [*_unsteady(cluster, formation, silent), *tunnels]
     if wrong:
         raise UnsteadyClusterError(
             f"verifying {cluster.subject}",
@@ -108,13 +116,15 @@ def _refuse_unsteady(cluster: Cluster, formation: Topology, observed: Observatio
         )
 
 
-def _unsteady(cluster: Cluster, formation: Topology) -> Iterator[str]:
+def _unsteady(cluster: Cluster, formation: Topology, silent: tuple[str, ...]) -> Iterator[str]:
     if formation.nodes is None:
         yield "no server's API answers"
         return
     for member in formation.orphans:
         yield f"etcd has a member without a node: {member}"
     for host in cluster.hosts:
+        if host.name in silent:
+            continue
         if wrong := _wrong_with_node(cluster, host, formation.node(host)):
             yield f"{host.name} {wrong}"
 

@@ -9,29 +9,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import asyncssh
 
-from xops.core.errors import PermanentError, UnreachableError
+from xops.core.errors import InputError, PermanentError, UnreachableError, XopsError
 from xops.k3s.cluster_file.cluster import Host, Ssh
 from xops.k3s.ssh.channel import SSH_ERRORS
-from xops.k3s.ssh.route import (
+from xops.k3s.ssh.host_keys import (
     HostKeyRecorder,
     PinnedKeys,
-    Route,
-    Routes,
-    fingerprint,
+    ShownKey,
     host_key_error,
     known_hosts_line,
 )
+from xops.k3s.ssh.route import Route, Routes
 from xops.k3s.ssh.transport import SshTransport, close
 from xops.k3s.ssh.transport_protocol import AuthenticationError, HostKeyError, shorten
 
-__all__ = ["SshConnector", "SshTransport", "fingerprint"]
+__all__ = ["SshConnector", "SshTransport"]
 
 # asyncssh tells every channel and every command at INFO.
 asyncssh.set_log_level(logging.WARNING)
@@ -39,12 +38,6 @@ asyncssh.set_log_level(logging.WARNING)
 KEEPALIVE_SECONDS = 5.0
 """How often a silent host is asked whether it is there. It is given up when the third of these is
 due and none was answered: after 15 s."""
-
-_KEY_TYPES = (
-    ("ssh-ed25519",),
-    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
-    ("rsa-sha2-512", "rsa-sha2-256"),
-)
 
 _WHERE = ("host", "port", "config", "family")
 
@@ -60,6 +53,12 @@ _ALWAYS: dict[str, Any] = {
 }
 
 Connection = asyncssh.SSHClientConnection
+
+_Place = tuple[str, ...]
+"""The machines on the way to one, and itself."""
+
+_Way = Connection | ShownKey | XopsError | None
+"""What a host is reached through, None where nothing is in between; or why it is not."""
 
 
 @dataclass
@@ -112,32 +111,75 @@ class SshConnector:
             leave = way.pop_all()
         return SshTransport(route, connection, recorder, leave)
 
-    async def scan(self, host: Host) -> list[str]:
-        """The keys that a host shows, unverified, as lines for the file of pinned keys.
+    async def scan(self, hosts: Sequence[Host]) -> dict[str, ShownKey | XopsError]:
+        """The key that each host shows, unverified, or why it cannot be seen; by name.
 
-        If a bastion on the way there does not show what is pinned, its keys are given instead:
-        they must be pinned before the host can be seen. `fingerprint` makes a line readable.
+        A machine shows one key a connection (RFC 4253, section 7.1), and it is connected to once:
+        who knocks several times within a second is taken for an attacker. It is asked for the types
+        that are pinned first, as `connect` asks.
+
+        If a bastion on the way does not show what is pinned, its key is given in place of the
+        host's: it must be pinned before the host can be seen.
 
         Raises:
-            UnreachableError, AuthenticationError, InputError: the host cannot be seen from here.
+            InputError: the SSH configuration or the file of pinned keys cannot be read.
         """
-        reached = self._routes.to(host)
+        routes = _by_name(hosts, [self._route(host) for host in hosts])
         async with AsyncExitStack() as way:
-            tunnel = None
-            for bastion in reached.bastions():
-                try:
-                    tunnel = await self._enter(way, bastion, tunnel)
-                except HostKeyError:
-                    reached = bastion
-                    break
-            keys = await self._keys(reached, tunnel)
-        return [known_hosts_line(reached.last, key) for key in keys]
+            ways = await self._enter_all(way, routes)
+            looks = (self._look(ways, answer) for answer in routes.values())
+            return _by_name(hosts, await asyncio.gather(*looks))
+
+    def _route(self, host: Host) -> Route | XopsError:
+        try:
+            return self._routes.to(host)
+        except AuthenticationError as error:
+            return error
+
+    async def _enter_all(
+        self, way: AsyncExitStack, routes: Mapping[str, Route | XopsError]
+    ) -> dict[_Place, _Way]:
+        """The connections to all bastions, each made once; by where they lead to."""
+        ways: dict[_Place, _Way] = {(): None}
+        for route in routes.values():
+            for bastion in route.bastions() if isinstance(route, Route) else ():
+                if (place := _place(bastion)) not in ways:
+                    ways[place] = await self._entered(way, bastion, ways[place[:-1]])
+        return ways
+
+    async def _entered(self, way: AsyncExitStack, bastion: Route, before: _Way) -> _Way:
+        if isinstance(before, ShownKey | XopsError):
+            return before
+        try:
+            return await self._enter(way, bastion, before)
+        except InputError:
+            raise
+        except HostKeyError as error:
+            return ShownKey(bastion, error.shown) if error.shown else error
+        except XopsError as error:
+            return error
+
+    async def _look(
+        self, ways: Mapping[_Place, _Way], route: Route | XopsError
+    ) -> ShownKey | XopsError:
+        if isinstance(route, XopsError):
+            return route
+        before = ways[_place(route)[:-1]]
+        if isinstance(before, ShownKey | XopsError):
+            return before
+        try:
+            key = await self._shown_key(route, before)
+        except InputError:
+            raise
+        except XopsError as error:
+            return error
+        return ShownKey(route, known_hosts_line(route.last, key))
 
     async def _enter(
         self, way: AsyncExitStack, bastion: Route, tunnel: Connection | None
     ) -> Connection:
         """Connect to a bastion, or use the connection there is; `way` leaves it again."""
-        key = (asyncio.get_running_loop(), tuple(map(str, bastion.hops)))
+        key = (asyncio.get_running_loop(), _place(bastion))
         async with self._entering[key]:
             shared = self._shared.get(key)
             if shared is None or shared.connection.is_closed():
@@ -179,28 +221,33 @@ class SshConnector:
         except SSH_ERRORS as error:
             raise _not_connected(route, error, self._ssh.connect_timeout) from error
 
-    async def _keys(self, route: Route, tunnel: Connection | None) -> list[asyncssh.SSHKey]:
-        """Every key that the last machine of `route` shows, of the types in use today."""
+    async def _shown_key(self, route: Route, tunnel: Connection | None) -> asyncssh.SSHKey:
+        """The key of the last machine of `route`, which hangs up as soon as it was shown."""
         where = {name: route.last.arguments[name] for name in _WHERE}
-
-        async def key(types: Sequence[str]) -> asyncssh.SSHKey | None:
-            async with asyncio.timeout(self._ssh.connect_timeout):
-                return await asyncssh.get_server_host_key(
-                    **where, tunnel=tunnel, server_host_key_algs=types
-                )
-
+        wanted = PinnedKeys(self._ssh.known_hosts, route.last).algorithms
         try:
-            keys = [await key([name for types in _KEY_TYPES for name in types])]
+            async with asyncio.timeout(self._ssh.connect_timeout):
+                found = await asyncssh.get_server_host_key(
+                    **where, tunnel=tunnel, server_host_key_algs=wanted
+                )
+        except asyncssh.KeyExchangeFailed as error:
+            raise _no_common_algorithm(route, error) from error
         except SSH_ERRORS as error:
             raise _not_connected(route, error, self._ssh.connect_timeout) from error
-        for types in _KEY_TYPES:
-            # sshd hangs up on who asks for a type that it has no key of.
-            with suppress(*SSH_ERRORS):
-                keys.append(await key(types))
-        return list({found.public_data: found for found in keys if found}.values())
+        if found is None:
+            raise _no_common_algorithm(route, "it proves itself by something else than a key")
+        return found
 
 
-def _no_common_algorithm(route: Route, error: Exception) -> PermanentError:
+def _by_name[Answer](hosts: Sequence[Host], answers: Sequence[Answer]) -> dict[str, Answer]:
+    return dict(zip((host.name for host in hosts), answers, strict=True))
+
+
+def _place(route: Route) -> _Place:
+    return tuple(map(str, route.hops))
+
+
+def _no_common_algorithm(route: Route, error: Exception | str) -> PermanentError:
     return PermanentError(
         f"connecting to {route}",
         str(error),

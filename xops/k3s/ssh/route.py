@@ -2,8 +2,8 @@
 
 What the cluster file leaves out comes from the person's SSH configuration, as with OpenSSH; a
 configuration that the cluster file names in its place is only data (`client_config`). What
-identifies a machine comes from one file of pinned keys alone: `UserKnownHostsFile` and
-`StrictHostKeyChecking` of that configuration do not count, nor does the address that a name
+identifies a machine comes from one file of pinned keys alone (`host_keys`): `UserKnownHostsFile`
+and `StrictHostKeyChecking` of that configuration do not count, nor does the address that a name
 resolves to.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,15 +20,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import asyncssh
-from asyncssh.public_key import get_default_certificate_algs, get_default_public_key_algs
+from asyncssh.config import SSHClientConfig
 
 from xops.core.errors import Finding, InputError
-from xops.core.files.reading import UnusableTextError, read_bytes, read_text
+from xops.core.files.reading import UnusableTextError, read_bytes
 from xops.k3s.cluster_file.cluster import Host, Ssh
 from xops.k3s.ssh.client_config import ClientConfig, HostSettings, read_client_config
-from xops.k3s.ssh.transport_protocol import AuthenticationError, HostKeyError
+from xops.k3s.ssh.transport_protocol import AuthenticationError
 
-_SSH_PORT = 22
+SSH_PORT = 22
+"""SSH's own."""
+
 _MOST_JUMPS = 8
 _OWN_CONFIG = Path("~/.ssh/config")
 
@@ -39,10 +40,11 @@ LARGEST_OWN = 1024 * 1024
 LARGEST_KEY = 64 * 1024
 """Bytes of a file with a private key, a public one or a certificate."""
 
-LARGEST_KNOWN_HOSTS = 4 * 1024 * 1024
-"""Bytes of a file of pinned keys: some ten thousand of them."""
+# OpenSSH's convtime(): "90", "5s", "1m30s".
+_TIME = re.compile(r"[0-9]{1,9}|([0-9]{1,9}[smhdw])+", re.ASCII | re.IGNORECASE)
+_TIME_PART = re.compile(r"([0-9]+)([smhdw]?)", re.ASCII | re.IGNORECASE)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
-_READING_PINS = "reading the pinned host keys"
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
 _JUMP = re.compile(r"(ssh://)?((?P<user>.+)@)?(\[(?P<v6>.+)\]|(?P<host>[^:]+))(:(?P<port>\d+))?/?")
@@ -78,7 +80,7 @@ class Hop:
     @property
     def pinned_as(self) -> str:
         """The name under which its keys stand in a file of pinned keys."""
-        return self.known_as if self.port == _SSH_PORT else f"[{self.known_as}]:{self.port}"
+        return self.known_as if self.port == SSH_PORT else f"[{self.known_as}]:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -176,10 +178,13 @@ class Routes:
         named = said.identities or _identities_of(read)
         only = login.identity or (None if named else default.identity)
         keys, credentials = _one_key(only) if only else _keys_of(named, is_own=bool(self._own))
+        if token := read.config.get("PKCS11Provider"):
+            keys = f"{keys} (of the smart card only if the agent has it: ssh-add -s {token})"
         jumps = said.jumps if self._named else cast(str | None, read.tunnel)
         return Hop(
             name, read.username, read.host, read.port, read.host_key_alias or read.host, keys,
-            None if jumps and jumps.lower() == "none" else jumps, {**where, **credentials},
+            None if jumps and jumps.lower() == "none" else jumps,
+            {**where, **_left_out(read), **credentials},
         )  # fmt: skip
 
     @cached_property
@@ -225,6 +230,17 @@ def _identities_of(read: asyncssh.SSHClientConnectionOptions) -> tuple[Path, ...
     """The private keys of the person's own configuration."""
     named = cast(Sequence[str], read.config.get("IdentityFile", ()))
     return tuple(Path(name).expanduser() for name in named)
+
+
+def _left_out(read: asyncssh.SSHClientConnectionOptions) -> dict[str, Any]:
+    """What of the person's own configuration asyncssh would fail for, and OpenSSH would not.
+
+    A certificate that is missing is passed over, as ssh does (ssh.c, load_public_identity_files).
+    Smart cards need a library that is not here; an agent may hold them.
+    """
+    named = cast(Sequence[str], read.config.get("CertificateFile", ()))
+    there = [file for file in (Path(name).expanduser() for name in named) if file.is_file()]
+    return {"client_certs": there, "pkcs11_provider": None}
 
 
 def _keys_of(named: Sequence[Path], *, is_own: bool) -> tuple[str, dict[str, Any]]:
@@ -315,142 +331,21 @@ def _unreadable(file: Path, why: str) -> AuthenticationError:
     )
 
 
-def read_pins(file: Path) -> str:
-    """The text of a file of pinned keys; nothing if there is none yet.
+def _take_time(config: Any, option: str, args: list[str]) -> None:
+    """Times of the person's own configuration as OpenSSH writes them; asyncssh knows numbers only.
 
-    Raises:
-        InputError: it cannot be read.
+    Source: openssh-portable, readconf.c (parse_time) and misc.c (convtime).
     """
-    try:
-        file.stat()
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError):  # as is said below
-        pass
-    try:
-        return read_text(file, LARGEST_KNOWN_HOSTS)
-    except UnusableTextError as error:
-        finding = Finding(str(file), "", error.problem, error.line)
-        raise InputError(_READING_PINS, [finding]) from None
+    text = args.pop(0)
+    if text.lower() == "none":
+        return
+    if not _TIME.fullmatch(text):
+        config._error(f"Invalid {option} time: {text}")
+    parts = _TIME_PART.findall(text)
+    seconds = sum(int(count) * _SECONDS[unit.lower()] for count, unit in parts)
+    config._options.setdefault(option, seconds)
 
 
-class PinnedKeys(asyncssh.SSHKnownHosts):
-    """The pinned keys of one file, and those of one machine among them.
-
-    Names are matched and not the addresses they resolve to: else a name server could put another
-    pinned machine in a host's place.
-
-    Attributes:
-        pinned: the machine's keys, and the authorities that may sign them.
-        algorithms: what to ask the machine for: what is pinned, and after that all else, so that
-            the key of another type is seen and named, where a failed negotiation names nothing.
-    """
-
-    def __init__(self, file: Path, hop: Hop) -> None:
-        self.file = file.expanduser()
-        super().__init__()
-        for number, line in enumerate(read_pins(self.file).splitlines(), 1):
-            try:
-                self.load(line)
-            # Its words would be shown, and this may be any file: a line's number is enough.
-            except (ValueError, RecursionError, OverflowError) as error:
-                finding = Finding(str(self.file), "", "is no pinned key: name type key", number)
-                raise InputError(_READING_PINS, [finding]) from error
-        port = None if hop.port == _SSH_PORT else hop.port
-        keys, authorities, *_ = self.match(hop.known_as, "", port)
-        self.pinned: Sequence[asyncssh.SSHKey] = (*keys, *authorities)
-        signed = get_default_certificate_algs() if authorities else []
-        plain = [algorithm for key in keys for algorithm in key.sig_algorithms]
-        wanted = [*signed, *plain, *get_default_public_key_algs()]
-        self.algorithms = [name.decode() for name in dict.fromkeys(wanted)]
-
-    def match(self, host: str, addr: str, port: int | None) -> Any:
-        """As the base class does, by name alone."""
-        return super().match(host, "", port)
-
-
-class HostKeyRecorder(asyncssh.SSHClient):
-    """Remembers the key that was shown and is not pinned, never accepting it; and the end.
-
-    Attributes:
-        shown: the key.
-        lost_because: why the connection has ended, if it has and a reason is known.
-    """
-
-    shown: asyncssh.SSHKey | None = None
-    lost_because: str | None = None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Told when the connection has ended."""
-        self.lost_because = str(exc) if exc else None
-
-    def validate_host_public_key(
-        self, host: str, addr: str, port: int, key: asyncssh.SSHKey
-    ) -> bool:
-        """Asked only about keys that are not pinned."""
-        self.shown = key
-        return False
-
-
-def known_hosts_line(hop: Hop, key: asyncssh.SSHKey) -> str:
-    """A key as a line of a file of pinned keys."""
-    # The comment that a key may carry is not part of it.
-    algorithm, encoded = key.export_public_key("openssh").decode().split()[:2]
-    return f"{hop.pinned_as} {algorithm} {encoded}"
-
-
-def fingerprint(pinned: str) -> str:
-    """A line of a file of pinned keys as OpenSSH prints keys: `SHA256:... (ssh-ed25519)`."""
-    *_, algorithm, encoded = pinned.split()[:3]
-    return _fingerprint(asyncssh.import_public_key(f"{algorithm} {encoded}"))
-
-
-def _fingerprint(key: asyncssh.SSHKey) -> str:
-    return f"{key.get_fingerprint()} ({key.get_algorithm()})"
-
-
-def host_key_error(
-    route: Route, keys: PinnedKeys, shown: asyncssh.SSHKey | None, why: str, trust: str
-) -> HostKeyError:
-    """Why the last machine of `route` is not taken for what it says, and how to pin its key.
-
-    Args:
-        route: the way up to the machine that was refused.
-        keys: what it was held against.
-        shown: the key it has shown, if that was not refused outright (revoked).
-        why: what the SSH library says.
-        trust: the command that pins the keys of the machines on this way.
-    """
-    hop = route.last
-    found = f"it shows the host key {_fingerprint(shown)}" if shown else why
-    by_hand = f"or by hand:\n     {_by_hand(route, keys.file)}"
-    attempted = f"connecting to {route}"
-    if not keys.pinned:
-        return HostKeyError(
-            attempted,
-            f"{found}, and {keys.file} pins none for {hop.pinned_as}",
-            "Compare it with the machine's own, on its console: ssh-keygen -lf"
-            f" /etc/ssh/ssh_host_ed25519_key.pub. If they are equal, pin it: {trust}\n  {by_hand}",
-        )
-    pinned = ", ".join(map(_fingerprint, keys.pinned))
-    forget = shlex.join(["ssh-keygen", "-R", hop.pinned_as, "-f", str(keys.file)])
-    return HostKeyError(
-        attempted,
-        f"{found}, where {keys.file} pins {pinned} for {hop.pinned_as}",
-        "Either it was installed anew, or somebody stands in between. Only if you know that it was"
-        f" installed anew, forget the old key: {forget}\n  and pin the new one: {trust}"
-        f"\n  {by_hand}",
-    )
-
-
-def _by_hand(route: Route, file: Path) -> str:
-    """`ssh-keyscan`, which knows no jumps: it is run on the last bastion."""
-    *bastions, hop = route.hops
-    scan = ["ssh-keyscan", "-p", str(hop.port), hop.address]
-    if bastions:
-        *before, last = bastions
-        jumps = ["-J", ",".join(map(str, before))] if before else []
-        scan = ["ssh", *jumps, "-p", str(last.port), f"{last.user}@{last.address}", *scan]
-    # It names keys by address; an alias must be put in its place.
-    alias = "" if hop.known_as == hop.address else f" | sed 's/^[^ ]*/{hop.pinned_as}/'"
-    return f"{shlex.join(scan)}{alias} >> {shlex.quote(str(file))}"
+SSHClientConfig._handlers |= {
+    name.lower(): (name, _take_time) for name in ("ConnectTimeout", "ServerAliveInterval")
+}

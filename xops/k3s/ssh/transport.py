@@ -15,7 +15,8 @@ import asyncssh
 from xops.core.errors import DiskFullError, PermanentError, UnreachableError
 from xops.k3s.ssh import remote_programs
 from xops.k3s.ssh.channel import Channel, Content, Output, TooMuchError, translate_ssh_errors
-from xops.k3s.ssh.route import HostKeyRecorder, Route
+from xops.k3s.ssh.host_keys import HostKeyRecorder
+from xops.k3s.ssh.route import Route
 from xops.k3s.ssh.transport_protocol import (
     BytesHandler,
     CommandTimeoutError,

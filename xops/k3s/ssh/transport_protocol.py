@@ -29,7 +29,14 @@ class CommandTimeoutError(TemporaryError):
 
 
 class HostKeyError(PermanentError):
-    """The host's key is not the pinned one, or none is pinned."""
+    """The host's key is not the pinned one, or none is pinned.
+
+    Attributes:
+        shown: the key that it has shown, as a line of a file of pinned keys; None if it was refused
+            outright (revoked).
+    """
+
+    shown: str | None = None
 
 
 class AuthenticationError(PermanentError):

@@ -20,13 +20,18 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class PreflightFinding:
-    """One thing wrong with one host (or with the hosts together), and how to fix it."""
+    """One thing wrong with one host (or with the hosts together), and how to fix it.
+
+    Attributes:
+        temporary: whether it may be over when it is looked at again.
+    """
 
     host: str
     check: str
     found: str
     remedy: str
     severity: Severity = Severity.ERROR
+    temporary: bool = False
 
     def __str__(self) -> str:
         return f"{self.host}: {self.check}: {self.found}\n  -> {self.remedy}"

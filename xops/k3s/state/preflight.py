@@ -8,9 +8,9 @@ from __future__ import annotations
 import statistics
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from xops.core.errors import PermanentError
+from xops.core.errors import PermanentError, TemporaryError, UnreachableError, XopsError
 from xops.k3s import paths
 from xops.k3s.cluster_file.choices import VipEndpoint
 from xops.k3s.cluster_file.cluster import API_PORT, Cluster, Host
@@ -21,8 +21,8 @@ from xops.k3s.state.host_rules import AGENT_PORTS, HOST_RULES, SERVER_PORTS
 from xops.k3s.state.topology import Topology
 
 __all__ = [
-    "Observation", "PreflightError", "PreflightFinding", "Severity", "findings", "ports_to_try",
-    "refuse",
+    "HostsUnreachableError", "Observation", "PreflightError", "PreflightFinding", "Severity",
+    "findings", "left_out", "ports_to_try", "refuse",
 ]  # fmt: skip
 
 _FAR_OFF = 3600.0
@@ -36,36 +36,69 @@ class PreflightError(PermanentError):
 
     def __init__(self, subject: str, findings: list[PreflightFinding]) -> None:
         self.findings = findings
-        listed = "".join(f"\n{textwrap.indent(str(finding), '  ')}" for finding in findings)
-        super().__init__(
-            f"preflight of {subject}",
-            f"{len(findings)} finding{'s' if len(findings) > 1 else ''}{listed}",
-            "Fix each and run it again; nothing was changed.",
-        )
+        remedy = "Fix each and run it again; nothing was changed."
+        super().__init__(f"preflight of {subject}", _listed(findings), remedy)
 
     def to_json(self) -> dict[str, object]:
         """As `XopsError.to_json`, with the findings as a list."""
         return {**super().to_json(), "findings": [found.to_json() for found in self.findings]}
 
 
+class HostsUnreachableError(TemporaryError):
+    """All that stands in the way is that hosts do not answer; nothing was changed."""
+
+    def __init__(self, subject: str, findings: list[PreflightFinding]) -> None:
+        self.findings = findings
+        remedy = "Run it again once they answer; nothing was changed."
+        super().__init__(f"preflight of {subject}", _listed(findings), remedy)
+
+    def to_json(self) -> dict[str, object]:
+        """As `PreflightError.to_json`."""
+        return {**super().to_json(), "findings": [found.to_json() for found in self.findings]}
+
+
+def _listed(findings: list[PreflightFinding]) -> str:
+    listed = "".join(f"\n{textwrap.indent(str(finding), '  ')}" for finding in findings)
+    return f"{len(findings)} finding{'s' if len(findings) > 1 else ''}{listed}"
+
+
 def findings(cluster: Cluster, observed: Observation) -> list[PreflightFinding]:
     """Everything that is wrong, errors first, in the file's order."""
     found = [finding for host in cluster.hosts for finding in _of_host(cluster, host, observed)]
-    rules = (_clocks, _unique, _one_cluster, _one_etcd, _members_gone, _vip_image)
+    rules = (_absent, _clocks, _unique, _one_cluster, _one_etcd, _members_gone, _vip_image)
     found += [finding for rule in rules for finding in rule(cluster, observed)]
-    if not observed.failed:
+    if set(observed.failed) <= set(left_out(cluster, observed.failed)):
         found += [*_agents_of_nobody(cluster, observed), *_vip_free(cluster, observed)]
     return sorted(found, key=lambda finding: finding.severity is not Severity.ERROR)
 
 
 def _of_host(cluster: Cluster, host: Host, observed: Observation) -> Iterator[PreflightFinding]:
     if error := observed.failed.get(host.name):
-        yield PreflightFinding(host.name, "ssh", f"{error.attempted}: {error.found}", error.remedy)
+        yield _not_looked_at(cluster, host, error)
         return
     seen = observed.facts[host.name]
     for rule in HOST_RULES:
         yield from rule(cluster, host, seen)
     yield from _peers(cluster, host, observed)
+
+
+def left_out(cluster: Cluster, failed: Mapping[str, XopsError]) -> tuple[str, ...]:
+    """The agents that do not answer: the cluster does not wait for them, as it does for servers."""
+    agents = {host.name for host in cluster.hosts if not host.is_server}
+    unreachable = (name for name, error in failed.items() if isinstance(error, UnreachableError))
+    return tuple(name for name in unreachable if name in agents)
+
+
+def _not_looked_at(cluster: Cluster, host: Host, error: XopsError) -> PreflightFinding:
+    found, remedy = f"{error.attempted}: {error.found}", error.remedy
+    if left_out(cluster, {host.name: error}):
+        remedy = f"The others go on without it. {remedy}"
+        return PreflightFinding(
+            host.name, "ssh", f"left out: {found}", remedy, Severity.WARNING, temporary=True
+        )
+    return PreflightFinding(
+        host.name, "ssh", found, remedy, temporary=isinstance(error, UnreachableError)
+    )
 
 
 def _peers(cluster: Cluster, host: Host, observed: Observation) -> Iterator[PreflightFinding]:
@@ -89,6 +122,14 @@ def _firewall(ports: list[int]) -> str:
 
 
 # Rules about the hosts together.
+
+
+def _absent(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
+    """No operation takes a host out yet, and none may be done to one that shall go."""
+    for host in cluster.absent_hosts:
+        found = "shall be taken out of the cluster, which xOps cannot do yet"
+        remedy = f"Write `absent: false` for {host.name} until it can."
+        yield PreflightFinding(host.name, "absent", found, remedy)
 
 
 def _clocks(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
@@ -298,8 +339,11 @@ def refuse(cluster: Cluster, found: list[PreflightFinding]) -> None:
     """Stop if there is an error among the findings.
 
     Raises:
+        HostsUnreachableError: all errors are that hosts do not answer.
         PreflightError: with all errors.
     """
     errors = [finding for finding in found if finding.severity is Severity.ERROR]
+    if errors and all(finding.temporary for finding in errors):
+        raise HostsUnreachableError(cluster.subject, errors)
     if errors:
         raise PreflightError(cluster.subject, errors)

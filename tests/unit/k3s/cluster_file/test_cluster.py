@@ -1,9 +1,9 @@
 """A cluster file's rules, one by one, each with the finding that a person would read."""
 
-import copy
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.absent import GONE
+from tests.unit.k3s.cluster_file.conftest import ONPREM, Document, Findings, changed, host
 from xops.core.errors import InputError, PermanentError
 from xops.core.plan.model import Action, Change, Plan
 from xops.k3s.cluster_file.cluster import (
@@ -25,67 +26,6 @@ from xops.k3s.cluster_file.cluster import (
 )
 
 NAMES = ["edge", "onprem"]
-ONPREM: dict[str, Any] = yaml.safe_load((FOLDER / "onprem.yaml").read_text())
-
-Document = dict[str, Any]
-Findings = Callable[..., dict[str, str]]
-
-
-def changed(values: Document) -> Document:
-    """The on-premises file with these values, by dotted path."""
-    document = copy.deepcopy(ONPREM)
-    for dotted, value in values.items():
-        *path, last = (int(part) if part.isdigit() else part for part in dotted.split("."))
-        place: Any = document
-        for part in path:
-            place = place[part] if isinstance(part, int) else place.setdefault(part, {})
-        if value is GONE:
-            del place[last]
-        elif isinstance(place, list) and last == len(place):
-            place.append(value)
-        else:
-            place[last] = value
-    return document
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[[Document], Path]:
-    """Writes a document as a cluster file in a folder of its own."""
-    numbers = itertools.count()
-
-    def written(document: Document) -> Path:
-        folder = tmp_path / str(next(numbers))
-        folder.mkdir()
-        file = folder / f"{document.get('name', 'onprem')}.yaml"
-        file.write_text(json.dumps(document))  # is YAML as well, and written much faster
-        return file
-
-    return written
-
-
-@pytest.fixture
-def load(write: Callable[[Document], Path]) -> Callable[..., Cluster]:
-    """The cluster of the on-premises file with these values."""
-    return lambda values=None: Cluster.load(write(changed(values or {})), environ={})
-
-
-@pytest.fixture
-def findings(load: Callable[..., Cluster]) -> Findings:
-    """What is found wrong with a file that holds these values, by path."""
-
-    def found(values: Document) -> dict[str, str]:
-        try:
-            load(values)
-        except InputError as error:
-            return {row.path: row.message for row in error.findings}
-        return {}
-
-    return found
-
-
-def host(name: str, address: str, role: str = "agent", **more: Any) -> Document:
-    return {"name": name, "address": address, "role": role, **more}
-
 
 # The files of the project
 
@@ -425,12 +365,60 @@ def test_every_error_is_found_in_one_round_with_its_line(tmp_path: Path) -> None
         (5, "endpoint.address"),
         (6, "hosts"),
         (7, "hosts.0.rack"),
+        (7, "hosts.0.address"),
         (9, "hosts.2.name"),
         (9, "hosts.2.address"),
         (9, "hosts.2.site"),
         (9, "hosts.2.site"),
         (10, "hosts.3.address"),
     ]
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("values", "path", "message"),
+    [
+        ({"hosts": 5}, "hosts", "should be a list"),
+        ({"hosts": {"a": 1}}, "hosts", "should be a list"),
+        ({"k3s.disable": "traefik"}, "k3s.disable", "should be a list"),
+        ({"networks": 5}, "networks", "should be a mapping"),
+        ({"sites": ["north"]}, "sites", "should be a mapping"),
+        ({"hosts.0.labels": ["a=b"]}, "hosts.0.labels", "should be a mapping"),
+        ({"ssh.known_hosts": 5}, "ssh.known_hosts", "should be a path"),
+        ({"hosts.0": "server-1"}, "hosts.0", "should be a mapping"),
+    ],
+    ids=str,
+)
+def test_findings_speak_of_the_file_and_not_of_python(
+    findings: Findings, values: Document, path: str, message: str
+) -> None:
+    found = findings(values)
+    assert message in found[path]
+    assert not re.search(r"tuple|dict|instance|class|frozenset", " ".join(found.values()))
+
+
+# Texts that are no document
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [*a]\n",
+        "a: &a {b: *a}\n",
+        "[" * 5000,
+        "{a: " * 5000,
+        "a: &a0 [x, x]\n" + "".join(f"b{n}: &a{n + 1} [{f'*a{n}, ' * 9}*a{n}]\n" for n in range(9)),
+    ],
+    ids=["alias in a list", "alias in a mapping", "deep list", "deep mapping", "alias bomb"],
+)
+def test_a_document_without_end_is_a_finding_with_its_line(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "lab.yaml"
+    file.write_text(f"apiVersion: xops/v1\n{text}")
+    with pytest.raises(InputError) as error:
+        Cluster.load(file, environ={})
+    assert all(row.line for row in error.value.findings)
 
 
 # Loading
@@ -458,8 +446,17 @@ def test_the_file_and_the_cluster_have_one_name(tmp_path: Path) -> None:
     file = tmp_path / "other.yaml"
     file.write_text(yaml.safe_dump(ONPREM))
 
-    with pytest.raises(InputError, match="is 'onprem': it must be 'other'"):
+    with pytest.raises(InputError, match=r"other\.yaml:\d+: name: must be 'other'"):
         Cluster.load(file, environ={})
+
+
+def test_a_name_that_differs_is_found_in_the_same_round(tmp_path: Path) -> None:
+    file = tmp_path / "other.yaml"
+    file.write_text(yaml.safe_dump(changed({"k3s.version": "latest"})))
+    with pytest.raises(InputError) as error:
+        Cluster.load(file, environ={})
+    assert {row.path for row in error.value.findings} == {"name", "k3s.version"}
+    assert all(row.line for row in error.value.findings)
 
 
 def test_variables_and_arguments_overlay_the_file(write: Callable[[Document], Path]) -> None:

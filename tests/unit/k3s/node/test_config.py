@@ -450,3 +450,18 @@ def test_the_address_that_moves(interface: str | None) -> None:
     assert pod["hostNetwork"] is True
     labels = parts["DaemonSet"]["spec"]["template"]["metadata"]["labels"]
     assert parts["DaemonSet"]["spec"]["selector"]["matchLabels"] == labels
+
+
+def test_settings_of_a_role_reach_the_hosts_of_that_role_only() -> None:
+    servers = {"flannel-iface": "eth0", "kubelet-arg": ["max-pods=200"]}
+    agents = {"flannel-iface": "eth1", "kubelet-arg": ("max-pods=50",), "v": 2}
+    k3s = {"version": VERSION, "config": servers, "agent_config": agents}
+    of = cluster(1, agents=1, k3s=k3s)
+    server, agent = values(of, "server-1"), values(of, "agent-1")
+
+    assert (server["flannel-iface"], agent["flannel-iface"]) == ("eth0", "eth1")
+    assert (server.get("v"), agent["v"]) == (None, 2)
+    assert "max-pods=200" in server["kubelet-arg"]
+    assert "max-pods=50" in agent["kubelet-arg"]
+    assert agent["node-name"] == "agent-1"
+    assert values(cluster(1, agents=1), "agent-1").keys() == agent.keys() - {"flannel-iface", "v"}

@@ -320,6 +320,18 @@ def test_it_becomes_a_person_s_first_one(own: Path, tmp_path: Path) -> None:
     assert target.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_stays_a_link(own: Path, tmp_path: Path, is_there: bool) -> None:
+    real, link = tmp_path / "dotfiles" / "config", tmp_path / "config"
+    if is_there:
+        real.parent.mkdir()
+        real.touch()
+    link.symlink_to(real)
+    kubeconfig.merge(own, link)
+    assert link.is_symlink()
+    assert yaml.safe_load(real.read_text())["current-context"] == "onprem"
+
+
 @pytest.mark.parametrize("empty", ["", "apiVersion: v1\nkind: Config\nclusters: null\n"])
 def test_an_empty_one_is_filled(own: Path, tmp_path: Path, empty: str) -> None:
     target = written(tmp_path / "config", empty)

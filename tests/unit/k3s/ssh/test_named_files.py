@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from xops.core.errors import InputError, XopsError
 from xops.k3s.cluster_file.cluster import Host, Ssh
 from xops.k3s.ssh import known_hosts
-from xops.k3s.ssh.route import LARGEST_KEY, LARGEST_KNOWN_HOSTS, Hop, PinnedKeys, Routes
+from xops.k3s.ssh.host_keys import LARGEST_KNOWN_HOSTS, PinnedKeys
+from xops.k3s.ssh.route import LARGEST_KEY, Hop, Routes
 from xops.k3s.ssh.transport_protocol import AuthenticationError
 
 HOST = Host(name="web1", address="10.0.0.1", role="server")

@@ -17,12 +17,19 @@ from tests.k3s_hosts import (
     row,
     with_members,
 )
-from xops.core.errors import PermanentError
+from xops.core.errors import PermanentError, UnreachableError, XopsError
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.ssh.transport_protocol import HostKeyError
 from xops.k3s.state import preflight
 from xops.k3s.state.facts import EtcdMember, HostFacts, NodeFacts, Route
-from xops.k3s.state.preflight import Observation, PreflightError, PreflightFinding, Severity
+from xops.k3s.state.preflight import (
+    HostsUnreachableError,
+    Observation,
+    PreflightError,
+    PreflightFinding,
+    Severity,
+)
 
 OF = cluster(3, agents=1)
 VIP = cluster(3, endpoint={"kind": "vip", "address": "10.0.0.10"})
@@ -555,3 +562,58 @@ def test_servers_whose_etcds_are_two_are_refused() -> None:
     assert "server-2, server-3 name other members" in rows[1].found
     silent = {**whole, "server-1": replace(whole["server-1"], members=None)}
     assert found(silent) == []
+
+
+# Hosts that shall go, and hosts that do not answer
+
+
+def test_nothing_is_done_while_a_host_shall_go() -> None:
+    hosts = [row.model_copy(update={"absent": row.name == "agent-1"}) for row in OF.hosts]
+    of = OF.model_copy(update={"hosts": tuple(hosts)})
+    assert found(formed(OF), of) == [("agent-1", "absent", "error")]
+
+
+SILENT = UnreachableError("connecting", "no answer", "See that it is up.")
+STRANGE = HostKeyError("connecting", "another key", "Pin it.")
+
+
+@pytest.mark.parametrize(
+    ("failed", "severities", "refused"),
+    [
+        ({"agent-1": SILENT}, {"agent-1": "warning"}, None),
+        ({"agent-1": STRANGE}, {"agent-1": "error"}, PreflightError),
+        ({"server-1": SILENT}, {"server-1": "error"}, HostsUnreachableError),
+        (
+            {"server-1": SILENT, "agent-1": SILENT},
+            {"server-1": "error", "agent-1": "warning"},
+            HostsUnreachableError,
+        ),
+        (
+            {"server-1": SILENT, "agent-1": STRANGE},
+            {"server-1": "error", "agent-1": "error"},
+            PreflightError,
+        ),
+    ],
+    ids=str,
+)
+def test_only_silent_agents_are_left_out(
+    failed: dict[str, XopsError],
+    severities: dict[str, str],
+    refused: type[XopsError] | None,
+) -> None:
+    seen = {name: facts for name, facts in formed(OF).items() if name not in failed}
+    rows = preflight.findings(OF, observed(seen, failed=failed))
+    assert {row.host: row.severity.value for row in rows if row.check == "ssh"} == severities
+    if refused is None:
+        preflight.refuse(OF, rows)
+    else:
+        with pytest.raises(refused):
+            preflight.refuse(OF, rows)
+
+
+def test_a_silent_agent_hides_no_rule_that_needs_all_servers() -> None:
+    """Agents of a cluster whose servers are all new: founding another one is no answer."""
+    of = cluster(1, agents=2)
+    seen = {"server-1": bare(of.host("server-1")), "agent-2": formed(of)["agent-2"]}
+    rows = found(seen, of, failed={"agent-1": SILENT})
+    assert ("agent-2", "cluster", "error") in rows
