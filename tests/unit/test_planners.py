@@ -286,7 +286,7 @@ class Given:
         of = cluster(3, agents=1, **self.values)
         secrets = SecretFiles(
             registries.file(of.registries, self.environ),
-            snapshots.secret(of.snapshots, self.environ),
+            snapshots.secret(of.snapshots, of.k3s.version, self.environ),
         )
         wanted = desired(**{"secrets": secrets, "images": artifacts(Kind.IMAGES), **self.desired})
         return plan_cluster(of, self.seen(of, wanted), wanted)

@@ -55,7 +55,6 @@ class Validation:
             "version": self.cluster.k3s.version,
             "servers": [host.name for host in hosts if host.is_server],
             "agents": [host.name for host in hosts if not host.is_server],
-            "absent": [host.name for host in self.cluster.absent_hosts],
             "secrets": list(self.secrets),
             "unchecked": list(self.unchecked),
         }
@@ -147,7 +146,7 @@ class _Look:
         k3s = sections.get("k3s")
         if not isinstance(k3s, K3s):
             return
-        arches = sorted({host.arch for host in cluster.present_hosts}) if cluster else []
+        arches = sorted({host.arch for host in cluster.hosts}) if cluster else []
         kinds = (Kind.BINARY, Kind.IMAGES) if cluster and cluster.air_gap else (Kind.BINARY,)
         looks: list[Callable[[], object]] = [
             partial(lock.artifact, k3s.version, arch, kind) for arch in arches for kind in kinds

@@ -83,7 +83,6 @@ def test_a_file_that_is_right_says_what_was_looked_at(check: Check, tmp_path: Pa
         "version": VERSION,
         "servers": ["server-1"],
         "agents": ["agent-1"],
-        "absent": [],
         "secrets": [f"file {key}", "variable XOPS_SECRET_ACCESS", "variable XOPS_SECRET_KEY"],
         "unchecked": [],
     }

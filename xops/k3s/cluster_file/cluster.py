@@ -11,7 +11,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 
@@ -170,52 +170,26 @@ class Cluster(Model):
         return f"k3s/{self.name}"
 
     @property
-    def present_hosts(self) -> tuple[Host, ...]:
-        """The hosts that shall be nodes of the cluster, in the file's order: all but absent ones.
-
-        Empty means that nobody knows yet: they are Terraform's, whose outputs were not read.
-        """
-        return tuple(host for host in self.hosts if not host.absent)
-
-    @property
-    def absent_hosts(self) -> tuple[Host, ...]:
-        """The hosts that shall be taken out of the cluster. Until then etcd counts its members."""
-        return tuple(host for host in self.hosts if host.absent)
-
-    @property
     def servers(self) -> tuple[Host, ...]:
-        """The present hosts with control plane and etcd, in the file's order.
+        """The hosts with control plane and etcd, in the file's order.
 
         Raises:
             PermanentError: nobody knows yet: they are Terraform's, whose outputs were not read.
         """
-        found = tuple(host for host in self.present_hosts if host.is_server)
+        found = tuple(host for host in self.hosts if host.is_server)
         if not found:
             raise _hosts_unknown(self)
         return found
 
     @property
     def agents(self) -> tuple[Host, ...]:
-        """The other present hosts. Empty means that there is none.
+        """The other hosts. Empty means that there is none.
 
         Raises:
             PermanentError: nobody knows yet, as with `servers`.
         """
-        known = self.servers and self.present_hosts
+        known = self.servers and self.hosts
         return tuple(host for host in known if not host.is_server)
-
-    def hosts_in_scope(self, names: Sequence[str] = ()) -> tuple[Host, ...]:
-        """The hosts that may be changed: those named, in the file's order, or all.
-
-        Absent hosts are among them: that they are taken out is a change, too.
-
-        Raises:
-            InputError: there is no host of a name, with every such name.
-        """
-        known = {host.name for host in self.hosts}
-        if unknown := [name for name in dict.fromkeys(names) if name not in known]:
-            raise self._no_such_host("argument --host", unknown)
-        return tuple(host for host in self.hosts if not names or host.name in names)
 
     def host(self, name: str) -> Host:
         """The host of that name.
@@ -226,13 +200,9 @@ class Cluster(Model):
         for host in self.hosts:
             if host.name == name:
                 return host
-        raise self._no_such_host("argument host", [name])
-
-    def _no_such_host(self, source: str, unknown: Sequence[str]) -> InputError:
         known = ", ".join(host.name for host in self.hosts) or "none"
-        found = (f"no host {name!r} in {self.name}; it has: {known}" for name in unknown)
-        findings = [Finding(source, "", message) for message in found]
-        return InputError("finding the host", findings, "Name one of them.")
+        finding = Finding("argument host", "", f"no host {name!r} in {self.name}; it has: {known}")
+        raise InputError("finding the host", [finding], "Name one of them.")
 
     @property
     def cluster_dns(self) -> str:

@@ -69,9 +69,6 @@ class Host(Model):
     ] = "normal"
     labels: Labels = {}
     taints: Annotated[tuple[Taint, ...], Field(description="key=value:EFFECT.")] = ()
-    absent: Annotated[
-        bool, Field(description="It shall be no node of the cluster: it is taken out.")
-    ] = False
 
     @field_validator("storage")
     @classmethod
@@ -163,26 +160,15 @@ def _read_partly(index: int, item: object, wrong: Collection[str]) -> _Seen:
 
 
 def _count(value: object, data: Mapping[str, Any]) -> Iterator[ValidationIssue]:
-    """1, 3 or 5 servers; none at all where somebody else makes them.
-
-    While servers are absent, it is right that there will be so many, or that there were: one that
-    is dead may be named so before there is another in its place.
-    """
+    """1, 3 or 5 servers; none at all where somebody else makes them."""
     if not isinstance(value, list | tuple) or "source" not in data:
         return
     roles = [_said(item, "role") for item in value]
     if any(role not in ("server", "agent") for role in roles):
         return  # how many servers there are is unknown until that is fixed
-    gone = [_said(item, "absent") is True for item in value]
     servers = roles.count("server")
-    present = sum(role == "server" and not left for role, left in zip(roles, gone, strict=True))
-    if not servers and data["source"].kind != "given":
-        return
-    if servers and not present and data["source"].kind == "given":
-        yield (), "has absent servers only: a cluster keeps at least one"
-    elif present not in SERVER_COUNTS and servers not in SERVER_COUNTS:
-        absent = f" that are not absent, and {servers - present} that are" * (servers > present)
-        yield (), f"has {present} servers{absent}; {EVEN}"
+    if (servers or data["source"].kind == "given") and servers not in SERVER_COUNTS:
+        yield (), f"has {servers} servers; {EVEN}"
 
 
 def _said(item: object, key: str) -> object:

@@ -130,9 +130,9 @@ def _unit(host: Host, init: str) -> File:
 def config(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -> dict[str, Any]:
     """The host's config.yaml. It holds no secret: tokens are files of their own."""
     values = {
+        "flannel-iface": _pod_interface(cluster, host, seen),
         **({} if host.is_server else _free(cluster.k3s.agent_config)),
         **_node(cluster, host),
-        "flannel-iface": _pod_interface(cluster, host, seen),
         **_join(cluster, host, seen, formation),
     }
     if host.is_server:

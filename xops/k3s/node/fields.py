@@ -51,6 +51,7 @@ _GROUPS: tuple[tuple[Effect, str, str], ...] = (
     (Effect.RESTART, "`disable`: components are removed, or come back", "k3s.disable[]"),
     (Effect.FIXED, "`data-dir`", "k3s.data_dir"),
     (Effect.FIXED, "as its key says; most are read at a start", "k3s.config"),
+    (Effect.FIXED, "as its key says; most are read at a start", "k3s.agent_config"),
     (Effect.FIXED, "`cluster-cidr`", "networks.cluster"),
     (Effect.FIXED, "`service-cidr`, `cluster-dns`", "networks.service"),
     (Effect.FIXED, "`cluster-domain`", "networks.domain"),

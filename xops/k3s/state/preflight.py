@@ -65,7 +65,7 @@ def _listed(findings: list[PreflightFinding]) -> str:
 def findings(cluster: Cluster, observed: Observation) -> list[PreflightFinding]:
     """Everything that is wrong, errors first, in the file's order."""
     found = [finding for host in cluster.hosts for finding in _of_host(cluster, host, observed)]
-    rules = (_absent, _clocks, _unique, _one_cluster, _one_etcd, _members_gone, _vip_image)
+    rules = (_clocks, _unique, _one_cluster, _one_etcd, _members_gone, _vip_image)
     found += [finding for rule in rules for finding in rule(cluster, observed)]
     if set(observed.failed) <= set(left_out(cluster, observed.failed)):
         found += [*_agents_of_nobody(cluster, observed), *_vip_free(cluster, observed)]
@@ -122,14 +122,6 @@ def _firewall(ports: list[int]) -> str:
 
 
 # Rules about the hosts together.
-
-
-def _absent(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
-    """No operation takes a host out yet, and none may be done to one that shall go."""
-    for host in cluster.absent_hosts:
-        found = "shall be taken out of the cluster, which xOps cannot do yet"
-        remedy = f"Write `absent: false` for {host.name} until it can."
-        yield PreflightFinding(host.name, "absent", found, remedy)
 
 
 def _clocks(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:

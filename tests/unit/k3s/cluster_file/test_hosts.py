@@ -1,6 +1,5 @@
 """Rules between the hosts of a cluster file, whatever else is wrong with them; and who is left."""
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -9,8 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.absent import GONE
-from tests.unit.k3s.cluster_file.conftest import Document, Findings, host
-from xops.core.errors import InputError
+from tests.unit.k3s.cluster_file.conftest import Document, Findings
 from xops.k3s.cluster_file.cluster import Cluster, Host
 
 # Rules between hosts hold for what is right of a host that is wrong elsewhere
@@ -88,82 +86,3 @@ def test_whatever_hosts_are_each_error_is_a_finding(hosts: list[Any]) -> None:
     except ValidationError as error:
         places = {row["loc"][0] for row in error.errors()}
     assert places == {"hosts"} or len(read.hosts) == len(hosts)
-
-
-# Hosts that shall go
-
-
-def test_absent_hosts_are_none_to_work_on(load: Callable[..., Cluster]) -> None:
-    cluster = load({"hosts.2.absent": True, "hosts.3.absent": True})
-
-    def named(hosts: Iterable[Host]) -> list[str]:
-        return [one.name for one in hosts]
-
-    assert named(cluster.hosts) == ["server-1", "server-2", "server-3", "worker-1"]
-    assert named(cluster.present_hosts) == named(cluster.servers) == ["server-1", "server-2"]
-    assert named(cluster.absent_hosts) == ["server-3", "worker-1"]
-    assert cluster.agents == ()
-    assert cluster.host("server-3").absent
-    assert "10.0.0.13" not in cluster.tls_sans
-
-
-def test_the_api_is_never_looked_for_at_an_absent_server(load: Callable[..., Cluster]) -> None:
-    assert load({"endpoint": GONE, "hosts.0.absent": True}).endpoint_address() == "10.0.0.12"
-
-
-@pytest.mark.parametrize(
-    ("present", "absent", "message"),
-    [
-        (3, 0, None),
-        (2, 1, None),  # one of three is dead, and nothing is in its place yet
-        (3, 1, None),  # and now another is
-        (1, 2, None),  # three become one
-        (1, 1, None),
-        (3, 2, None),
-        (5, 1, None),
-        (0, 1, "has absent servers only"),
-        (0, 3, "has absent servers only"),
-        (2, 0, "has 2 servers; must be 1, 3 or 5"),
-        (2, 2, "has 2 servers that are not absent, and 2 that are; must be 1, 3 or 5"),
-        (4, 0, "has 4 servers"),
-        (6, 1, "has 6 servers"),
-    ],
-)
-def test_servers_may_be_absent_while_their_number_was_or_will_be_right(
-    findings: Findings, present: int, absent: int, message: str | None
-) -> None:
-    hosts = [
-        host(f"s{n}", f"10.0.0.{n + 20}", "server", absent=n >= present)
-        for n in range(present + absent)
-    ]
-    found = findings({"hosts": hosts})
-    assert found == {} if message is None else message in found["hosts"]
-
-
-def test_an_absent_host_still_has_its_name_and_address(findings: Findings) -> None:
-    more = host("worker-1", "10.0.0.31", absent=True)
-    assert "worker-1 is hosts.3" in findings({"hosts.4": more})["hosts.4.name"]
-
-
-@pytest.mark.parametrize(
-    ("names", "scope"),
-    [
-        ([], ["server-1", "server-2", "server-3", "worker-1"]),
-        (["worker-1", "server-1", "worker-1"], ["server-1", "worker-1"]),
-        (["server-3"], ["server-3"]),
-    ],
-    ids=str,
-)
-def test_hosts_in_scope_are_in_the_file_s_order(
-    load: Callable[..., Cluster], names: list[str], scope: list[str]
-) -> None:
-    cluster = load({"hosts.2.absent": True})
-    assert [one.name for one in cluster.hosts_in_scope(names)] == scope
-
-
-def test_every_unknown_host_of_a_scope_is_named_at_once(load: Callable[..., Cluster]) -> None:
-    with pytest.raises(InputError) as error:
-        load().hosts_in_scope(["server-1", "x", "y", "x"])
-    assert [row.message.split(";")[0] for row in error.value.findings] == [
-        "no host 'x' in onprem", "no host 'y' in onprem",
-    ]  # fmt: skip

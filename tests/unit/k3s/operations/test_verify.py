@@ -53,7 +53,7 @@ def test_they_are_no_success() -> None:
     observed = with_tunnel(OF, "192.0.2.7", TWO)
 
     with pytest.raises(UnsteadyClusterError, match=r"agent-1 sends packets of pods by eth0"):
-        verify._refuse_unsteady(OF, topology.read(OF, observed.facts), observed)
+        verify._refuse_unsteady(OF, topology.read(OF, observed.facts), observed, ())
 
 
 @pytest.mark.parametrize(

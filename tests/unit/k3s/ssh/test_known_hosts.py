@@ -37,6 +37,7 @@ def replaced(folder: Path, text: str, name: str = NAME) -> str:
         (f"@cert-authority * {OLD}\n@revoked {NAME} {OTHER}\n", None),
         (f"*.example.com,!a {OLD}\n", None),
     ],
+    ids=["alone", "no line end", "two keys", "with others", "at a port", "marked", "a pattern"],
 )
 def test_only_the_machine_s_own_keys_go(tmp_path: Path, before: str, left: str | None) -> None:
     kept = before if left is None else left

@@ -2,7 +2,6 @@
 
 import re
 import string
-import time
 
 import pytest
 from hypothesis import given
@@ -478,10 +477,10 @@ ATTACKS = [
 
 
 @pytest.mark.parametrize("line", ATTACKS, ids=lambda line: line[:20])
+@pytest.mark.timeout(30)
 def test_a_line_that_takes_long_to_compare_is_cut(line: str) -> None:
-    started = time.perf_counter()
+    """Compared whole, each would take minutes."""
     diagnose(f"{line}\n" * 3)
-    assert time.perf_counter() - started < 1
 
 
 def test_a_token_is_hidden_wherever_a_line_is_cut() -> None:

@@ -564,13 +564,7 @@ def test_servers_whose_etcds_are_two_are_refused() -> None:
     assert found(silent) == []
 
 
-# Hosts that shall go, and hosts that do not answer
-
-
-def test_nothing_is_done_while_a_host_shall_go() -> None:
-    hosts = [row.model_copy(update={"absent": row.name == "agent-1"}) for row in OF.hosts]
-    of = OF.model_copy(update={"hosts": tuple(hosts)})
-    assert found(formed(OF), of) == [("agent-1", "absent", "error")]
+# Hosts that do not answer
 
 
 SILENT = UnreachableError("connecting", "no answer", "See that it is up.")
