@@ -12,10 +12,10 @@ import pytest
 class Eventually(Protocol):
     """`eventually(look)` waits for `look()` to be true and returns what it returned."""
 
-    def __call__[Found](self, look: Callable[[], Found], seconds: float = 20.0) -> Found: ...
+    def __call__[Found](self, look: Callable[[], Found], seconds: float = 60.0) -> Found: ...
 
 
-def look_until_found[Found](look: Callable[[], Found], seconds: float = 20.0) -> Found:
+def look_until_found[Found](look: Callable[[], Found], seconds: float = 60.0) -> Found:
     """Look until there is something to be seen; fail loudly, and never by waiting too short."""
     give_up = time.monotonic() + seconds
     while not (found := look()):

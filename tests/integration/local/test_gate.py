@@ -246,6 +246,7 @@ def test_the_approval_matrix(gated: Gated, case: Callable[[Gated], None]) -> Non
     assert verify_chain(gated.log) == []
 
 
+@pytest.mark.timeout(240)
 def test_a_run_that_waits_for_its_slot_says_for_whom(
     prefect: SyncPrefectClient, deployment: UUID, tmp_path: Path, eventually: Eventually
 ) -> None:
@@ -255,13 +256,13 @@ def test_a_run_that_waits_for_its_slot_says_for_whom(
     first, second = (Gated(prefect, deployment, tmp_path / name) for name in ("first", "second"))
     (first.folder / "fails").write_text("slow")
     holds = approve(first)
-    eventually(lambda: (first.folder / "applying").exists())
+    eventually(lambda: (first.folder / "applying").exists(), 120)
     waits = approve(second)
 
     def said() -> list[str]:
         return [line for line in second.said(waits) if "waiting up to" in line]
 
-    eventually(said)
+    eventually(said, 120)  # a run of its own has to start for it
     assert "for the slot gated, which is held by run gated since" in said()[0]
     (first.folder / "release").touch()
     first.until(holds, "Applied")

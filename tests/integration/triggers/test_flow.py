@@ -27,7 +27,8 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.events.filters import EventFilter, EventNameFilter
+from prefect.events import AutomationCore, DoNothing, EventTrigger, Posture, emit_event
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
 
@@ -290,6 +291,7 @@ def test_a_change_of_clouds_is_told_and_starts_its_own_run(
     deployment = prefect.create_deployment(flow_id=prefect.create_flow(activate), name="stream2")
     today = datetime.now(ZoneInfo("Australia/Sydney")).date()
     try:
+        wait_until_known(prefect)
         mandates("azure")
         first = evaluate_triggers(TriggersRequest(as_of=today - timedelta(days=1)))
         mandates("gcp")
@@ -432,6 +434,31 @@ def test_the_automation_that_the_documents_show_hands_the_payload_on(
     documented = set(re.findall(r"^\| (`[^|]*`) \|", _table_of_fields(), re.MULTILINE))
     names = {name for cell in documented for name in re.findall(r"`(\w+)`", cell)}
     assert handed.keys() == names
+
+
+def wait_until_known(prefect: SyncPrefectClient) -> None:
+    """Wait until the server goes by the automations that were made before now.
+
+    It takes changes in their order, a moment after it has answered; an event that comes in between
+    starts nothing, ever.
+    """
+    trigger = EventTrigger(expect={"xops.probe"}, posture=Posture.Reactive, threshold=1)
+    last = prefect.create_automation(
+        AutomationCore(name="probe", trigger=trigger, actions=[DoNothing()])
+    )
+    triggered = EventFilter(
+        event=EventNameFilter(name=["prefect.automation.triggered"]),
+        resource=EventResourceFilter(id=[f"prefect.automation.{last}"]),
+    )
+
+    def heard() -> bool:
+        emit_event("xops.probe", resource={"prefect.resource.id": "xops.probe"})
+        return bool(prefect.read_events(filter=triggered, limit=1).events)
+
+    try:
+        look_until_found(heard, 60.0)
+    finally:
+        prefect.delete_automation(last)
 
 
 def _table_of_fields() -> str:

@@ -220,7 +220,7 @@ class Inbox:
 
         Args:
             at: by the caller's clock: as far as that differs, it is earlier or later; one that is
-                further away than `LONGEST_WAIT` counts for nothing.
+                further away than twice `LONGEST_WAIT` counts for nothing.
         """
 
         def work(connection: Connection) -> None:
@@ -410,8 +410,9 @@ def _lock_waiting(connection: Connection, now: datetime, limit: int) -> list[str
     due = deliveries.c.next_attempt_at
     waiting = sql.select(deliveries.c.id).where(
         deliveries.c.state == sql.literal_column("'received'"),  # as the index says
-        # A clock that was wrong has hidden others for hours or years.
-        due.is_(None) | (due <= now) | (due > now + LONGEST_WAIT),
+        # A clock that was wrong has hidden others for hours or years. One that somebody else has
+        # claimed since `now` is none of those: its lease ends a little later than one from here.
+        due.is_(None) | (due <= now) | (due > now + 2 * LONGEST_WAIT),
     )
     oldest = waiting.order_by(deliveries.c.received_at, deliveries.c.id).limit(limit)
     locked = oldest.with_for_update(skip_locked=True)  # SQLite lets in one writer at a time anyway

@@ -14,7 +14,7 @@ from tests.integration.github.inbox.samples import NOW, delivery, guid
 from xops.core.database.exclusive import Database
 from xops.core.errors import InputError, PermanentError
 from xops.github.inbox.address import VARIABLE
-from xops.github.inbox.inbox import DeliveryState, Inbox, InboxRow
+from xops.github.inbox.inbox import LONGEST_WAIT, DeliveryState, Inbox, InboxRow
 from xops.github.inbox.tables import TABLES, deliveries
 
 RECEIVED, DISPATCHED, IGNORED, DEAD = DeliveryState
@@ -195,6 +195,22 @@ def test_a_retry_waits_for_its_moment(use: Use, clock: Clock) -> None:
         clock.advance(1)
         (row,) = await inbox.claim(1, 600)
         assert (row.attempts, row.reason) == (2, "503 from Prefect")
+
+    use(story)
+
+
+def test_who_read_the_clock_before_another_claimed_does_not_take_it_too(
+    use: Use, clock: Clock
+) -> None:
+    """The longest lease, seen by a process that was held up between the clock and the rows."""
+
+    async def story(inbox: Inbox) -> None:
+        await receive(inbox, "a")
+        assert len(await inbox.claim(1, LONGEST_WAIT.total_seconds())) == 1
+        clock.advance(-120)
+        assert await inbox.claim(1, 60) == []
+        clock.advance(-3600)  # this one has nothing to do with that clock any more
+        assert len(await inbox.claim(1, 60)) == 1
 
     use(story)
 
