@@ -30,11 +30,11 @@ CALLS = {"compile", "match", "fullmatch", "search", "sub", "subn", "split", "fin
 END = "\x01!"
 """What no pattern ends with: all that was matched is gone back over."""
 
-FAMILIES: dict[str, tuple[str, str]] = {
-    "xops/ecs/terraform_errors.py": ("_CAUSES", "security token "),
-    "xops/k3s/state/diagnosis.py": ("PATTERNS", " "),
+FAMILIES: dict[str, tuple[str, str, str]] = {
+    "xops/ecs/terraform_errors.py": ("xops/ecs/terraform_errors.py", "_CAUSES", "security token "),
+    "xops/k3s/state/log_pattern.py": ("xops/k3s/state/diagnosis.py", "PATTERNS", " "),
 }
-"""Modules that compile the patterns of a table: the table, and an attack on all of them."""
+"""Modules that compile the patterns of a table: its module, the table, an attack on all of them."""
 
 BOUNDED = {"xops/k3s/state/diagnosis.py": "_LOOKED_AT"}
 """Modules that cut each line before they look at it: the name of the greatest length."""
@@ -118,11 +118,13 @@ ATTACKS: dict[str, dict[str, str]] = {
     },
     "xops/k3s/ssh/route.py": {"_JUMP": "a@", "_TIME": "9s", "_TIME_PART": "9"},
     "xops/k3s/ssh/transport.py": {"_BYTES": "1"},
-    "xops/k3s/state/diagnosis.py": {"_HARMLESS": "a", "_TOKEN": "K10", "_CONTROL": "\x1b[1;"},
+    "xops/k3s/release/behaviour.py": {"_RELEASE": "1."},
+    "xops/k3s/state/diagnosis.py": {"_TOKEN": "K10", "_CONTROL": "\x1b[1;"},
     "xops/k3s/state/facts.py": {
-        "_SECTION": "@@a", "_COPIED": "copied, 1", "_PORT": "1", "_SHA256": "a",
+        "_SECTION": "@@a", "_COPIED": "copied, 1", "_PORT": "1", "_SHA256": "a", "_TENTHS": "1.",
     },
-    "xops/k3s/state/preflight.py": {"_RELEASE": "1."},
+    "xops/k3s/state/log_pattern.py": {"_HARMLESS": "a"},
+    "xops/k3s/state/network_facts.py": {"_HEX": "a", "_NUMBER": "1"},
     "xops/local/up.py": {"\\[[^][]*\\]": "["},
     "xops/triggers/measure/classification/buckets.py": {
         "_REVERT_TITLE": "revert(", "_REVERT_BRANCH": "revert-1", "_BUMP_BRANCH": "image-updater",
@@ -241,20 +243,18 @@ def _text(node: ast.expr, file: str) -> str:
 
 
 def _family(file: str) -> Iterator[Use]:
-    table, _ = FAMILIES[file]
-    for index, row in enumerate(getattr(_module(file), table)):
+    kept, table, _ = FAMILIES[file]
+    for index, row in enumerate(getattr(_module(kept), table)):
         for pattern in row.expressions if hasattr(row, "expressions") else (row.pattern,):
-            yield Use(file, f"{table}[{index}]", re.compile(pattern), scans=True)
+            yield Use(kept, f"{table}[{index}]", re.compile(pattern), scans=True)
 
 
 def attack_on(use: Use) -> str | None:
     """What is repeated against a pattern; None if nobody has thought of it."""
-    table, attack = FAMILIES.get(use.file, ("", ""))
-    return (
-        attack
-        if use.name.startswith(f"{table}[") and table
-        else ATTACKS.get(use.file, {}).get(use.name)
-    )
+    for kept, table, attack in FAMILIES.values():
+        if use.file == kept and use.name.startswith(f"{table}["):
+            return attack
+    return ATTACKS.get(use.file, {}).get(use.name)
 
 
 def test_every_pattern_has_an_attack() -> None:

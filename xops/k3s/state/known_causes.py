@@ -110,7 +110,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "the host has no watches on files left",
         (
             r"failed to create fsnotify watcher: too many open files",
-            r"inotify\S* ?\S*: (too many open files|no space left on device)",
+            r"inotify\S{0,40} ?\S{0,90}: (too many open files|no space left on device)",
         ),
         "`sysctl fs.inotify.max_user_instances=8192 fs.inotify.max_user_watches=524288`, and in a"
         " file below /etc/sysctl.d so that it lasts.",
@@ -119,7 +119,10 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "ip-family",
         "networks and addresses are not of one IP family",
-        (r"(?P<first>[\w-]+): \S+ and (?P<second>[\w-]+): \S+, must share the same IP version",),
+        (
+            r"(?P<first>[\w-]{1,40}): \S{1,90} and (?P<second>[\w-]{1,40}): \S{1,90}, must share"
+            r" the same IP version",
+        ),
         "{first} and {second} must both be IPv4: set private_address to an IPv4 address.",
         f"{_DOCS}/networking/basic-network-options",
     ),
@@ -270,8 +273,9 @@ PATTERNS: tuple[Pattern, ...] = (
         "member-address",
         "this host's address is another one than that by which etcd knows it",
         (
-            r"not a member of the etcd cluster.*?Found \[.*?(?P<member>[\w.-]+-[0-9a-f]{8})="
-            r"(?P<before>[^\s,\]]+).*?expect: (?P=member)=(?P<now>[^\s\"\\]+)",
+            r"not a member of the etcd cluster\.? Found \[.{0,600}?"
+            r"(?P<member>[\w.-]{1,63}-[0-9a-f]{8})="
+            r"(?P<before>[^\s,\]]{1,200}).{0,600}?expect: (?P=member)=(?P<now>[^\s\"\\]{1,200})",
         ),
         "Give the host its earlier address back: etcd knows it by {before}, and it has {now}. A"
         " server's address stays as it was when it joined; to change it, remove the server from"
@@ -286,7 +290,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"[Tt]his node has been removed from the cluster",
             # Unless it is one by another address.
             r"this server is (a )?not a member of the etcd cluster"
-            r"(?!.*Found \[.*?([\w.-]+-[0-9a-f]{8})=.*?expect: \2=)",
+            r"(?!\.? Found \[.{0,600}?([\w.-]{1,63}-[0-9a-f]{8})=.{0,800}?expect: \2=)",
         ),
         "Restart k3s here: with the mark of its removal it moves its old data away and joins as a"
         " new member. If it does not, stop k3s, move /var/lib/rancher/k3s/server/db away and run"
