@@ -81,7 +81,7 @@ def _print_validation(found: Validation) -> None:
     hosts = found.cluster.hosts
     servers = sum(host.is_server for host in hosts)
     say(
-        "{cluster}: K3S {version}, {servers} servers, {agents} agents, {secrets} secrets",
+        "{cluster}: K3S {version}, servers: {servers}, agents: {agents}, secrets: {secrets}",
         cluster=found.cluster.name,
         version=found.cluster.k3s.version,
         servers=servers,
