@@ -22,8 +22,8 @@ from xops.ecs.environment import PROTECTED, Environment
 from xops.github.delivery import FIELDS
 from xops.github.policy import ACTIONS, GitHubPolicy
 from xops.k3s.cluster_file.cluster import VARIABLE_PREFIX, Cluster
+from xops.k3s.k3s_keys import KEYS, ORDER, RELEASES, Effect, Key
 from xops.k3s.node import fields as k3s_fields
-from xops.k3s.node.k3s_keys import KEYS, ORDER, RELEASES, Effect, Key
 from xops.k3s.state.diagnosis import PATTERNS, Pattern
 from xops.triggers import policy
 from xops.triggers.facts import Facts

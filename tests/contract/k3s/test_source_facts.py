@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from scripts import k3s_source_facts
 from tests.k3s_hosts import all_bare, bare, cluster
+from xops.k3s import k3s_keys
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.cluster_file.sections import _OWN_KEYS
-from xops.k3s.node import config, effects, k3s_keys
+from xops.k3s.node import config, effects
 from xops.k3s.release import behaviour
 from xops.k3s.release.lock import Lock
 from xops.k3s.release.source_facts import SourceFacts, source_facts

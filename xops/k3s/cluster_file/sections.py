@@ -27,6 +27,7 @@ from xops.k3s.cluster_file.field_types import (
     Network,
     ip_address,
 )
+from xops.k3s.k3s_keys import KEYS
 
 API_PORT: Final = 6443
 """Where a K3S server answers, API and supervisor alike."""
@@ -62,20 +63,11 @@ _OWN_KEYS = frozenset(
 )  # fmt: skip
 
 
-# What `k3s agent` takes besides; any other key it skips, with a warning in its log.
-# Source: k3s-io/k3s, pkg/cli/cmds/agent.go (NewAgentCommand) and log.go, af977adfe739.
+# What `k3s agent` takes; any other key it skips, with a warning in its log. `config` says where the
+# file itself is, and belongs on the command line.
 _AGENT_KEYS = frozenset(
-    {
-        "airgap-extra-registry", "alsologtostderr", "bind-address", "container-runtime-endpoint",
-        "debug", "default-runtime", "disable-apiserver-lb", "disable-default-registry-endpoint",
-        "docker", "enable-pprof", "flannel-cni-conf", "flannel-conf", "flannel-iface",
-        "image-credential-provider-bin-dir", "image-credential-provider-config",
-        "image-service-endpoint", "kube-proxy-arg", "kubelet-arg", "lb-server-port", "log",
-        "node-external-dns", "node-internal-dns", "nonroot-devices", "pause-image",
-        "prefer-bundled-bin", "resolv-conf", "rootless", "selinux", "snapshotter", "v", "vmodule",
-        "vpn-auth-file", "with-node-id",
-    }
-)  # fmt: skip
+    key.name for key in KEYS.values() if "agent" in key.roles and key.name != "config"
+)
 
 
 def _checked_config_value(value: object, handler: ValidatorFunctionWrapHandler) -> Any:

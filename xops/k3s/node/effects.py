@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xops.core.plan.values import Json
-from xops.k3s.node.k3s_keys import KEYS, ORDER, RELEASES, Effect, Key
+from xops.k3s.k3s_keys import KEYS, ORDER, RELEASES, Effect, Key
 
 __all__ = [
     "Effect", "KeyDifference", "canonical", "differences", "effect_of", "is_known", "key_of",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from xops.k3s.node.k3s_keys import Effect
+from xops.k3s.k3s_keys import Effect
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import statistics
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from xops.core.errors import PermanentError, TemporaryError, UnreachableError, XopsError
 from xops.k3s import paths
@@ -31,30 +32,30 @@ _FAR_OFF = 3600.0
 _CLOSED = ("silent", "unreachable")
 
 
-class PreflightError(PermanentError):
-    """Something about the hosts must be fixed first; nothing was changed."""
+class _FindingsError(XopsError):
+    """Findings that stand in the way; nothing was changed."""
+
+    remedy_of_all: ClassVar[str]
 
     def __init__(self, subject: str, findings: list[PreflightFinding]) -> None:
         self.findings = findings
-        remedy = "Fix each and run it again; nothing was changed."
-        super().__init__(f"preflight of {subject}", _listed(findings), remedy)
+        super().__init__(f"preflight of {subject}", _listed(findings), self.remedy_of_all)
 
     def to_json(self) -> dict[str, object]:
         """As `XopsError.to_json`, with the findings as a list."""
         return {**super().to_json(), "findings": [found.to_json() for found in self.findings]}
 
 
-class HostsUnreachableError(TemporaryError):
+class PreflightError(_FindingsError, PermanentError):
+    """Something about the hosts must be fixed first; nothing was changed."""
+
+    remedy_of_all = "Fix each and run it again; nothing was changed."
+
+
+class HostsUnreachableError(_FindingsError, TemporaryError):
     """All that stands in the way is that hosts do not answer; nothing was changed."""
 
-    def __init__(self, subject: str, findings: list[PreflightFinding]) -> None:
-        self.findings = findings
-        remedy = "Run it again once they answer; nothing was changed."
-        super().__init__(f"preflight of {subject}", _listed(findings), remedy)
-
-    def to_json(self) -> dict[str, object]:
-        """As `PreflightError.to_json`."""
-        return {**super().to_json(), "findings": [found.to_json() for found in self.findings]}
+    remedy_of_all = "Run it again once they answer; nothing was changed."
 
 
 def _listed(findings: list[PreflightFinding]) -> str:

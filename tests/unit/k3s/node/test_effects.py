@@ -14,10 +14,10 @@ from tests.k3s_hosts import all_bare, cluster, formed, row
 from tests.soak import examples
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.cluster_file.sections import _OWN_KEYS as OWN_KEYS
+from xops.k3s.k3s_keys import KEYS, ORDER
 from xops.k3s.node import config, effects
 from xops.k3s.node.effects import Effect, differences, effect_of, strongest
 from xops.k3s.node.fields import FIELDS
-from xops.k3s.node.k3s_keys import KEYS, ORDER
 from xops.k3s.state import topology
 
 
