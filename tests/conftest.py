@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ SERVERS = {"endpoint", "embedded", "postgres"}
 _ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 _LONGEST_VALUE = 60
 _LONGEST_ID = 400
+_LINES_AT_ONCE, _MOST_AT_ONCE = 4, 600  # of a failure's message, in the line written at once
 
 # A busy machine is no fault of the rule under test.
 settings.register_profile(
@@ -39,11 +41,35 @@ settings.register_profile(
 settings.load_profile("xops")
 
 
-def pytest_configure() -> None:
-    """Hear SIGINT where a shell has started the suite with it ignored (`nohup make test &`).
+class FailuresAtOnce:
+    """Names each failure when it happens: a long run that is cut off has said what it found."""
 
-    What is ignored is ignored by every child as well: tests that interrupt one would wait for ever.
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._began = time.monotonic()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write a line with the moment, the test, the phase and the end of what was wrong."""
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if not report.failed or terminal is None:
+            return
+        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+        crash = getattr(report.longrepr, "reprcrash", None)
+        said = (crash.message if crash else report.longreprtext).strip().splitlines()
+        terminal.write_line(
+            f"\n{minutes}:{seconds:02} {report.nodeid} failed in {report.when}"
+            f" after {report.duration:.0f} s: {' / '.join(said[:_LINES_AT_ONCE])[:_MOST_AT_ONCE]}"
+        )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name failures at once, and hear SIGINT where a shell has started the suite with it ignored.
+
+    What is ignored (`nohup make test &`) is ignored by every child as well: tests that interrupt
+    one would wait for ever.
     """
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(FailuresAtOnce(config))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
