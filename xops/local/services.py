@@ -32,8 +32,11 @@ from xops.core.process import Command, ServiceProcess, find_processes, start_ser
 from xops.local.home import make_private
 from xops.prefect_server.profile import LISTENER_VARIABLE
 
-START_DEADLINE = 180.0
-"""Seconds. A busy machine with two cores took 53 s to bring up the Prefect server."""
+START_DEADLINE = 600.0
+"""Seconds. A server that ends is noticed at once, so this is for one that hangs. A machine with two
+processors that did other work as well took over 180 s to bring up the Prefect server."""
+
+_SAY_SECONDS = 30.0
 
 
 _SHUTDOWN_SECONDS = 60.0
@@ -167,15 +170,22 @@ class Service:
             return otherwise
         return environ.get(name, otherwise)
 
-    def wait(self) -> None:
+    def wait(self, say: Callable[[str], None] = lambda _: None) -> None:
         """Wait until it is healthy.
+
+        Args:
+            say: told now and then for how long it has been waited for.
 
         Raises:
             PermanentError: it is not running, ended, or never got healthy.
         """
         started = time.monotonic()
+        said = 0.0
         while not self.is_up():
             waited = time.monotonic() - started
+            if waited - said > _SAY_SECONDS:
+                said = waited
+                say(f"{self.name} is not healthy yet after {waited:.0f} s; its log: {self.log}")
             if self.process() is None:
                 raise self._failed("it has ended")
             if waited > START_DEADLINE:

@@ -79,7 +79,7 @@ def start_servers(stack: Stack, say: Say) -> list[str]:
     _set_sqlite_aside(stack, say)
     started = [service.name for service in before if service.launch()]
     if stack.postgresql in before:
-        stack.postgresql.wait()  # the Prefect server ends at once without its database
+        stack.postgresql.wait(say)  # the Prefect server ends at once without its database
     started += [stack.server.name] if stack.server.launch() else []
     if webhooks.is_embedded(stack.inbox, stack.home):
         postgresql.create_inbox(stack.home)
@@ -136,7 +136,7 @@ def refuse_open_servers(stack: Stack) -> None:
 
 def _wait(service: Service, started: list[str], say: Say) -> None:
     say(f"{'starting' if service.name in started else 'found'} {service.name}{service.at}")
-    service.wait()
+    service.wait(say)
 
 
 def _set_sqlite_aside(stack: Stack, say: Say) -> None:

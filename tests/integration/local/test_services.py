@@ -22,6 +22,7 @@ from tests.processes import running
 from tests.waiting import Eventually, look_until_found
 from xops.core.errors import PermanentError
 from xops.core.process import ServiceProcess
+from xops.local import services
 from xops.local.services import Service, answers, port_holder, port_is_free, read_record
 
 # Its arguments hold `prefect`, as those of our servers hold a name of theirs.
@@ -63,6 +64,20 @@ def pid_of(service: Service) -> int:
 
 def record_file(service: Service) -> Path:
     return service.folder / "one.json"
+
+
+def test_a_slow_start_is_told_and_a_hanging_one_ended(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "_SAY_SECONDS", 0.3)
+    monkeypatch.setattr(services, "START_DEADLINE", 1.0)
+    hangs = replace(service, healthy=lambda: False)
+    assert hangs.launch()
+    said: list[str] = []
+    with pytest.raises(PermanentError, match="it did not become healthy within 1 s"):
+        hangs.wait(said.append)
+    assert said[0].startswith("one is not healthy yet after 0 s; its log: ")
+    assert len(said) in (1, 2, 3)
 
 
 def port_of(service: Service) -> int:
