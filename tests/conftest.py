@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.soak import ROUNDS, examples
-from tests.waiting import Eventually, look_until_found
+from tests.waiting import PATIENCE, Eventually, look_until_found
 
 TESTS = Path(__file__).parent
 
@@ -118,10 +118,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         )
     for item in items:
         layer, *inside = item.path.relative_to(TESTS).with_suffix("").parts
-        if layer in LIMITS and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(LIMITS[layer] * ROUNDS, func_only=True))
+        _limit(item, layer)
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(_group(item, layer, inside)))
+
+
+def _limit(item: pytest.Item, layer: str) -> None:
+    """The limit that a test has of its own, or else its layer's: longer where all is waited for
+    longer (XOPS_PATIENCE)."""
+    if own := item.get_closest_marker("timeout"):
+        limit = pytest.mark.timeout(own.args[0] * PATIENCE, *own.args[1:], **own.kwargs)
+    elif layer in LIMITS:
+        limit = pytest.mark.timeout(LIMITS[layer] * ROUNDS * PATIENCE, func_only=True)
+    else:
+        return
+    item.add_marker(limit, append=False)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from tests.processes import running
+from tests.waiting import PATIENCE
 from xops.aws.embedded_key import FILE_VARIABLE, EmbeddedKey, load_or_create_embedded_key
 from xops.local import services
 
@@ -34,11 +35,11 @@ def free_port() -> int:
 
 def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
     """Ask again until the answer is true; what is asked takes time itself, so nothing sleeps."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while time.monotonic() < deadline:
         if answer := condition():
             return answer
-    return pytest.fail(f"not reached within {seconds} s: {what}")
+    return pytest.fail(f"not reached within {seconds * PATIENCE:.0f} s: {what}")
 
 
 class Signed(httpx.Auth):

@@ -41,6 +41,7 @@ def test_a_tool():
     process.run(process.Command(command, Path.cwd(), dict(os.environ), deadline=600))
 """
 GROUPED = "import pytest\n@pytest.mark.parametrize('n', range(8))\ndef test_one(n): pass\n"
+FAILS = "def test_fails(): assert 1 == 2, 'why'\ndef test_passes(): pass\n"
 SKIPS = "import pytest\ndef test_skips(): pytest.skip('no such program: install it')\n"
 
 
@@ -89,6 +90,20 @@ def test_a_test_that_hangs_is_ended_with_its_stack_and_leaves_no_process(
     assert "in wait_for_what_never_comes" in said or "def wait_for_what_never_comes" in said
     started = [int((tmp_path / name).read_text()) for name in ("server", "tool")]
     assert [pid for pid in started if psutil.pid_exists(pid)] == []
+
+
+def test_one_limit_is_as_much_longer_as_all_is_waited_for(suite: Suite) -> None:
+    said = suite(HANGS, XOPS_PATIENCE="1.5")
+
+    assert said.count("Failed: Timeout (>3.0s) from pytest-timeout") >= 2
+
+
+def test_a_failure_is_named_when_it_happens(suite: Suite) -> None:
+    said = suite(FAILS, "-n", "1")
+
+    at_once, whole = said.split("= FAILURES =")
+    assert "test_it.py::test_fails failed in call after 0 s: AssertionError: why" in at_once
+    assert "assert 1 == 2" in whole
 
 
 @pytest.mark.parametrize(("required", "outcome"), [("", "1 skipped"), ("1", "1 failed")])

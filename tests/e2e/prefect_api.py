@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from tests.e2e.stack import Embedded
+from tests.waiting import PATIENCE
 
-DEADLINE = 900.0
+DEADLINE = 900.0 * PATIENCE
 
 
 class PrefectApi:

@@ -15,13 +15,14 @@ from tests.github_hooks import Hook
 from tests.github_server import GitHubServer
 from tests.integration.flows.pull_requests import NAME, tracked
 from tests.processes import kill_all
+from tests.waiting import PATIENCE
 from xops.github.pull_request.report import MARKER
 
 pytestmark = pytest.mark.timeout(2 * SEVERAL_APPLIES)
 
 EVENTS = ["pull_request", "pull_request_review", "issue_comment"]
 POLICY = "apiVersion: xops/v1\npull_requests:\n  approvers: {logins: [bob]}\n"
-PATIENCE = 420.0
+LONGEST = 420.0 * PATIENCE
 
 
 @pytest.fixture
@@ -69,8 +70,8 @@ def wait_until(look: Callable[[], Any], what: str) -> None:
     """Look until there is something to be seen."""
     started = time.monotonic()
     while not look():
-        if time.monotonic() - started > PATIENCE:
-            pytest.fail(f"not seen within {PATIENCE:.0f} s: {what}")
+        if time.monotonic() - started > LONGEST:
+            pytest.fail(f"not seen within {LONGEST:.0f} s: {what}")
         time.sleep(0.2)
 
 

@@ -12,13 +12,14 @@ from prefect.states import Cancelling
 from tests.prefect_servers import home, http, running_server
 from tests.rig.clusters import TestCluster
 from tests.rig.conftest import MakeCluster, MakeRig
+from tests.waiting import PATIENCE
 from xops.local.stack import Stack
 from xops.prefect_server import runs
 from xops.prefect_server import setup as prefect_setup
 
 pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(400)]
 
-DEADLINE = 400.0
+DEADLINE = 400.0 * PATIENCE
 
 
 def until[Found](look: Callable[[], Found | None], what: str) -> Found:

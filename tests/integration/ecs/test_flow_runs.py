@@ -39,7 +39,7 @@ from prefect_aws.observers import ecs as observer
 from tests.embedded_aws import client, reaching
 from tests.prefect_servers import home
 from tests.processes import running
-from tests.waiting import Eventually
+from tests.waiting import PATIENCE, Eventually
 from xops.aws.access import Aws
 from xops.aws.embedded_key import FILE_VARIABLE, load_or_create_embedded_key
 from xops.aws.target import Target
@@ -62,7 +62,7 @@ ACCOUNT = "123456789012"
 NAME = "xops-crash"
 CLUSTER = "xops-runs"
 QUEUE = f"{NAME}-flow-runs"
-DEADLINE = 90.0
+DEADLINE = 90.0 * PATIENCE
 ROOT_MODULE = """
 provider "aws" {
   region                      = "REGION"

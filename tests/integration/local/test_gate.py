@@ -17,7 +17,7 @@ from prefect.states import Cancelled, Scheduled
 
 from flows import slot
 from tests.prefect_servers import home
-from tests.waiting import Eventually
+from tests.waiting import PATIENCE, Eventually
 from xops.core.errors import TemporaryError
 from xops.core.evidence.log import EvidenceLog, verify_chain
 from xops.core.evidence.stores import FolderStore
@@ -29,7 +29,7 @@ from xops.prefect_server.evidence import how_run_ended
 
 pytestmark = pytest.mark.xdist_group("prefect")
 
-DEADLINE = 90.0
+DEADLINE = 90.0 * PATIENCE
 YES = {"decision": "approve", "approver": "Anna Example", "reason": ""}
 NO = {"decision": "reject", "approver": "Ben Example", "reason": "not before the weekend"}
 

@@ -27,6 +27,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from prefect.states import Cancelled, Running, Suspended
 
 from tests.prefect_servers import home, http
+from tests.waiting import PATIENCE
 from xops.core.errors import InputError, PermanentError, TemporaryError
 from xops.core.files import settings
 from xops.ecs import environment
@@ -49,7 +50,7 @@ DEPLOYMENTS = {
     "bootstrap-k3s/bootstrap-k3s",
     "evaluate-triggers/evaluate-triggers",
 }
-DEADLINE = 180.0
+DEADLINE = 180.0 * PATIENCE
 
 
 def seen[Found](look: Callable[[], Found | None]) -> Found:

@@ -26,13 +26,14 @@ from tests.certificates import self_signed
 from tests.embedded_aws import free_port
 from tests.postgres_server import Postgres
 from tests.processes import running
+from tests.waiting import PATIENCE
 from xops.core.files.settings import ROOT
 
 FILES = ROOT / "deployments" / "server"
 NAME = "localhost"
 SECRET = "xops:a-secret-of-these-tests-0123456789"
 WEBHOOK_SECRET = "of-these-tests-0123456789abcdef0123456789"
-DEADLINE = 120.0
+DEADLINE = 120.0 * PATIENCE
 PORTS = ("redis", "proxy", "api-1", "api-2", "receiver")
 
 

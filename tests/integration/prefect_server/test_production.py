@@ -24,12 +24,13 @@ from tests.integration.prefect_server.production import (
 )
 from tests.integration.prefect_server.slow_flow import SLOT
 from tests.postgres_server import Postgres
+from tests.waiting import PATIENCE
 from xops.core.errors import ExitCode
 from xops.core.files.settings import ROOT
 
 XOPS = str(ROOT / ".venv" / "bin" / "xops")
 STEPS = 30
-DEADLINE = 120.0
+DEADLINE = 120.0 * PATIENCE
 
 pytestmark = [
     pytest.mark.timeout(300, func_only=True),
