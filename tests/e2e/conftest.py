@@ -1,14 +1,19 @@
 """One embedded stack for all end-to-end tests, brought up the way a newcomer does it."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.e2e.browser import CHROMIUM, LONGEST, QUIET, open_sign_in
 from tests.e2e.stack import OUTPUT, ROOT, Embedded, FirstRun, free_port
 from tests.github_server import TOKEN, GitHubServer
 from tests.secret_sources import write_sources
+
+logger = logging.getLogger(__name__)
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +67,28 @@ def first_run(embedded: Embedded) -> FirstRun:
 def stack(first_run: FirstRun) -> Embedded:
     """The embedded stack with `local` provisioned."""
     return first_run.stack
+
+
+@pytest.fixture
+def browser_page() -> Iterator[Page]:
+    """A browser of this test's own, at an empty page."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        page = context.new_page()
+        # Shown with a failure: why a page stayed empty.
+        page.on("requestfailed", lambda one: logger.warning("%s: %s", one.url, one.failure))
+        page.on("pageerror", lambda error: logger.warning("error in the page: %s", error))
+        page.set_default_timeout(LONGEST)
+        expect.set_options(timeout=LONGEST)
+        yield page
+        browser.close()
+
+
+@pytest.fixture
+def page(stack: Embedded, browser_page: Page) -> Page:
+    """A person who has signed in through Prefect's form with one paste."""
+    open_sign_in(browser_page, stack.ui).fill(stack.secret)
+    browser_page.get_by_role("button", name="Login").click()
+    browser_page.wait_for_url("**/dashboard*")
+    return browser_page

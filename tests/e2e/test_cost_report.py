@@ -11,14 +11,11 @@ from typing import Any, Literal, get_args
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
+from tests.e2e.browser import CHROMIUM, NEEDS_BROWSER, QUIET
 from tests.e2e.stack import OUTPUT, ROOT, XOPS
-from tests.e2e.test_ui import CHROMIUM, QUIET
 from xops.core.errors import ExitCode
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("XOPS_REQUIRE_ALL"),
-    reason="no Chromium on this machine: install the package `chromium`",
-)
+pytestmark = NEEDS_BROWSER
 Theme = Literal["light", "dark"]
 SIZES: dict[str, ViewportSize] = {
     "desk": {"width": 1280, "height": 900},

@@ -1,16 +1,14 @@
 """The weekly report as a person reads it in the UI: whole, in light and in dark, chart included."""
 
 import json
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
+from tests.e2e.browser import NEEDS_BROWSER, cut_off, open_artifact, open_page, picture
 from tests.e2e.prefect_api import PrefectApi
 from tests.e2e.stack import SEVERAL_APPLIES, Embedded
-from tests.e2e.test_ui import CHROMIUM, PATIENCE, QUIET, cut_off, open_artifact, open_page, picture
 from tests.unit.triggers.samples import MONDAY, WEEK, document, mandate, week
 from xops.prefect_server.profile import UI_PATH
 
@@ -18,13 +16,7 @@ REASON = "example/web: GitHub answered 502; example/tools: the credential may no
 WIDTH = 600
 """Pixels below which nobody reads the chart's labels."""
 
-pytestmark = [
-    pytest.mark.timeout(SEVERAL_APPLIES),
-    pytest.mark.skipif(
-        CHROMIUM is None and not os.environ.get("XOPS_REQUIRE_ALL"),
-        reason="no Chromium on this machine: install the package `chromium`",
-    ),
-]
+pytestmark = [pytest.mark.timeout(SEVERAL_APPLIES), NEEDS_BROWSER]
 
 
 def measured() -> dict[str, Any]:
@@ -69,21 +61,6 @@ def artifacts(stack: Embedded) -> dict[str, Any]:
     prefect.wait(run, "Completed")
     found: dict[str, Any] = prefect.artifacts(run)
     return found
-
-
-@pytest.fixture
-def page(stack: Embedded) -> Iterator[Page]:
-    """A person who has signed in."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        opened = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
-        opened.set_default_timeout(PATIENCE)
-        opened.goto(stack.ui)
-        opened.locator("input[type=password]").fill(stack.secret)
-        opened.get_by_role("button", name="Login").click()
-        opened.wait_for_url("**/dashboard*")
-        yield opened
-        browser.close()
 
 
 def shown(page: Page, ui: str, artifact: Any, text: str, name: str) -> str:

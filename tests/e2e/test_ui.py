@@ -1,92 +1,36 @@
 """A person in the UI that opens: a plan-only run from the form, then an apply behind the gate."""
 
 import logging
-import os
 import re
-import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Locator, Page, expect, sync_playwright
-from playwright.sync_api import TimeoutError as PlaywrightTimeout
+from playwright.sync_api import Locator, Page, expect
 
+from tests.e2e.browser import (
+    NEEDS_BROWSER,
+    cut_off,
+    open_artifact,
+    open_page,
+    open_sign_in,
+    picture,
+)
 from tests.e2e.prefect_api import PrefectApi
-from tests.e2e.stack import OUTPUT, SEVERAL_APPLIES, Embedded, FirstRun
+from tests.e2e.stack import SEVERAL_APPLIES, Embedded, FirstRun
 from xops.prefect_server.profile import UI_PATH, run_page
 
 logger = logging.getLogger(__name__)
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-PATIENCE = 120_000.0
-LOADS = 3
 RUN, RESUME = "create_flow_run", "resume"
 """The calls of the API with which the UI starts a run and answers a gate."""
 
-pytestmark = [
-    pytest.mark.timeout(SEVERAL_APPLIES),
-    pytest.mark.skipif(
-        CHROMIUM is None and not os.environ.get("XOPS_REQUIRE_ALL"),
-        reason="no Chromium on this machine: install the package `chromium`",
-    ),
-]
-
-
-@pytest.fixture
-def browser_page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        context = browser.new_context(viewport={"width": 1440, "height": 900})
-        page = context.new_page()
-        # Shown with a failure: why a page stayed empty.
-        page.on("requestfailed", lambda one: logger.warning("%s: %s", one.url, one.failure))
-        page.on("pageerror", lambda error: logger.warning("error in the page: %s", error))
-        page.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
-        yield page
-        browser.close()
-
-
-@pytest.fixture
-def page(stack: Embedded, browser_page: Page) -> Page:
-    """A person who has signed in through Prefect's form with one paste."""
-    open_sign_in(browser_page, stack.ui).fill(stack.secret)
-    browser_page.get_by_role("button", name="Login").click()
-    browser_page.wait_for_url("**/dashboard*")
-    return browser_page
-
-
-def open_page(page: Page, address: str, wanted: Locator) -> Locator:
-    """Open a page and wait for what it must show. As a person would, load it again where it stays
-    empty: the UI's scripts do not ask twice for what came too late from a busy machine."""
-    for _ in range(LOADS - 1):
-        page.goto(address)
-        with suppress(PlaywrightTimeout):
-            wanted.first.wait_for(timeout=PATIENCE / LOADS)
-            return wanted
-    page.goto(address)
-    expect(wanted.first).to_be_visible()
-    return wanted
-
-
-def open_sign_in(page: Page, ui: str) -> Locator:
-    """The field for the secret."""
-    return open_page(page, ui, page.locator("input[type=password]"))
+pytestmark = [pytest.mark.timeout(SEVERAL_APPLIES), NEEDS_BROWSER]
 
 
 def submit(page: Page, button: Locator, call: str) -> None:
@@ -94,11 +38,6 @@ def submit(page: Page, button: Locator, call: str) -> None:
     with page.expect_response(f"**/{call}") as answered:
         button.click()
     assert answered.value.ok, answered.value.status
-
-
-def picture(page: Page, name: str) -> None:
-    OUTPUT.mkdir(exist_ok=True)
-    page.screenshot(path=OUTPUT / f"{name}.png")
 
 
 def open_form(page: Page, ui: str) -> None:
@@ -124,26 +63,6 @@ def open_gate(page: Page, ui: str, run_id: str) -> Locator:
     form = page.get_by_role("dialog")
     expect(form.get_by_text("Apply this plan?")).to_be_visible()
     return form
-
-
-CUT_OFF = """(region) => [...region.querySelectorAll("*")].filter((each) => {
-  const style = getComputedStyle(each);
-  const reads = each.getClientRects().length && (each.innerText || "").trim();
-  return reads && !each.closest(".sr-only") && style.overflowX !== "visible"
-    && each.scrollWidth > each.clientWidth + 1;
-}).map((each) => each.innerText.trim().slice(0, 100))"""
-
-
-def cut_off(region: Locator) -> list[str]:
-    """Texts of which a person sees the begin alone, or must scroll sideways for the rest."""
-    found: list[str] = region.evaluate(CUT_OFF)
-    return found
-
-
-def open_artifact(page: Page, ui: str, artifact: Any, text: str) -> Locator:
-    address = f"{ui}{UI_PATH}/artifacts/artifact/{artifact['id']}"
-    open_page(page, address, page.get_by_text(text))
-    return page.locator("main")
 
 
 def test_the_printed_link_leads_to_the_run_in_the_ui_that_opens(
@@ -176,8 +95,7 @@ def test_a_page_of_the_ui_asks_its_own_server_only(stack: Embedded, browser_page
     told: list[str] = []
     browser_page.on("request", lambda request: asked.append(request.url))
     browser_page.on("console", lambda message: told.append(message.text))
-    browser_page.goto(stack.ui)
-    field = browser_page.locator("input[type=password]")
+    field = open_sign_in(browser_page, stack.ui)
     field.fill("xops:guessed")
     browser_page.get_by_role("button", name="Login").click()
     expect(field).to_be_visible()
