@@ -291,7 +291,6 @@ def test_a_change_of_clouds_is_told_and_starts_its_own_run(
     deployment = prefect.create_deployment(flow_id=prefect.create_flow(activate), name="stream2")
     today = datetime.now(ZoneInfo("Australia/Sydney")).date()
     try:
-        wait_until_known(prefect)
         mandates("azure")
         first = evaluate_triggers(TriggersRequest(as_of=today - timedelta(days=1)))
         mandates("gcp")
@@ -421,6 +420,7 @@ def test_the_automation_that_the_documents_show_hands_the_payload_on(
     (file,) = automations.read(tmp_path / "automations")
     automation = prefect.create_automation(file.resolve(prefect))
     try:
+        wait_until_known(prefect)
         mandates("azure")
         evaluate_triggers(TriggersRequest())
         run = look_until_found(lambda: next(iter(runs_of(prefect, flow_id)), None), 60.0)
@@ -446,13 +446,13 @@ def wait_until_known(prefect: SyncPrefectClient) -> None:
     last = prefect.create_automation(
         AutomationCore(name="probe", trigger=trigger, actions=[DoNothing()])
     )
-    triggered = EventFilter(
-        event=EventNameFilter(name=["prefect.automation.triggered"]),
-        resource=EventResourceFilter(id=[f"prefect.automation.{last}"]),
-    )
 
     def heard() -> bool:
         emit_event("xops.probe", resource={"prefect.resource.id": "xops.probe"})
+        triggered = EventFilter(  # made anew, since it takes what was until now
+            event=EventNameFilter(name=["prefect.automation.triggered"]),
+            resource=EventResourceFilter(id=[f"prefect.automation.{last}"]),
+        )
         return bool(prefect.read_events(filter=triggered, limit=1).events)
 
     try:
