@@ -34,8 +34,8 @@ READY_SECONDS = 300
 _GRACE_SECONDS = 30
 """How much longer than the script itself the wait for its end may last."""
 _UNREAD = b"K3S has yet to read files that xOps wrote.\n"
-_CLUSTER_MARK = "cluster="
-_MOMENT_MARK = "at="
+_CLUSTER_MARK = re.compile(r"cluster=([0-9a-f]{64})")
+_MOMENT_MARK = re.compile(r"at=([0-9]{14})")
 
 
 class QuorumError(PermanentError):
@@ -197,7 +197,7 @@ class Installation:
                 part, ran, self._others(host), initialises=initialises
             )
         self._voters = sorted(wanted)
-        self._cluster_id = _read_mark(ran, _CLUSTER_MARK, "[0-9a-f]{64}") or self._cluster_id
+        self._cluster_id = _read_mark(ran, _CLUSTER_MARK) or self._cluster_id
         self._answering = self._answering or host
 
     # Agents
@@ -236,7 +236,7 @@ class Installation:
         ran = await self._wait_ready(part, voters=0)
         if ran.exit_code != 0:
             await self._recovery.roll_back_and_raise(part, ran, self._others())
-        self._active_since[part.host.name] = _read_mark(ran, _MOMENT_MARK, "[0-9]{14}") or ""
+        self._active_since[part.host.name] = _read_mark(ran, _MOMENT_MARK) or ""
 
     async def _wait_for_nodes(self, parts: Sequence[HostPlan]) -> None:
         """One look from a server at these agents.
@@ -323,10 +323,10 @@ def _staged_path(binary: Artifact) -> str:
     return f"{paths.BINARY}.{binary.sha256[:12]}"
 
 
-def _read_mark(ran: Ran, name: str, pattern: str) -> str | None:
-    """What a script has told by the last mark of this name."""
-    found = [mark.removeprefix(name) for mark in marks(ran) if mark.startswith(name)]
-    return next((said for said in reversed(found) if re.fullmatch(pattern, said)), None)
+def _read_mark(ran: Ran, pattern: re.Pattern[str]) -> str | None:
+    """What a script has told by the last mark of this form."""
+    found = filter(None, map(pattern.fullmatch, reversed(marks(ran))))
+    return next((match[1] for match in found), None)
 
 
 def _with_untouched(error: XopsError, names: Sequence[str]) -> XopsError:
