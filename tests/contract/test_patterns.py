@@ -104,7 +104,7 @@ ATTACKS: dict[str, dict[str, str]] = {
         "(^|\\.)(kubernetes|k8s)\\.io$": ".kubernetes.io", "[\\d.]+": "1.", "\\d{1,2}": "1",
     },
     "xops/k3s/cluster_file/sections.py": {"[a-z0-9]+(-[a-z0-9]+)*\\+?": "a-"},
-    "xops/k3s/operations/apply.py": {"f'{_CLUSTER_MARK}[0-9a-f]{{64}}'": "a"},
+    "xops/k3s/operations/apply.py": {"_CLUSTER_MARK": "cluster=a", "_MOMENT_MARK": "at=1"},
     "xops/k3s/operations/tokens.py": {"_TOKEN": "!"},
     "xops/k3s/release/images.py": {"_REFERENCE": "a/"},
     "xops/k3s/release/lock_entry.py": {"_CHECKSUM": "a", "VERSION_PATTERN": "1."},

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from xops.core.rendering import Plain, hide_credentials
 
@@ -58,9 +58,11 @@ class XopsError(Exception):
     Attributes:
         published: what of `found` people may be shown who may not read the run, such as those who
             read a pull request: all of it, unless a program's own words are in it.
+        is_refusal: whether a change was refused before anything of it was done.
     """
 
     exit_code: int = ExitCode.FAILED
+    is_refusal: ClassVar[bool] = False
 
     def __init__(self, attempted: str, found: str, remedy: str) -> None:
         self.attempted = attempted = hide_credentials(attempted)
@@ -138,6 +140,8 @@ class DiskFullError(PermanentError):
 
 class StalePlanError(TemporaryError):
     """What the plan was made from has changed since; a new plan is needed."""
+
+    is_refusal: ClassVar[bool] = True
 
 
 class UnreachableError(TemporaryError):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from xops.aws.errors import ThrottledError
 from xops.core.errors import (
@@ -65,6 +66,8 @@ class TerraformError(PermanentError):
 
 class StateLockedError(TemporaryError):
     """Somebody else holds the state's lock. It is named, and never broken by xOps."""
+
+    is_refusal: ClassVar[bool] = True
 
     def __init__(self, attempted: str, lock: LockInfo, now: datetime, command: str) -> None:
         self.lock = lock

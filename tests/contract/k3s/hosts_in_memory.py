@@ -10,7 +10,7 @@ import hashlib
 import json
 import shlex
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import resources
@@ -77,6 +77,8 @@ class Machine:
     """What its log says; K3S then never comes up."""
     kubelet_breaks: str | None = None
     """What its log says when its kubelet ends K3S: etcd has joined by then, and votes."""
+    kubelet_hangs: bool = False
+    """K3S runs, but its kubelet tells nobody: its node counts as Ready for a while still."""
     takes_down_at_start_of: str | None = None
     """A host; when K3S is started there, this one's power fails."""
     member: str = ""
@@ -142,6 +144,8 @@ class World:
     kubeconfig: str = ""
     kill_at: int | None = None
     """The number of the request at which the applying process ends."""
+    on_event: Callable[[Event], None] = lambda _: None
+    """Called with each request before it is answered."""
 
     def __post_init__(self) -> None:
         for host in self.cluster.hosts:
@@ -158,6 +162,7 @@ class World:
         if self.kill_at is not None and len(self.events) >= self.kill_at:
             raise Killed
         self.events.append(event)
+        self.on_event(event)
 
     def ssh_requests(self) -> dict[str, int]:
         """Requests by host, over all connections."""
@@ -273,7 +278,7 @@ class InMemory:
     async def lock(self, path: str, holder: str) -> AsyncIterator[None]:
         if self._machine.holder:
             found = f"held by {self._machine.holder}"
-            raise LockedError(f"locking {self.host}", found, "Wait for it.")
+            raise LockedError(f"locking {self.host}", found, "Wait for it.", retry_after=30.0)
         self._machine.holder = holder
         try:
             yield
@@ -473,6 +478,7 @@ def _wait_ready(world: World, machine: Machine, values: dict[str, str]) -> Answe
         return
     yield "@@active"
     if values["ROLE"] == "agent":
+        yield f"@@at={time.strftime('%Y%m%d%H%M%S', time.gmtime())}"
         return
     world.joining.discard(machine.host.name)  # etcd makes a voter of a learner that caught up
     if len(world.voters) < int(values["MEMBERS"]):
@@ -482,9 +488,14 @@ def _wait_ready(world: World, machine: Machine, values: dict[str, str]) -> Answe
 
 
 def _nodes_ready(world: World, machine: Machine, values: dict[str, str]) -> Answer:
-    ready = [name for name in values["NODES"].split() if world.nodes.get(name)]
+    asked = [each.partition("=") for each in values["NODES"].split()]
+    ready = [
+        name
+        for name, _, since in asked
+        if world.nodes.get(name) and not (since and world.machines[name].kubelet_hangs)
+    ]
     yield from (f"@@{name}" for name in ready)
-    if ready != values["NODES"].split():
+    if len(ready) < len(asked):
         yield 21
 
 

@@ -5,6 +5,7 @@ import base64
 import copy
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,7 +37,7 @@ from xops.k3s.operations.verify import ClusterVerification
 from xops.k3s.release import bundle
 from xops.k3s.release.lock import ARCHITECTURES
 from xops.k3s.release.sources import Folder
-from xops.k3s.ssh.transport_protocol import HostKeyError
+from xops.k3s.ssh.transport_protocol import HostKeyError, LockedError
 from xops.k3s.state.preflight import HostsUnreachableError, PreflightError
 
 STUCK = 'level=fatal msg="preparing server: critical configuration value mismatch"'
@@ -95,17 +96,23 @@ class Lab:
     def evidence(self) -> list[str]:
         return [file.read_text() for file in sorted((self.folder / "evidence").rglob("*.json"))]
 
+    @property
+    def record(self) -> Any:
+        """The newest record."""
+        return yaml.safe_load(self.evidence[-1])
+
 
 def _yes(question: Question) -> Sequence[Decision]:
     return (Decision("a person", "by hand", IdentityKind.ACCOUNT),)
 
 
 def run(
-    steps: K3sSteps, watched: Watched, approve: Approver = _yes
+    steps: K3sSteps,
+    watched: Watched,
+    approve: Approver = _yes,
+    sleep: Callable[[float], None] = lambda _: None,
 ) -> Outcome[ClusterVerification]:
-    return run_lifecycle(
-        steps, approve, watched, apply=True, run={"by": "command"}, sleep=lambda _: None
-    )
+    return run_lifecycle(steps, approve, watched, apply=True, run={"by": "command"}, sleep=sleep)
 
 
 type MakeLab = Callable[..., Lab]
@@ -390,8 +397,108 @@ def test_no_server_restarts_when_that_would_lose_the_quorum(lab: MakeLab) -> Non
 
     with pytest.raises(QuorumError, match="only server-2 is ready, and etcd needs 2 of 3"):
         here.apply()
-    assert here.world.seen("start") == []
+    assert here.world.seen("prepare", "put", "start") == []
     assert set(here.restarts.values()) == {0}
+    assert here.record["kind"] == "refused"
+
+
+def test_the_quorum_is_counted_before_a_lost_server_is_forgotten(lab: MakeLab) -> None:
+    """What is forgotten stays forgotten: a refusal afterwards would come too late."""
+    here = lab(3)
+    here.apply()
+    here.machine("server-3").lose_disk()
+    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+    here.world.forget_events()
+
+    with pytest.raises(QuorumError, match="needs 2 of 2"):
+        here.apply()
+    assert here.world.seen("prepare", "put", "forget", "start") == []
+    assert "server-3" in here.world.etcd.values()
+    assert here.record["kind"] == "refused"
+
+
+# Agents that run
+
+
+BROKEN = {"version": VERSION, "agent_config": {"kubelet-arg": ["no-such-flag=1"]}}
+RIGHT = {"version": VERSION, "agent_config": {"kubelet-arg": ["max-pods=20"]}}
+
+
+def test_a_setting_that_breaks_the_kubelet_costs_the_canary_only(lab: MakeLab) -> None:
+    here = lab(1, 4)
+    here.apply()
+    here.world.forget_events()
+    before = {name: dict(here.machine(name).files) for name in ("agent-2", "agent-3", "agent-4")}
+    agents = [machine for name, machine in here.world.machines.items() if "agent" in name]
+    for machine in agents:
+        machine.kubelet_breaks = KUBELET
+    here.change(k3s=BROKEN)
+    with pytest.raises(NotReadyError, match="does not know one of its settings") as caught:
+        here.apply()
+
+    assert caught.value.attempted == "waiting for K3S on agent-1"
+    assert "not touched, since nothing goes on after a failure: agent-2, agent-3, agent-4" in (
+        caught.value.found
+    )
+    assert caught.value.remedy.endswith("It goes on with the agents that were not touched.")
+    assert here.world.seen("start") == ["agent-1: start restart"]
+    assert {name: here.machine(name).files for name in before} == before
+    assert here.record["error"]["found"] == caught.value.found
+
+    for machine in agents:
+        machine.kubelet_breaks = None
+    here.world.forget_events()
+    here.change(k3s=RIGHT)
+    assert here.apply().status is OutcomeStatus.APPLIED
+    assert here.world.seen("start") == [f"agent-{number}: start restart" for number in range(1, 5)]
+    assert all(machine.text["kubelet-arg"] == ["max-pods=20"] for machine in agents)
+
+
+def test_a_node_that_counts_as_ready_from_before_is_not_taken_for_ready(lab: MakeLab) -> None:
+    """For most of a minute the API does not know that a kubelet has gone."""
+    here = lab(1, 3)
+    here.apply()
+    here.world.forget_events()
+    here.machine("agent-1").kubelet_hangs = True
+    here.change(k3s=BROKEN)
+    with pytest.raises(NotReadyError, match=r"not touched.*: agent-2, agent-3"):
+        here.apply()
+
+    assert here.world.seen("start") == ["agent-1: start restart"]
+
+
+def test_agents_restart_one_alone_then_a_tenth_at_a_time(lab: MakeLab) -> None:
+    here = lab(1, 21)
+    here.apply()
+    here.world.forget_events()
+    here.change(k3s=RIGHT)
+    here.apply()
+
+    rounds = "".join("S" if "start" in line else "R" for line in here.world.seen(
+        "start", "nodes_ready"
+    ))  # fmt: skip
+    assert rounds == "SR" + "SSR" * 10
+    assert {here.machine(f"agent-{number}").restarts for number in range(1, 22)} == {1}
+
+
+def test_agents_that_serve_nothing_yet_go_before_those_that_run(lab: MakeLab) -> None:
+    here = lab(1, 3)
+    all_hosts = here.cluster.hosts
+    here.change(hosts=all_hosts[:3])
+    here.apply()
+    here.world.forget_events()
+    here.machine("agent-3").breaks = STUCK
+    here.change(hosts=all_hosts, k3s=RIGHT)
+    with pytest.raises(NotReadyError, match=r"not touched.*: agent-1, agent-2") as caught:
+        here.apply()
+
+    assert caught.value.attempted == "waiting for K3S on agent-3"
+    assert [line for line in here.world.seen("start") if "agent" in line] == [
+        "agent-3: start start"
+    ]
+    here.machine("agent-3").breaks = None
+    here.apply()
+    assert {here.machine(f"agent-{number}").active for number in (1, 2, 3)} == {"active"}
 
 
 def test_a_service_that_hangs_with_old_files_is_restarted(lab: MakeLab) -> None:
@@ -563,6 +670,7 @@ def test_a_removal_that_would_cost_the_quorum_is_refused(lab: MakeLab) -> None:
     here = lab(3)
     here.apply()
     here.change(hosts=here.cluster.hosts[:1])
+    here.apply()  # server-1 restarts with a certificate that names fewer
     del here.world.nodes["server-3"], here.world.annotations["server-3"]
     here.world.nodes["server-2"] = False
 
@@ -701,10 +809,68 @@ def test_a_second_apply_at_the_same_time_is_refused(lab: MakeLab) -> None:
     planned = here.steps.plan()
     here.machine("server-2").holder = "another person"
 
-    with pytest.raises(PermanentError, match="held by another person"):
+    with pytest.raises(LockedError, match="held by another person"):
         here.steps.apply(planned, planned.plan.stages[0])
     assert here.world.seen("put", "start") == []
     assert here.machine("server-1").holder is None
+
+
+def test_a_refused_lock_is_waited_for_and_no_failed_apply(lab: MakeLab) -> None:
+    here = lab(3)
+    here.machine("server-2").holder = "another person"
+    waited: list[float] = []
+    with pytest.raises(LockedError, match="held by another person") as caught:
+        run(here.steps, here.watched, sleep=waited.append)
+
+    assert isinstance(caught.value, TemporaryError)
+    assert waited == [30.0, 30.0]
+    assert here.world.seen("prepare", "put", "start") == []
+    kinds = [yaml.safe_load(text)["kind"] for text in here.evidence]
+    assert (kinds.count("refused"), kinds.count("apply")) == (3, 0)
+    assert (here.record["status"], here.record["error"]["error"]) == ("refused", "LockedError")
+    assert here.record["error"]["temporary"] is True
+    assert "held by another person" in here.record["error"]["found"]
+    assert here.record["open"].keys().isdisjoint(here.record["closes"])
+
+
+def test_who_waits_for_a_lock_goes_on_once_it_is_free(lab: MakeLab) -> None:
+    here = lab(1)
+    here.machine("server-1").holder = "another person"
+
+    def end(_: float) -> None:
+        here.machine("server-1").holder = None
+
+    assert run(here.steps, here.watched, sleep=end).status is OutcomeStatus.APPLIED
+
+
+@pytest.mark.parametrize("moment", ["server-1: start", "server-3: wait_ready", "agent-2: start"])
+def test_of_two_applies_at_once_one_goes_through_and_the_other_changes_nothing(
+    lab: MakeLab, moment: str
+) -> None:
+    """Another operator, with another record of who holds what, while the first is at work."""
+    here = lab(3, 2)
+    refused: list[BaseException | None] = []
+    requests: list[Event] = []
+
+    def begin(event: Event) -> None:
+        if str(event).startswith(moment) and not refused:
+            before = len(here.world.events)
+            with ThreadPoolExecutor() as elsewhere:
+                second = elsewhere.submit(run, here.steps, Watched())
+            refused.append(second.exception())
+            requests.extend(here.world.events[before:])
+
+    here.world.on_event = begin
+    assert here.apply().status is OutcomeStatus.APPLIED
+
+    assert [type(error) for error in refused] == [LockedError]
+    assert {event.what for event in requests} <= {"facts", "peers"}
+    assert set(here.restarts.values()) == {0}
+    assert here.world.initialised == 1
+    records = [yaml.safe_load(text) for text in here.evidence]
+    ended = [(each["kind"], each["status"]) for each in records if "status" in each]
+    assert ended == [*[("refused", "refused")] * 3, ("apply", "applied")]
+    assert here.record["open"] == {}
 
 
 # Secrets

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -496,6 +496,10 @@ NODE = "server-1 Ready={ready} EtcdIsVoter={voter} {{node-role.kubernetes.io/con
 UP = NODE.format(ready="True", voter="True")
 
 
+EARLIER, LATER = "2026-01-05T10:00:00.123456Z", "2999-01-05T10:00:00.123456Z"
+"""When a kubelet has renewed the lease of its node: before K3S was told to restart, and since."""
+
+
 @dataclass(frozen=True)
 class Waited:
     code: int
@@ -512,8 +516,13 @@ def wait_ready(bench: Bench) -> RunWait:
     (bench.folder / "server/tls/server-ca.crt").write_text("a certificate")
 
     def run(
-        role: str = "server", members: int = 1, limit: int = 20, systemd: bool = True
+        role: str = "server",
+        members: int = 1,
+        limit: int = 20,
+        systemd: bool = True,
+        leases: Sequence[str] = (LATER,),
     ) -> Waited:
+        bench.answer("k3s", "get lease -n kube-node-lease server-1", *leases)
         values = {
             "SERVICE": "k3s",
             "BINARY": str(bench.programs / "k3s"),
@@ -539,6 +548,27 @@ def test_a_server_is_ready_step_by_step(bench: Bench, wait_ready: RunWait) -> No
     identity = hashlib.sha256(b"a certificate").hexdigest()
     assert found == Waited(0, ["@@active", "@@readyz", "@@node", f"@@cluster={identity}"])
     assert len([call for call in bench.calls("k3s") if "get nodes" in call]) == 4
+
+
+@pytest.mark.parametrize("lease", [EARLIER, ""], ids=["earlier", "none"])
+def test_a_server_whose_kubelet_has_yet_to_report_is_not_ready(
+    bench: Bench, wait_ready: RunWait, lease: str
+) -> None:
+    """It counts as Ready for most of a minute after its kubelet has ended."""
+    bench.answer("systemctl", "is-active", "active\n")
+    bench.answer("k3s", "/readyz", "ok")
+    bench.answer("k3s", "get nodes", UP)
+
+    assert wait_ready(limit=0, leases=(lease,)) == Waited(21, ["@@active", "@@readyz"])
+
+
+def test_a_server_is_ready_once_its_kubelet_has_reported(bench: Bench, wait_ready: RunWait) -> None:
+    bench.answer("systemctl", "is-active", "active\n")
+    bench.answer("k3s", "/readyz", "ok")
+    bench.answer("k3s", "get nodes", UP)
+
+    assert wait_ready(leases=("", EARLIER, LATER)).code == 0
+    assert len([call for call in bench.calls("k3s") if "get nodes" in call]) == 1
 
 
 def test_it_waits_for_all_members(bench: Bench, wait_ready: RunWait) -> None:
@@ -593,7 +623,11 @@ def test_an_agent_is_through_when_its_service_is_active(
 ) -> None:
     bench.answer("systemctl", "is-active", "active\n")
 
-    assert wait_ready("agent", systemd=systemd) == Waited(0, ["@@active"])
+    earliest = time.strftime("%Y%m%d%H%M%S", time.gmtime())
+    found = wait_ready("agent", systemd=systemd)
+    active, at = found.lines
+    assert (found.code, active) == (0, "@@active")
+    assert earliest <= at.removeprefix("@@at=") <= time.strftime("%Y%m%d%H%M%S", time.gmtime())
     assert bench.calls("rc-service") == ([] if systemd else ["k3s status"])
 
 
@@ -840,15 +874,28 @@ def test_etcd_s_data_is_not_moved_into_what_is_there(bench: Bench, planted: str)
 
 def test_nodes_are_told_as_they_become_ready(bench: Bench) -> None:
     bench.answer("k3s", "get nodes", "", "a True\nb False\nab True\n", "a True\nb True\n")
-    values = {"BINARY": str(bench.programs / "k3s"), "NODES": "a b", "LIMIT": "9"}
+    values = {"BINARY": str(bench.programs / "k3s"), "NODES": "a= b=", "LIMIT": "9"}
     ran = bench.run("nodes_ready", values)
 
     assert (ran.returncode, ran.stdout.split()) == (0, ["@@a", "@@b"])
 
 
+def test_a_node_is_ready_once_its_kubelet_has_reported_since(bench: Bench) -> None:
+    """Until then it may count as Ready from before."""
+    bench.answer("k3s", "get nodes", "a True\nb True\nc True\n")
+    second = "20260105100000"
+    late = "a 2026-01-05T10:00:00.9Z\nb 2026-01-05T10:00:01.000001Z\n"
+    bench.answer("k3s", "get leases", f"{late}bc 2999-01-05T10:00:00Z\n")
+    nodes = f"a={second} b={second} c={second}"
+    values = {"BINARY": str(bench.programs / "k3s"), "NODES": nodes, "LIMIT": "0"}
+    ran = bench.run("nodes_ready", values)
+
+    assert (ran.returncode, ran.stdout.split()) == (21, ["@@b"])
+
+
 def test_a_node_that_does_not_become_ready_is_not_told(bench: Bench) -> None:
     bench.answer("k3s", "get nodes", "a True\nb Unknown\n")
-    values = {"BINARY": str(bench.programs / "k3s"), "NODES": "a b", "LIMIT": "0"}
+    values = {"BINARY": str(bench.programs / "k3s"), "NODES": "a= b=", "LIMIT": "0"}
     ran = bench.run("nodes_ready", values)
 
     assert (ran.returncode, ran.stdout.split()) == (21, ["@@a"])

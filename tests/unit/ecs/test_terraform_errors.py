@@ -52,6 +52,7 @@ def test_a_locked_state_names_who_holds_it_for_how_long_and_never_offers_to_brea
     error = classify("terraform plan", [sample("locked in S3")], NOW)
 
     assert isinstance(error, StateLockedError)
+    assert error.is_refusal
     assert error.lock == LockInfo(
         id="6b1f7c1e-6a0e-4f52-8d3a-0f6c3f1d2a11",
         path="state/stream1/terraform.tfstate",

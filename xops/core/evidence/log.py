@@ -47,6 +47,8 @@ class RecordKind(StrEnum):
     """How an apply ended."""
     DESTROY = "destroy"
     """How a destroy ended."""
+    REFUSED = "refused"
+    """An apply or a destroy was refused before anything was changed: by whom or what."""
     DRIFT = "drift"
     """How a subject compares with its configuration."""
     STATE_PUSH = "state-push"

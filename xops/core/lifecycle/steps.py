@@ -243,6 +243,7 @@ class _Attempt[PlanT: Planned, VerificationT: Verification]:
         self._log = steps.log
         self._seconds: dict[str, float] = {}
         self._intents: list[Record] = []
+        self._done: list[str] = []
 
     def carry_out(self, *, apply: bool) -> Outcome[VerificationT]:
         """Plan; with `apply` all that follows."""
@@ -336,16 +337,15 @@ class _Attempt[PlanT: Planned, VerificationT: Verification]:
         self, planned: PlanT, gate: Gate, seen: Record | None, approval: Approval | None
     ) -> dict[str, Any]:
         """One stage after the other, each from live facts; the outputs of the last."""
-        done: list[str] = []
         while True:
             stage = planned.plan.stages[0]
-            if stage in done:
+            if stage in self._done:
                 raise _unsettled(planned.plan, stage)
             part = _approved_at_once(planned.plan, gate)
             self._record_intent(part, stage, gate, seen, approval)
             with self._timed("apply"):
                 outputs = self._steps.apply(planned, stage)
-            done.append(stage)
+            self._done.append(stage)
             if not (planned.plan.stages[1:] or self._steps.settles):
                 return outputs
             gate.may_wait = False  # what holds the records was made by now, if it was missing
@@ -400,30 +400,33 @@ class _Attempt[PlanT: Planned, VerificationT: Verification]:
         return replace(outcome, verification=verification)
 
     def _record_failure(self, outcome: Outcome[VerificationT], error: BaseException) -> None:
-        facts = {
-            **outcome.to_json(),
-            "status": "failed" if isinstance(error, Exception) else "interrupted",
-            "error": _error_json(error),
-        }
-        address = self._record_outcome(outcome, facts, closes=self._own())
-        self._watcher.note(f"evidence of the failure: {address}")
+        if not self._done and isinstance(error, XopsError) and error.is_refusal:
+            kind, status, said = RecordKind.REFUSED, "refused", "refusal"
+        else:
+            status = "failed" if isinstance(error, Exception) else "interrupted"
+            kind, said = self._steps.kind, "failure"
+        facts = {**outcome.to_json(), "status": status, "error": _error_json(error)}
+        address = self._record_outcome(kind, outcome, facts, closes=self._own())
+        self._watcher.note(f"evidence of the {said}: {address}")
 
     def _end(self, outcome: Outcome[VerificationT]) -> Outcome[VerificationT]:
         """Record the outcome: nothing is left to be done, so every intent and approval ends."""
         opened = (RecordKind.INTENT, RecordKind.APPROVAL, RecordKind.QUESTION)
         closes = [record.id for record in self._find_open(*opened)]
-        address = self._record_outcome(outcome, outcome.to_json(), closes=[*self._own(), *closes])
+        ended = [*self._own(), *closes]
+        address = self._record_outcome(self._steps.kind, outcome, outcome.to_json(), closes=ended)
         return replace(outcome, evidence=address)
 
     def _record_outcome(
         self,
+        kind: RecordKind,
         outcome: Outcome[VerificationT],
         facts: Mapping[str, Any],
         *,
         closes: Sequence[str],
     ) -> str | None:
         """Its address. A store that fails never hides the outcome: the record waits."""
-        kind, digest = self._steps.kind, outcome.plan.digest
+        digest = outcome.plan.digest
         body = self._body(outcome.plan) | dict(facts)
         closes = list(dict.fromkeys(closes))
         try:

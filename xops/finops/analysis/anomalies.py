@@ -85,8 +85,8 @@ def planned_change(subject: str, record: Record) -> PlannedChange:
     )
 
 
-CHANGES = (RecordKind.INTENT, RecordKind.APPLY, RecordKind.DESTROY)
-"""The kinds of records that tell of a change."""
+CHANGES = (RecordKind.INTENT, RecordKind.APPLY, RecordKind.DESTROY, RecordKind.REFUSED)
+"""The kinds of records that tell of a change, or that there was none."""
 
 
 def planned_changes(
@@ -94,14 +94,23 @@ def planned_changes(
 ) -> list[PlannedChange]:
     """The changes that records tell of from a moment on, each once.
 
-    An apply that found nothing to change is on record, too; it changed no cost.
+    An apply that found nothing to change is on record, too, and so is one that was refused; neither
+    changed a cost.
 
     Args:
         subject: the environment.
         records: of the kinds in `CHANGES`, the newest first.
     """
-    lately = takewhile(lambda record: record.recorded_at >= since, records)
-    made = (one for one in lately if one.body.get("status") != OutcomeStatus.UNCHANGED)
+    lately = list(takewhile(lambda record: record.recorded_at >= since, records))
+    refused = [one for one in lately if one.kind == RecordKind.REFUSED]
+    begun = {name for one in refused for name in one.body.get("closes", ())}
+    made = (
+        one
+        for one in lately
+        if one not in refused
+        and one.id not in begun
+        and one.body.get("status") != OutcomeStatus.UNCHANGED
+    )
     return list(dict.fromkeys(planned_change(subject, one) for one in made))
 
 

@@ -1,17 +1,20 @@
 """Bringing hosts to what their plan says, in the order that keeps etcd's quorum.
 
 Images come to all hosts before any binary changes. Servers go one at a time, each waited for until
-it is ready, since etcd takes one learner at a time; agents follow together. What is right is in no
+it is ready, since etcd takes one learner at a time. Agents follow: those that serve nothing yet
+together, then those that run, one alone and the others a few at a time. What is right is in no
 host's plan and is left alone, so an apply that was killed anywhere is run again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import re
 import time
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from xops.core.errors import PermanentError, TemporaryError, XopsError
 from xops.k3s import paths
@@ -20,6 +23,7 @@ from xops.k3s.operations import tokens
 from xops.k3s.operations.executor import HostExecutor, marks
 from xops.k3s.operations.plan import HostPlan, K3sPlan, ServiceStep, Stage, images_path
 from xops.k3s.operations.recover import Recovery
+from xops.k3s.operations.roll_out import batches
 from xops.k3s.operations.tokens import Tokens
 from xops.k3s.release.lock import Artifact
 from xops.k3s.release.obtain import ReleaseFiles
@@ -30,11 +34,14 @@ READY_SECONDS = 300
 _GRACE_SECONDS = 30
 """How much longer than the script itself the wait for its end may last."""
 _UNREAD = b"K3S has yet to read files that xOps wrote.\n"
-_CLUSTER_MARK = "cluster="
+_CLUSTER_MARK = re.compile(r"cluster=([0-9a-f]{64})")
+_MOMENT_MARK = re.compile(r"at=([0-9]{14})")
 
 
 class QuorumError(PermanentError):
-    """Restarting a server now would take the cluster's API away."""
+    """Restarting a server would take the cluster's API away. Nothing was touched yet."""
+
+    is_refusal: ClassVar[bool] = True
 
 
 @dataclass
@@ -61,6 +68,7 @@ class Installation:
         formation = self.planned.topology
         forgotten = {part.host.name for part in self.planned.hosts if part.rejoins}
         self._recovery = Recovery(self.cluster, self.executor, self.tokens)
+        self._active_since: dict[str, str] = {}
         self._cluster_id = formation.cluster_id
         self._answering = formation.source
         self._voters = [
@@ -74,9 +82,11 @@ class Installation:
 
         Raises:
             NotReadyError: a host did not come up. One that never had is rolled back.
-            QuorumError: a server would be restarted that the others cannot do without.
+            QuorumError: a server would be restarted that the others cannot do without; before
+                anything of any stage is touched.
         """
         changed = [part for part in self.planned.hosts if not part.is_empty]
+        self._refuse_loss_of_quorum([part for part in changed if part.stage is Stage.SERVERS])
         if stage is Stage.IMAGES:
             await _gather_all(self._bring_images(part) for part in changed if part.images)
             return
@@ -131,31 +141,40 @@ class Installation:
 
     async def _change_servers(self, parts: Sequence[HostPlan]) -> None:
         """Members that are down together, then those that restart, then those that join."""
-        down = [part for part in parts if part.starts and not part.joins]
-        others = [part for part in parts if part not in down]
+        down, others = self._turns(parts)
         # A member alone has no quorum: it becomes ready only with the others.
         await _gather_all(self._install_server(part) for part in down)
         await _gather_all(self._wait_for_server(part) for part in down)
-        for part in sorted(others, key=lambda part: (part.joins, self._order(part))):
-            self._refuse_loss_of_quorum(part)
+        for part in others:
             await self._install_server(part)
             await self._wait_for_server(part)
+
+    def _turns(self, parts: Sequence[HostPlan]) -> tuple[list[HostPlan], list[HostPlan]]:
+        """Members that are down; the others in the order in which they have their turns."""
+        down = [part for part in parts if part.starts and not part.joins]
+        others = [part for part in parts if part not in down]
+        return down, sorted(others, key=lambda part: (part.joins, self._order(part)))
 
     def _order(self, part: HostPlan) -> int:
         initialises = part.host == self.planned.topology.initialising_server
         return -1 if initialises else self.cluster.servers.index(part.host)
 
-    def _refuse_loss_of_quorum(self, part: HostPlan) -> None:
-        others = [name for name in self._voters if name != part.host.name]
+    def _refuse_loss_of_quorum(self, parts: Sequence[HostPlan]) -> None:
+        """Go through the servers' turns; who has had its own is ready, or no other has one."""
+        down, others = self._turns(parts)
+        ready = [*self._voters, *(part.host.name for part in down)]
         members = self.planned.topology.lasting_voters
         quorum = members // 2 + 1
-        if part.restarts and members > 1 and len(others) < quorum:
-            raise QuorumError(
-                f"restarting K3S on {part.host.name}",
-                f"of the other servers only {', '.join(others) or 'none'} is ready, and etcd needs"
-                f" {quorum} of {members}",
-                "Fix the others first; `xops k3s status` shows them.",
-            )
+        for part in others:
+            left = [name for name in dict.fromkeys(ready) if name != part.host.name]
+            if part.restarts and members > 1 and len(left) < quorum:
+                raise QuorumError(
+                    f"restarting K3S on {part.host.name}",
+                    f"of the other servers only {', '.join(left) or 'none'} is ready, and etcd"
+                    f" needs {quorum} of {members}",
+                    "Fix the others first; `xops k3s status` shows them.",
+                )
+            ready.append(part.host.name)
 
     async def _install_server(self, part: HostPlan) -> None:
         uploads = tokens.server_uploads(part.tokens, self.tokens, self._cluster_id)
@@ -178,14 +197,28 @@ class Installation:
                 part, ran, self._others(host), initialises=initialises
             )
         self._voters = sorted(wanted)
-        self._cluster_id = _read_cluster_id(ran) or self._cluster_id
+        self._cluster_id = _read_mark(ran, _CLUSTER_MARK) or self._cluster_id
         self._answering = self._answering or host
 
     # Agents
 
     async def _change_agents(self, parts: Sequence[HostPlan]) -> None:
-        if not parts:
-            return
+        """Those whose service does not run, together; then those that restart, a batch at a time.
+
+        Who serves nothing yet goes first: a setting that breaks K3S breaks it there, where it hurts
+        nobody, and what they can carry is there before others restart.
+        """
+        running = [part for part in parts if part.restarts]
+        groups = [tuple(part for part in parts if not part.restarts), *batches(running)]
+        for number, group in enumerate(groups, start=1):
+            try:
+                await self._change_together(group)
+            except XopsError as error:
+                untouched = [part.host.name for later in groups[number:] for part in later]
+                raise _with_untouched(error, untouched) from error
+
+    async def _change_together(self, parts: Sequence[HostPlan]) -> None:
+        """Change these agents at the same time, and wait for all of them."""
         token = ""
         if any(part.tokens for part in parts):
             server = self.executor.transports[self._server().name]
@@ -203,14 +236,20 @@ class Installation:
         ran = await self._wait_ready(part, voters=0)
         if ran.exit_code != 0:
             await self._recovery.roll_back_and_raise(part, ran, self._others())
+        self._active_since[part.host.name] = _read_mark(ran, _MOMENT_MARK) or ""
 
     async def _wait_for_nodes(self, parts: Sequence[HostPlan]) -> None:
-        """One look from a server at all agents."""
+        """One look from a server at these agents.
+
+        A node counts as Ready for most of a minute after its kubelet has ended. So of one whose
+        service was told something the kubelet must have reported since.
+        """
         if not parts:
             return
+        names = [part.host.name for part in parts]
         values = {
             "BINARY": paths.BINARY,
-            "NODES": " ".join(part.host.name for part in parts),
+            "NODES": " ".join(f"{name}={self._active_since.get(name, '')}" for name in names),
             "LIMIT": str(self.ready_seconds),
         }
         started = time.monotonic()
@@ -284,9 +323,20 @@ def _staged_path(binary: Artifact) -> str:
     return f"{paths.BINARY}.{binary.sha256[:12]}"
 
 
-def _read_cluster_id(ran: Ran) -> str | None:
-    found = [mark for mark in marks(ran) if re.fullmatch(f"{_CLUSTER_MARK}[0-9a-f]{{64}}", mark)]
-    return found[-1].removeprefix(_CLUSTER_MARK) if found else None
+def _read_mark(ran: Ran, pattern: re.Pattern[str]) -> str | None:
+    """What a script has told by the last mark of this form."""
+    found = filter(None, map(pattern.fullmatch, reversed(marks(ran))))
+    return next((match[1] for match in found), None)
+
+
+def _with_untouched(error: XopsError, names: Sequence[str]) -> XopsError:
+    """The same error; it also says which agents are as they were because of it."""
+    if not names:
+        return error
+    found = copy.copy(error)
+    found.found += f"\n  not touched, since nothing goes on after a failure: {', '.join(names)}"
+    found.remedy += " It goes on with the agents that were not touched."
+    return found
 
 
 async def _gather_all(works: Iterable[Awaitable[None]]) -> None:

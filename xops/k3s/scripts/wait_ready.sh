@@ -1,4 +1,5 @@
 # Waits until K3S on this host is up; says each step as it is reached: @@active, @@readyz, @@node.
+# An agent says by its own clock, in UTC, since when it is active: @@at=YYYYMMDDhhmmss.
 # Exit 20: the service gives up again and again; 21: the time is over; the last @@ says how far.
 # Given: SERVICE BINARY NODE ROLE MEMBERS LIMIT DATA
 end=$(($(date +%s) + LIMIT))
@@ -19,11 +20,19 @@ patient() {
 }
 first=$(starts)
 until active; do patient; done
+at=$(date -u +%Y%m%d%H%M%S)
 say active
-[ "$ROLE" = server ] || exit 0
+[ "$ROLE" = server ] || { say "at=$at"; exit 0; }
 until [ "$("$BINARY" kubectl get --raw /readyz 2>/dev/null)" = ok ]; do patient; done
 say readyz
+# A node counts as Ready for most of a minute after its kubelet has ended: it must have reported.
+reported() {
+  moment=$("$BINARY" kubectl get lease -n kube-node-lease "$NODE" -o jsonpath='{.spec.renewTime}' 2>/dev/null)
+  moment=$(echo "$moment" | tr -cd 0-9 | cut -c1-14)
+  [ "${moment:-0}" -gt "$at" ]
+}
 ready() {
+  reported || return 1
   shown=$("$BINARY" kubectl get nodes -o jsonpath="$FORM" 2>/dev/null) || return 1
   echo "$shown" | grep "^$NODE " | grep " Ready=True" | grep -q " EtcdIsVoter=True" || return 1
   echo "$shown" | grep "^$NODE " | grep -q "node-role.kubernetes.io/control-plane" || return 1

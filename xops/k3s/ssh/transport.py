@@ -31,6 +31,8 @@ _SESSIONS = 4  # at once on a connection; sshd's MaxSessions is 10, and less on 
 _WAITS = (0.05, 0.2, 0.8)  # sshd has room for a session a moment after another one is closed
 _CLOSE_SECONDS = 5.0
 _AGAIN = "See that the host is up and reachable, then run it again; what was done stays done."
+_LOCKED_SECONDS = 30.0
+"""After which a lock is asked for again: about as long as a host takes to restart K3S."""
 
 
 async def close(connection: asyncssh.SSHClientConnection) -> None:
@@ -333,6 +335,7 @@ def _locked(attempted: str, since: str, holder: str) -> LockedError:
         f"it is held by {by}",
         "Wait until that has ended, then run it again. The lock goes with the process that holds"
         f" it, at the latest {remote_programs.LOCK_GRACE_SECONDS} s after its machine has gone.",
+        retry_after=_LOCKED_SECONDS,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from xops.core.errors import PermanentError, TemporaryError
 from xops.k3s.cluster_file.cluster import Host
@@ -47,8 +47,10 @@ class SudoError(PermanentError):
     """The login may not become root without a password."""
 
 
-class LockedError(PermanentError):
+class LockedError(TemporaryError):
     """Somebody else is changing this host."""
+
+    is_refusal: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

@@ -528,6 +528,41 @@ def test_a_failure_is_recorded_and_raised(step: str) -> None:
     assert steps.slept == []
 
 
+def stale() -> StalePlanError:
+    return StalePlanError("applying", "it has changed since", "Look again.", retry_after=0)
+
+
+@pytest.mark.parametrize("kind", [RecordKind.APPLY, RecordKind.DESTROY])
+def test_what_was_refused_before_anything_was_changed_is_no_failed_apply(kind: RecordKind) -> None:
+    steps = Recorder(fails={"apply": [stale()] * ATTEMPTS}, kind=kind)
+    with pytest.raises(StalePlanError):
+        steps.carried_out()
+
+    assert steps.records(kind) == []
+    refused = steps.records(RecordKind.REFUSED)
+    assert [record.body["status"] for record in refused] == ["refused"] * ATTEMPTS
+    assert refused[0].body["error"]["found"] == "it has changed since"
+    assert steps.notes[0] == "evidence of the refusal: memory://k3s/unit/00000004.json"
+    assert steps.log.find_open(RecordKind.INTENT) == []
+    assert len(steps.log.find_open(RecordKind.APPROVAL)) == 1  # it covers the next attempt
+
+
+def test_what_was_refused_after_an_earlier_stage_is_a_failed_apply() -> None:
+    steps = Recorder(changes=(FIRST, SECOND))
+
+    def refuse_the_second() -> None:
+        if steps.changes == (SECOND,) and not steps.slept:
+            raise stale()
+
+    steps.on_apply = refuse_the_second
+    outcome = steps.carried_out()
+
+    assert outcome.status is OutcomeStatus.APPLIED
+    statuses = [record.body["status"] for record in steps.records(RecordKind.APPLY)]
+    assert statuses == ["failed", "applied"]
+    assert steps.records(RecordKind.REFUSED) == []
+
+
 def test_before_anything_was_touched_there_is_nothing_to_record() -> None:
     steps = Recorder(fails={"plan": [broken()]})
     with pytest.raises(PermanentError):

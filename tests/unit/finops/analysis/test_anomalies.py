@@ -192,6 +192,16 @@ def test_an_apply_that_found_nothing_to_change_explains_nothing() -> None:
     assert (only.period.start, only.who) == (date(2026, 3, 1), "jo")
 
 
+def test_an_apply_that_was_refused_explains_nothing() -> None:
+    intent: dict[str, Any] = {
+        "kind": "intent", "digest": "d" * 64, "approval": {"by": "jo"}, "id": "begun",
+        "recorded_at": datetime(2026, 3, 1, tzinfo=UTC).isoformat(),
+    }  # fmt: skip
+    refused = intent | {"kind": "refused", "status": "refused", "id": "ended", "closes": ["begun"]}
+    records = [Record(str(key), one, "") for key, one in enumerate((refused, intent))]
+    assert planned_changes("prod", records, datetime(2026, 1, 1, tzinfo=UTC)) == []
+
+
 def test_what_is_within_the_band_is_not_odd() -> None:
     costs = np.array(weekly(84))
     costs[70] = 60
