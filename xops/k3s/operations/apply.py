@@ -141,8 +141,8 @@ class Installation:
         changes = [(part.host.name, part.labels, part.taints) for part in parts]
         lines = list(labels.changing_lines(changes))
         values = {"BINARY": paths.BINARY, "CHANGES": "\n".join(lines)}
-        names = ", ".join(part.host.name for part in parts)
-        with self.executor.report_time(server.name, f"labels and taints set of {names}"):
+        done = f"labels and taints of {len(parts)} nodes set"
+        with self.executor.report_time(server.name, done):
             await self.executor.run_script(
                 server,
                 "label_nodes",
