@@ -24,7 +24,9 @@ while read -r verb nodes words; do
     nodes=$(printf '%s' "$nodes" | tr , ' ')
   fi
   # Neither names nor words hold spaces, and no pattern is expanded.
-  kube "$verb" --overwrite nodes $nodes $words >/dev/null || failed=yes
+  set --
+  for word in $nodes $words; do set -- "$@" "$word"; done
+  kube "$verb" --overwrite nodes "$@" >/dev/null || failed=yes
 done <<END
 $CHANGES
 END
