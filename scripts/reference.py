@@ -426,6 +426,9 @@ def _k3s_keys() -> Iterator[str]:
     yield "\nA difference that is fixed at birth, or takes a rejoin, is refused before anything is"
     yield "changed; what would have to happen is said. A key that K3S does not know is found before"
     yield "it is written: a server would skip it, an agent would not start."
+    yield "\nA plan says the same of each key that differs on a host, in the reason of the line of"
+    yield "its `config.yaml`, the strongest first: `differs; tls-san: restart (...); node-label: in"
+    yield "place (...)`."
     yield "\n## Fields of the cluster file\n\n| field | effect | what is changed |\n|---|---|---|"
     for field in k3s_fields.FIELDS.values():
         yield f"| `{field.path}` | {field.effect} | {field.what} |"

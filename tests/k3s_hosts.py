@@ -160,7 +160,11 @@ def formed(
     of: Cluster, wanted: Desired | None = None, *, without: Sequence[str] = ()
 ) -> dict[str, HostFacts]:
     """As `installed`, but for what lies in files: which is all that a topology is read from."""
-    nodes = tuple(node(host) for host in of.hosts if host.name not in without)
+    nodes = tuple(
+        node(host, labels=of.labels(host), taints=frozenset(of.taints(host)))
+        for host in of.hosts
+        if host.name not in without
+    )
     return {
         host.name: bare(host)
         if host.name in without

@@ -258,6 +258,68 @@ def test_a_change_goes_from_server_to_server_and_the_api_stays(
     assert cluster.voters() == SERVERS
 
 
+def marks(cluster: TestCluster, name: str) -> tuple[dict[str, str], set[str]]:
+    """A node's labels and taints of this test, whoever gave them."""
+    node = json.loads(cluster.kubectl("get", "node", name, "-o", "json"))
+    own = "marks.example.com/"
+    labels = {key: value for key, value in node["metadata"]["labels"].items() if own in key}
+    taints = node["spec"].get("taints", [])
+    return labels, {
+        f"{row['key']}={row.get('value', '')}:{row['effect']}"
+        for row in taints
+        if own in row["key"]
+    }
+
+
+def test_labels_and_taints_of_a_running_node_change_and_nothing_restarts(
+    cluster: TestCluster,
+) -> None:
+    row = next(row for row in cluster.values["hosts"] if row["name"] == "agent-1")
+    units = "systemctl show k3s k3s-agent -p MainPID -p NRestarts"
+    before = {host.name: host.shell(units) for host in cluster.rig.hosts}
+    cluster.kubectl("label", "node", "agent-1", "marks.example.com/theirs=x")
+
+    def applied(labels: dict[str, str], taints: list[str]) -> list[str]:
+        """Apply with these in the file; the targets of what was planned."""
+        row.update(labels=labels, taints=taints)
+        cluster.write()
+        planned = cluster.json("plan", accepted=(ExitCode.FINDINGS,))["plan"]["changes"]
+        done = cluster.run("apply")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert cluster.json("plan")["plan"]["changes"] == []
+        return [change["target"] for change in planned]
+
+    all_of_it = [
+        "agent-1: node labels", "agent-1: node taints", "agent-1: /etc/rancher/k3s/config.yaml",
+    ]  # fmt: skip
+    theirs = {"marks.example.com/theirs": "x"}
+    label, taint = "marks.example.com/pool", "marks.example.com/edge"
+    try:
+        given = {label: "old", "marks.example.com/empty": ""}
+        new = [f"{taint}=true:NoSchedule", f"{taint}:PreferNoSchedule"]
+        assert applied(given, new) == all_of_it
+        assert marks(cluster, "agent-1") == (
+            theirs | given, {f"{taint}=true:NoSchedule", f"{taint}=:PreferNoSchedule"},
+        )  # fmt: skip
+        # One is another, one is gone; what somebody else gave the node stays.
+        assert applied({label: "new"}, [f"{taint}=false:NoSchedule"]) == all_of_it
+        assert marks(cluster, "agent-1") == (
+            theirs | {label: "new"}, {f"{taint}=false:NoSchedule"},
+        )  # fmt: skip
+        # What is taken away by hand is given back, and no file is written for it.
+        cluster.kubectl("label", "node", "agent-1", f"{label}-")
+        assert applied({label: "new"}, [f"{taint}=false:NoSchedule"]) == all_of_it[:1]
+        assert marks(cluster, "agent-1")[0] == theirs | {label: "new"}
+        assert applied({}, []) == all_of_it
+        assert marks(cluster, "agent-1") == (theirs, set())
+        assert {host.name: host.shell(units) for host in cluster.rig.hosts} == before
+    finally:
+        cluster.kubectl("label", "node", "agent-1", "marks.example.com/theirs-")
+        row.pop("labels", None)
+        row.pop("taints", None)
+        cluster.write()
+
+
 def written(cluster: TestCluster, server: Host) -> bool:
     """Whether a write is taken: while etcd elects another leader it is not."""
     script = (

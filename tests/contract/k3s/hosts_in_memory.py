@@ -37,8 +37,8 @@ CLUSTER_ID = hashlib.sha256(CA).hexdigest()
 TEXTS = {
     name: resources.files(scripts).joinpath(f"{name}.sh").read_text()
     for name in (
-        "diagnose", "discard", "facts", "forget", "members", "nodes_ready", "peers", "prepare",
-        "roll_back", "start", "stop", "wait_ready",
+        "diagnose", "discard", "facts", "forget", "label_nodes", "members", "nodes_ready", "peers",
+        "prepare", "roll_back", "start", "stop", "wait_ready",
     )
 }  # fmt: skip
 KNOWN = {text.partition("\n")[0]: name for name, text in TEXTS.items()}
@@ -125,11 +125,16 @@ class World:
     nodes: dict[str, bool] = field(default_factory=dict)
     """Ready or not, by name."""
     annotations: dict[str, dict[str, str]] = field(default_factory=dict)
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    taints: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By node and `key:Effect`."""
     etcd: dict[str, str] = field(default_factory=dict)
     """Etcd's members: the names of their hosts by id. Those in `joining` are learners."""
     most_members: int = 0
     unreachable: set[str] = field(default_factory=set)
     """Hosts that answer nobody."""
+    refuses_labels: bool = False
+    """Whether the API changes no node's labels and taints."""
     refuses_removal: bool = False
     """Whether etcd's members stay whatever is asked."""
     initialised: int = 0
@@ -382,8 +387,17 @@ def _node(world: World, name: str) -> dict[str, Any]:
     return {
         "metadata": {
             "name": name,
-            "labels": {f"node-role.kubernetes.io/{role}": "true" for role in roles},
+            "labels": {
+                **{f"node-role.kubernetes.io/{role}": "true" for role in roles},
+                **world.labels.get(name, {}),
+            },
             "annotations": world.annotations.get(name, {}),
+        },
+        "spec": {
+            "taints": [
+                {"key": key.split(":")[0], "effect": key.split(":")[1], "value": value}
+                for key, value in world.taints.get(name, {}).items()
+            ]
         },
         "status": {
             "conditions": [{"type": kind, "status": value} for kind, value in conditions.items()],
@@ -435,10 +449,25 @@ def _come_up(world: World, machine: Machine) -> None:
         machine.log = machine.kubelet_breaks
         return
     machine.active = "active"
-    world.nodes[machine.host.name] = True
+    _register(world, machine)
     if machine.host.is_server:
         name = world.member_name(machine.member)
         world.annotations[machine.host.name] = {facts.MEMBER_NAME: name}
+
+
+def _register(world: World, machine: Machine) -> None:
+    """As K3S: a new node gets labels and taints; one that is there more labels, and none is taken.
+
+    Source: k3s-io/k3s, pkg/agent/run.go, updateMutableLabels.
+    """
+    name, config = machine.host.name, machine.text
+    if name not in world.nodes:
+        world.labels[name] = {}
+        pairs = (text.rpartition(":") for text in config.get("node-taint", []))
+        split = ((body.partition("="), effect) for body, _, effect in pairs)
+        world.taints[name] = {f"{key}:{effect}": value for (key, _, value), effect in split}
+    world.labels[name] |= dict(text.split("=", 1) for text in config.get("node-label", []))
+    world.nodes[name] = True
 
 
 def _server(world: World, machine: Machine) -> str:
@@ -497,6 +526,35 @@ def _nodes_ready(world: World, machine: Machine, values: dict[str, str]) -> Answ
     yield from (f"@@{name}" for name in ready)
     if len(ready) < len(asked):
         yield 21
+
+
+def _label_nodes(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    if world.refuses_labels or not world.answers(machine):
+        yield 1
+        return
+    for line in values["CHANGES"].splitlines():
+        verb, nodes, *words = line.split()
+        for node in nodes.split(","):
+            if node in world.nodes:
+                _set(world, verb, node, words)
+            else:
+                yield f'Error from server (NotFound): nodes "{node}" not found'
+                yield 1
+
+
+def _set(world: World, verb: str, node: str, words: list[str]) -> None:
+    for word in words:
+        if verb == "untaint":
+            world.taints[node].pop(word, None)
+        elif verb == "taint":
+            body, _, effect = word.rpartition(":")
+            key, _, value = body.partition("=")
+            world.taints[node][f"{key}:{effect}"] = value
+        elif word.endswith("-"):
+            world.labels[node].pop(word.removesuffix("-"), None)
+        else:
+            key, _, value = word.partition("=")
+            world.labels[node][key] = value
 
 
 def _forget(world: World, machine: Machine, values: dict[str, str]) -> Answer:
@@ -560,6 +618,7 @@ _ANSWERS = {
     "discard": _discard,
     "facts": _facts,
     "forget": _forget,
+    "label_nodes": _label_nodes,
     "members": _members,
     "stop": _stop,
     "wait_ready": _wait_ready,

@@ -371,6 +371,94 @@ def test_a_changed_configuration_restarts_one_server_at_a_time(lab: MakeLab) -> 
     assert here.restarts == {"server-1": 1, "server-2": 1, "server-3": 1, "agent-1": 0}
 
 
+AGENT = {"labels": {"pool": "old", "a": "1"}, "taints": ("t=1:NoExecute", "u:NoSchedule")}
+CHANGED = {"labels": {"pool": "new"}, "taints": ("t=2:NoExecute",)}
+
+
+def with_agent(here: Lab, **values: Any) -> None:
+    """Write other labels and taints of the agent into the file."""
+    hosts = [host.model_dump() for host in here.cluster.hosts]
+    here.change(hosts=[{**host, **values} if host["role"] == "agent" else host for host in hosts])
+
+
+def labelled(lab: MakeLab, servers: int = 3) -> Lab:
+    """A cluster whose agent joined with labels and taints, and got others from somebody else."""
+    here = lab(servers, 1)
+    with_agent(here, **AGENT)
+    here.apply()
+    here.world.labels["agent-1"]["theirs"] = "x"
+    here.world.taints["agent-1"]["theirs:NoSchedule"] = ""
+    here.world.forget_events()
+    return here
+
+
+def marks(here: Lab) -> tuple[dict[str, str], dict[str, str]]:
+    return here.world.labels["agent-1"], here.world.taints["agent-1"]
+
+
+def test_a_node_that_joins_has_its_labels_and_taints_from_k3s(lab: MakeLab) -> None:
+    here = lab(1, 1)
+    with_agent(here, **AGENT)
+    here.apply()
+
+    assert here.world.seen("label_nodes") == []
+    assert marks(here) == ({"pool": "old", "a": "1"}, {"t:NoExecute": "1", "u:NoSchedule": ""})
+
+
+def test_other_labels_and_taints_are_set_on_a_running_cluster(lab: MakeLab) -> None:
+    here = labelled(lab)
+    with_agent(here, **CHANGED)
+    outcome = here.apply()
+
+    assert outcome.status is OutcomeStatus.APPLIED
+    assert marks(here) == (
+        {"pool": "new", "theirs": "x"}, {"t:NoExecute": "2", "theirs:NoSchedule": ""},
+    )  # fmt: skip
+    assert here.world.seen("label_nodes") == ["server-1: label_nodes"]
+    assert here.restarts == dict.fromkeys(here.restarts, 0)
+    assert here.machine("agent-1").text["node-label"] == ["pool=new"]
+    assert here.apply().status is OutcomeStatus.UNCHANGED
+
+
+def test_killed_after_any_change_every_label_is_as_the_file_says_in_the_end(lab: MakeLab) -> None:
+    base = labelled(lab, servers=1)
+    with_agent(base, **CHANGED)
+    whole = copy.deepcopy(base.world)
+    Lab(whole, base.folder).apply()
+
+    for request in moments(whole.events, "server-1", "agent-1"):
+        here = Lab(copy.deepcopy(base.world), base.folder)
+        killed_then_finished(here, request)
+        assert marks(here) == (whole.labels["agent-1"], whole.taints["agent-1"]), request
+        assert here.machine("agent-1").text["node-label"] == ["pool=new"]
+        assert here.restarts == dict.fromkeys(here.restarts, 0)
+
+
+def test_what_was_no_longer_wanted_goes_once_an_api_answers(lab: MakeLab) -> None:
+    """All servers are down while the file changes: nobody could take a label away then."""
+    here = labelled(lab)
+    for name in ("server-1", "server-2", "server-3"):
+        here.machine(name).active = "inactive"
+    with_agent(here, **CHANGED)
+    here.apply()
+
+    assert marks(here) == (
+        {"pool": "new", "theirs": "x"}, {"t:NoExecute": "2", "theirs:NoSchedule": ""},
+    )  # fmt: skip
+    assert here.machine("agent-1").text["node-label"] == ["pool=new"]
+
+
+def test_what_the_api_refuses_fails_before_any_file_is_written(lab: MakeLab) -> None:
+    here = labelled(lab)
+    with_agent(here, **CHANGED)
+    here.world.refuses_labels = True
+    with pytest.raises(PermanentError, match="setting labels and taints of nodes on server-1"):
+        here.apply()
+
+    assert here.world.seen("put", "start") == []
+    assert marks(here)[0]["pool"] == "old"
+
+
 def test_a_new_binary_is_staged_everywhere_then_put_in_place_host_by_host(lab: MakeLab) -> None:
     here = lab(3)
     here.apply()
@@ -1130,7 +1218,10 @@ LARGE = [*(f"server-{n}" for n in range(1, 6)), *(f"agent-{n}" for n in range(1,
 
 def moments(events: Sequence[Event], *hosts: str) -> list[int]:
     """After which request to kill: each that changed something on one of these hosts."""
-    changing = ("put", "prepare", "start", "wait_ready", "forget", "roll_back", "token for agents")
+    changing = (
+        "put", "prepare", "start", "wait_ready", "forget", "label_nodes", "roll_back",
+        "token for agents",
+    )  # fmt: skip
     return [
         number
         for number, event in enumerate(events, start=1)

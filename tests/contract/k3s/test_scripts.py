@@ -901,6 +901,66 @@ def test_a_node_that_does_not_become_ready_is_not_told(bench: Bench) -> None:
     assert (ran.returncode, ran.stdout.split()) == (21, ["@@a"])
 
 
+# label_nodes.sh
+
+
+def labelled(bench: Bench, *lines: str) -> subprocess.CompletedProcess[str]:
+    values = {"BINARY": str(bench.programs / "k3s"), "CHANGES": "\n".join(lines)}
+    return bench.run("label_nodes", values)
+
+
+def changing(bench: Bench) -> list[str]:
+    """What kubectl was told to change."""
+    return [call for call in bench.calls("k3s") if "--overwrite" in call]
+
+
+def test_labels_and_taints_are_set_on_all_nodes_at_once(bench: Bench) -> None:
+    ran = labelled(bench, "label a,b x/y=1 z= gone-", "taint a t=1:NoExecute u:NoSchedule")
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert bench.calls("k3s") == [
+        "kubectl label --overwrite nodes a b x/y=1 z= gone-",
+        "kubectl taint --overwrite nodes a t=1:NoExecute u:NoSchedule",
+    ]
+
+
+def test_a_taint_is_taken_away_from_nodes_that_have_it(bench: Bench) -> None:
+    """kubectl fails about one that is not there: run again, the script has to pass."""
+    rows = "a t:NoExecute\nb\nc x:NoSchedule t:NoExecute\nd t:NoExecute\nab t:NoSchedule\n"
+    bench.answer("k3s", "get nodes", rows, "a\nb\nc\nd\nab\n")
+    for _ in range(2):
+        assert labelled(bench, "untaint a,b,c,ab t:NoExecute").returncode == 0
+
+    assert changing(bench) == ["kubectl taint --overwrite nodes a c t:NoExecute-"]
+
+
+@pytest.mark.parametrize("verb", ["label b x=1", "taint b x=1:NoExecute"])
+def test_what_the_api_refuses_is_an_error_and_the_rest_is_done(bench: Bench, verb: str) -> None:
+    bench.answer("k3s", f"{verb.split()[0]} --overwrite nodes b", code=1)
+    ran = labelled(bench, verb, "label a x=1")
+
+    assert ran.returncode == 1
+    assert changing(bench)[-1] == "kubectl label --overwrite nodes a x=1"
+
+
+def test_nodes_that_nobody_tells_are_no_nodes_without_the_taint(bench: Bench) -> None:
+    bench.answer("k3s", "get nodes", code=1)
+
+    assert labelled(bench, "untaint a t:NoExecute").returncode == 1
+    assert changing(bench) == []
+
+
+def test_no_word_is_more_than_a_word(bench: Bench) -> None:
+    (bench.folder / "x=1").touch()
+    lines = ("label a $(touch${IFS}harm) `id` * ;reboot", "untaint a $(id)", "", "label a x='1'")
+
+    assert labelled(bench, *lines).returncode == 0
+    assert changing(bench) == [
+        "kubectl label --overwrite nodes a $(touch${IFS}harm) `id` * ;reboot",
+        "kubectl label --overwrite nodes a x='1'",
+    ]
+
+
 # peers.sh, diagnose.sh
 
 PEERS_PATH = ":/usr/sbin:/usr/bin:/sbin:/bin"

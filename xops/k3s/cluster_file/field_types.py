@@ -134,7 +134,22 @@ def _subdomain(text: str) -> bool:
     return len(text) <= 253 and _SUBDOMAIN.fullmatch(text) is not None
 
 
+def is_label(key: str, value: str) -> bool:
+    """Whether a node may be given this label by the file."""
+    return _label_problem(key, value) is None
+
+
 def _checked_taint(text: str) -> str:
+    taint_parts(text)
+    return text
+
+
+def taint_parts(text: str) -> tuple[str, str, str]:
+    """Key, value and effect of a taint; the value is empty where it has none.
+
+    Raises:
+        ValueError: it is no taint.
+    """
     body, colon, effect = text.rpartition(":")
     if not colon or effect not in _EFFECTS:
         raise ValueError(f"write key=value:EFFECT, EFFECT one of {', '.join(_EFFECTS)}")
@@ -143,7 +158,7 @@ def _checked_taint(text: str) -> str:
         raise ValueError("has a wrong key: " + _KEY)
     if not _is_label_value(value):
         raise ValueError("has a wrong value: " + _VALUE)
-    return text
+    return key, value, effect
 
 
 def _checked_cron(text: str) -> str:

@@ -10,15 +10,12 @@ from xops.k3s import paths
 from xops.k3s.cluster_file.choices import VipEndpoint
 from xops.k3s.cluster_file.cluster import API_PORT, Cluster, Host
 from xops.k3s.cluster_file.field_types import ip_address
-from xops.k3s.node import effects, hardening, kube_vip, snapshots
+from xops.k3s.node import effects, hardening, kube_vip, labels, snapshots
 from xops.k3s.node.managed_file import HEADER, File, SecretFiles, managed
 from xops.k3s.release import behaviour
 from xops.k3s.state import topology
 from xops.k3s.state.facts import HostFacts
 from xops.k3s.state.topology import Topology
-
-JOIN_KEYS = ("cluster-init", "server")
-"""Keys that only count before a server has data: changing them needs no restart."""
 
 _SYSTEMD = """\
 {header}[Unit]
@@ -132,7 +129,7 @@ def config(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -
     values = {
         "flannel-iface": _pod_interface(cluster, host, seen),
         **({} if host.is_server else _free(cluster.k3s.agent_config)),
-        **_node(cluster, host),
+        **_node(cluster, host, labels.kept(cluster, host, seen, formation)),
         **_join(cluster, host, seen, formation),
     }
     if host.is_server:
@@ -143,7 +140,7 @@ def config(cluster: Cluster, host: Host, seen: HostFacts, formation: Topology) -
     return {key: value for key, value in values.items() if value not in ([], None, "")}
 
 
-def _node(cluster: Cluster, host: Host) -> dict[str, Any]:
+def _node(cluster: Cluster, host: Host, kept: labels.Marks) -> dict[str, Any]:
     # K3S takes addresses only; of a name it would say that it is none, and not start.
     internal = host.internal_address
     external = host.address if host.private_address and ip_address(host.address) else None
@@ -152,8 +149,8 @@ def _node(cluster: Cluster, host: Host) -> dict[str, Any]:
         "node-name": host.name,
         "node-ip": internal if ip_address(internal) else None,
         "node-external-ip": external if cluster.spans_sites else None,
-        "node-label": [f"{key}={value}" for key, value in sorted(cluster.labels(host).items())],
-        "node-taint": list(cluster.taints(host)),
+        "node-label": labels.label_texts({**kept.labels, **cluster.labels(host)}),
+        "node-taint": [*cluster.taints(host), *labels.taint_texts(kept.taints)],
         "token-file": paths.TOKEN,
         "protect-kernel-defaults": True if cluster.hardening.profile == "cis" else None,
         "private-registry": paths.REGISTRIES if cluster.registries.mirrors else None,
@@ -275,13 +272,3 @@ def _joined(own: list[Any], more: list[Any]) -> list[Any]:
 def _listed(value: Any) -> list[Any]:
     """A person may write one argument without a list."""
     return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def needs_restart(before: str, after: str) -> bool:
-    """Whether two contents of config.yaml differ in more than how a server once joined."""
-
-    def rest(text: str) -> dict[str, Any]:
-        values = parse_yaml(text) or {}
-        return {key: value for key, value in values.items() if key not in JOIN_KEYS}
-
-    return rest(before) != rest(after)

@@ -17,10 +17,14 @@ from xops.k3s.k3s_keys import KEYS, ORDER, RELEASES, Effect, Key
 
 __all__ = [
     "Effect", "KeyDifference", "canonical", "differences", "effect_of", "is_known", "key_of",
-    "nearest", "overridden", "strongest",
+    "nearest", "overridden", "restarts", "strongest", "told",
 ]  # fmt: skip
 
 _UNKNOWN = "K3S of that host reads it at a start, if it knows it"
+
+_MOST_TOLD = 12
+"""Keys whose effects are told in a line; the strongest are."""
+_LONGEST_KEY = 60
 
 _ARGUMENTS = "-arg"
 """How keys end whose values are arguments of a component."""
@@ -136,6 +140,26 @@ def _fixed_arguments(key: str, before: Any, after: Any) -> frozenset[str]:
 def strongest(found: Iterable[KeyDifference]) -> Effect | None:
     """The strongest of the effects, None without any."""
     return max((difference.effect for difference in found), key=ORDER.index, default=None)
+
+
+def restarts(found: Iterable[KeyDifference]) -> bool:
+    """Whether K3S of the host must be started anew for these differences to come about.
+
+    What takes more than that is refused before (`birth`), on a node that lives.
+    """
+    return strongest(found) not in (None, Effect.IN_PLACE)
+
+
+def told(found: Iterable[KeyDifference]) -> str:
+    """What each difference does and why, as a person reads it; the strongest first."""
+    ordered = sorted(found, key=lambda each: ORDER.index(each.effect), reverse=True)
+    shown = [
+        f"{each.key[:_LONGEST_KEY]}: {each.effect.value} ({each.reason})"
+        for each in ordered[:_MOST_TOLD]
+    ]
+    left = len(ordered) - len(shown)
+    more = f"{left} more keys, {ordered[_MOST_TOLD].effect.value} at most" if left else ""
+    return "; ".join([*shown, more] if more else shown)
 
 
 def _meaning(key: str, value: Any) -> tuple[str, ...]:

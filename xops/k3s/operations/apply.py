@@ -19,6 +19,7 @@ from typing import ClassVar
 from xops.core.errors import PermanentError, TemporaryError, XopsError
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster, Host
+from xops.k3s.node import labels
 from xops.k3s.operations import tokens
 from xops.k3s.operations.executor import HostExecutor, marks
 from xops.k3s.operations.plan import HostPlan, K3sPlan, ServiceStep, Stage, images_path
@@ -33,6 +34,8 @@ READY_SECONDS = 300
 
 _GRACE_SECONDS = 30
 """How much longer than the script itself the wait for its end may last."""
+_LABEL_SECONDS = 60
+"""How long one command of scripts/label_nodes.sh may take; a line of its input has two at most."""
 _UNREAD = b"K3S has yet to read files that xOps wrote.\n"
 _CLUSTER_MARK = re.compile(r"cluster=([0-9a-f]{64})")
 _MOMENT_MARK = re.compile(r"at=([0-9]{14})")
@@ -90,6 +93,9 @@ class Installation:
         if stage is Stage.IMAGES:
             await _gather_all(self._bring_images(part) for part in changed if part.images)
             return
+        if stage is Stage.LABELS:
+            await self._label_nodes([part for part in changed if part.labels or part.taints])
+            return
         turn = [part for part in changed if part.stage is stage]
         if stage is Stage.SERVERS:
             for member in self.planned.topology.orphans:
@@ -136,6 +142,24 @@ class Installation:
     async def _prepare(self, host: Host) -> None:
         values = {"DATA": self.cluster.k3s.data_dir, "FOLDER": paths.FOLDER, "ROLE": host.role}
         await self.executor.run_script(host, "prepare", values, "making K3S's folders")
+
+    # Labels and taints
+
+    async def _label_nodes(self, parts: Sequence[HostPlan]) -> None:
+        """All nodes in one request of a server whose API answers."""
+        server = self._server()
+        changes = [(part.host.name, part.labels, part.taints) for part in parts]
+        lines = list(labels.changing_lines(changes))
+        values = {"BINARY": paths.BINARY, "CHANGES": "\n".join(lines)}
+        done = f"labels and taints of {len(parts)} nodes set"
+        with self.executor.report_time(server.name, done):
+            await self.executor.run_script(
+                server,
+                "label_nodes",
+                values,
+                "setting labels and taints of nodes",
+                deadline=len(lines) * 2 * _LABEL_SECONDS + _GRACE_SECONDS,
+            )
 
     # Servers
 

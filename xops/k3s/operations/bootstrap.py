@@ -159,7 +159,8 @@ class K3sSteps:
         """Nodes, the API at its address, the hardening report; writes the kubeconfig.
 
         Raises:
-            UnsteadyClusterError: a node is missing, not Ready, no voter or of another version.
+            UnsteadyClusterError: a node is missing, not Ready, no voter, of another version, or
+                has other labels or taints than the file gives it.
         """
         return asyncio.run(verify_and_keep_kubeconfig(self.cluster, self.connector))
 

@@ -15,12 +15,15 @@ from typing import Any
 
 import yaml
 
+from xops.core.files.bounded_yaml import parse_yaml
 from xops.core.plan.fingerprint import FingerprintKey
 from xops.core.plan.model import Action, Change, Plan
 from xops.core.plan.values import Json, escape, unknown
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster, Host
-from xops.k3s.node import config
+from xops.k3s.node import config, effects, labels
+from xops.k3s.node.effects import KeyDifference
+from xops.k3s.node.labels import MarksChange
 from xops.k3s.node.managed_file import File, SecretFiles, managed
 from xops.k3s.operations import tokens
 from xops.k3s.operations.tokens import Tokens
@@ -48,12 +51,21 @@ class Stage(StrEnum):
 
     IMAGES = "images"
     """Archives of images come to all hosts before anything of K3S changes on any."""
+    LABELS = "labels"
+    """Labels and taints of nodes, through the API: before config.yaml is written, which tells what
+    xOps gave them until now. Killed between the two, the next plan finds the rest."""
     SERVERS = "servers"
     AGENTS = "agents"
     FILES = "files"
     """What nothing is restarted for: the way in which the first server would join, manifests."""
     NODES = "nodes"
     """Members that are not as they shall be are waited for."""
+
+
+_BEFORE = (Stage.IMAGES, Stage.LABELS)
+"""Stages that are the same for all hosts; then each has its turn in one."""
+
+_UNKNOWN_MARKS = "no server's API answers: which labels and taints the nodes have is unknown"
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,7 @@ class HostPlan:
         service: what happens to K3S's service.
         membership: how the host belongs to the cluster.
         stage: in which stage the host has its turn.
+        labels, taints: what of its node's differs; None where nothing does.
         earlier: members of etcd that the host was before it lost etcd's data.
         discards: whether etcd's data on the host, of a member that was removed, is set aside.
         addresses: at which the host is reached, by which its member is known.
@@ -134,6 +147,8 @@ class HostPlan:
     service: ServiceStep = ServiceStep.KEEP
     membership: Membership = Membership.STEADY
     stage: Stage = Stage.FILES
+    labels: MarksChange | None = None
+    taints: MarksChange | None = None
     earlier: tuple[EtcdMember, ...] = ()
     discards: bool = False
     addresses: frozenset[str] = frozenset()
@@ -169,7 +184,8 @@ class HostPlan:
         return self.service is not ServiceStep.KEEP or self.joins
 
     def in_turn(self, *, servers_busy: bool) -> HostPlan:
-        """The same with the stage in which the host has its turn, once images have come.
+        """The same with the stage in which the host has its turn, once images have come and labels
+        are set.
 
         A server that is only waited for has its turn with servers that are busy: etcd takes one
         learner at a time, and members that are down together come up together.
@@ -180,7 +196,7 @@ class HostPlan:
         else:
             stage = Stage.NODES if waits else Stage.FILES
         changes = (
-            row if row.stage == Stage.IMAGES else row.model_copy(update={"stage": stage})
+            row if row.stage in _BEFORE else row.model_copy(update={"stage": stage})
             for row in self.changes
         )
         return replace(self, stage=stage, changes=tuple(changes))
@@ -241,6 +257,7 @@ def plan_cluster(cluster: Cluster, facts: Mapping[str, HostFacts], desired: Desi
         changes=tuple(changes),
         inputs={**given, **dict(_left_out(cluster, facts))},
         key=desired.key.id,
+        warnings=(_UNKNOWN_MARKS,) if formation.members and formation.nodes is None else (),
     )
     hide, kept = desired.key.hide, desired.tokens
     made = {CLUSTER_TOKENS: (hide(kept.server), hide(kept.agent))} if kept else {}
@@ -308,6 +325,7 @@ class _Comparison:
             addresses=self.seen.addresses,
         )
         part = replace(part, service=self._service(part))
+        part = self._with_marks(part)
         return replace(part, changes=tuple(self._changes(part)))
 
     def changes_once_formed(self) -> Iterator[Change]:
@@ -323,7 +341,9 @@ class _Comparison:
         then = managed(config.config(self.cluster, self.host, seen, formed), sort_keys=True)
         if now != then:
             reason = "once the others have joined"
-            yield self._change(paths.CONFIG, {"content": now}, {"content": then}, reason)
+            told = effects.told(self._differences(now, then))
+            before, after = {"content": now}, {"content": then}
+            yield self._change(paths.CONFIG, before, after, f"{reason}; {told}")
 
     def _binary(self) -> Artifact | None:
         artifact = self.desired.binaries[self.host.arch]
@@ -382,8 +402,26 @@ class _Comparison:
     def _restarts(self, file: File) -> bool:
         known = self.seen.contents.get(file.path)
         if file.path == paths.CONFIG and known is not None:
-            return config.needs_restart(known, file.content)
+            return effects.restarts(self._differences(known, file.content))
         return file.restarts
+
+    def _differences(self, before: str, after: str) -> tuple[KeyDifference, ...]:
+        """The keys that differ between two contents of config.yaml."""
+        old, new = (parse_yaml(text) or {} for text in (before, after))
+        return effects.differences(old, new, is_server=self.host.is_server)
+
+    def _with_marks(self, part: HostPlan) -> HostPlan:
+        """With what differs of the node's labels and taints; K3S gives them to a new one."""
+        node = self.formation.node(self.host)
+        if node is None or part.joins:
+            return part
+        want, had = labels.wanted(self.cluster, self.host), labels.given(self.seen)
+        found = labels.of_node(node)
+        return replace(
+            part,
+            labels=labels.differing(want.labels, had.labels, found.labels),
+            taints=labels.differing(want.taints, had.taints, found.taints),
+        )
 
     def _changes(self, part: HostPlan) -> Iterator[Change]:
         """The lines of the host, in the order of the work."""
@@ -392,9 +430,14 @@ class _Comparison:
             after = {"sha256": part.images.sha256, "mode": "0644"}
             target = images_path(self.cluster, part.images)
             yield self._change(target, None, after, "staged before K3S", Stage.IMAGES)
+        for what, marks in (("node labels", part.labels), ("node taints", part.taints)):
+            if marks:
+                before, after = dict(marks.before), dict(marks.after)
+                yield self._change(what, before, after, _SET, Stage.LABELS)
         if part.binary:
             yield self._binary_change(part.binary)
-        yield from map(self._file_change, part.files)
+        for file in part.files:
+            yield self._file_change(file, self._why_differs(part, file))
         for path in part.tokens:
             yield self._token_change(path)
         for path in part.removed:
@@ -435,7 +478,17 @@ class _Comparison:
         }  # fmt: skip
         return self._change(paths.BINARY, before, after, f"{artifact.name} of the lock file")
 
-    def _file_change(self, file: File) -> Change:
+    def _why_differs(self, part: HostPlan, file: File) -> str:
+        """Why a file that is there is written; of config.yaml what each key that differs does."""
+        if file.path != paths.CONFIG or part.joins:
+            return "differs"  # where a host joins anew nothing of the cluster reads the old one
+        known = self.seen.contents.get(file.path)
+        if known is None:
+            return "differs; restart: what it says now cannot be read"
+        told = effects.told(self._differences(known, file.content))
+        return f"differs; {told}" if told else "differs"
+
+    def _file_change(self, file: File, why: str) -> Change:
         """Only what differs of a file that is there; of passwords within it fingerprints."""
         found = self.seen.files.get(file.path)
         after: dict[str, Any] = {
@@ -456,7 +509,7 @@ class _Comparison:
         same = [key for key in ("mode", "owner") if before[key] == after[key]]
         for key in same:
             del before[key], after[key]
-        return self._change(file.path, before, after, "differs")
+        return self._change(file.path, before, after, why)
 
     def _shown_content(self, file: File) -> dict[str, Any]:
         """All of a text; one that holds passwords by its keys, with fingerprints in their place."""
@@ -509,6 +562,7 @@ class _Comparison:
 
 _STALE = "its disk was lost: the cluster must forget its earlier member before it joins anew"
 
+_SET = "in place: set through the API; what others gave the node stays"
 _NODELESS = "it has no node, and its host none of etcd's data: it is removed before the host joins"
 _REMOVED = "its member was removed from etcd: it is moved aside, and the host joins anew"
 _ORPHAN = "it has no node, and no server of the file has its data"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from xops.core.errors import PermanentError
 from xops.k3s.cluster_file.cluster import Cluster, Host
+from xops.k3s.node import labels
 from xops.k3s.node.hardening import Control, report
 from xops.k3s.operations import kubeconfig, tokens
 from xops.k3s.ssh.transport_protocol import Connector
@@ -79,7 +80,8 @@ async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> 
     """Look at the nodes, the API at its address and the hardening; write the kubeconfig.
 
     Raises:
-        UnsteadyClusterError: a node is missing, not Ready, no voter or of another version.
+        UnsteadyClusterError: a node is missing, not Ready, no voter, of another version, or has
+            other labels or taints than the file gives it.
     """
     async with connect_hosts(cluster, connector) as hosts:
         observed = await collect_facts(cluster, hosts, probe_disk=False, peers=False)
@@ -107,7 +109,8 @@ def _refuse_unsteady(
     cluster: Cluster, formation: Topology, observed: Observation, silent: tuple[str, ...]
 ) -> None:
     tunnels = _wrong_tunnels(cluster, formation, observed)
-    wrong = [*_unsteady(cluster, formation, silent), *tunnels]
+    marks = _wrong_marks(cluster, formation, observed)
+    wrong = [*_unsteady(cluster, formation, silent), *tunnels, *marks]
     if wrong:
         raise UnsteadyClusterError(
             f"verifying {cluster.subject}",
@@ -139,6 +142,14 @@ def _wrong_with_node(cluster: Cluster, host: Host, node: NodeFacts | None) -> st
     if node.version != cluster.k3s.version:
         return f"runs {node.version}, not {cluster.k3s.version}"
     return None
+
+
+def _wrong_marks(cluster: Cluster, formation: Topology, observed: Observation) -> Iterator[str]:
+    """Nodes without a label or a taint that the file gives them, or with an earlier one."""
+    for host in cluster.hosts:
+        node, seen = formation.node(host), observed.facts.get(host.name)
+        if node is not None and seen is not None:
+            yield from (f"{host.name} {what}" for what in labels.missing(cluster, host, seen, node))
 
 
 def _wrong_tunnels(cluster: Cluster, formation: Topology, observed: Observation) -> Iterator[str]:

@@ -414,23 +414,6 @@ def test_a_configuration_is_written_the_same_each_time() -> None:
     assert yaml.safe_load(first) == values(of, "server-1")
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "restart"),
-    [
-        ("a: 1\n", "# said otherwise\na: 1\n", False),
-        ("a: 1\ncluster-init: true\n", "a: 1\nserver: https://10.0.0.12:6443\n", False),
-        ("a: 1\n", "a: 2\n", True),
-        ("a: 1\n", "a: 1\nb: 1\n", True),
-        ("", "a: 1\n", True),
-        ("", "", False),
-    ],
-)
-def test_how_a_server_once_joined_is_no_reason_to_restart_it(
-    before: str, after: str, restart: bool
-) -> None:
-    assert config.needs_restart(before, after) is restart
-
-
 # kube-vip
 
 

@@ -16,7 +16,7 @@ from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.cluster_file.sections import _OWN_KEYS as OWN_KEYS
 from xops.k3s.k3s_keys import KEYS, ORDER
 from xops.k3s.node import config, effects
-from xops.k3s.node.effects import Effect, differences, effect_of, strongest
+from xops.k3s.node.effects import Effect, differences, effect_of, restarts, strongest, told
 from xops.k3s.node.fields import FIELDS
 from xops.k3s.state import topology
 
@@ -57,6 +57,46 @@ def test_the_effect_of_a_key(key: str, before: Any, after: Any, effect: Effect) 
     assert one(old, new) is effect
     assert effect_of(key, is_server=True) is effect
     assert effect_of(f"{key}+", is_server=True) is effect
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "starts_anew"),
+    [
+        ({"a": 1}, {"a": 1}, False),
+        ({"a": 1, "cluster-init": True}, {"a": 1, "server": "https://10.0.0.12:6443"}, False),
+        ({"a": 1}, {"a": 2}, True),
+        ({"a": 1}, {"a": 1, "b": 1}, True),
+        ({}, {"a": 1}, True),
+        ({}, {}, False),
+        ({"node-label": ["a=1"], "node-taint": []}, {"node-taint": ["a:NoExecute"]}, False),
+        ({"node-label": ["a=1"], "v": 1}, {"node-label": ["a=2"], "v": 2}, True),
+        ({}, {"flannel-backend": "vxlan"}, False),  # what K3S takes without the key
+    ],
+)
+def test_k3s_starts_anew_for_what_it_reads_at_a_start(
+    before: dict[str, Any], after: dict[str, Any], starts_anew: bool
+) -> None:
+    assert restarts(differences(before, after, is_server=True)) is starts_anew
+
+
+def test_each_key_says_what_its_difference_does_and_why() -> None:
+    found = differences({"node-label": ["a=1"]}, {"tls-san": ["b"]}, is_server=True)
+
+    assert told(found) == (
+        f"tls-san: restart ({KEYS['tls-san'].reason});"
+        f" node-label: in place ({KEYS['node-label'].reason})"
+    )
+    assert told(()) == ""
+
+
+def test_of_keys_without_end_the_strongest_are_told() -> None:
+    """A host may write anything into its config.yaml."""
+    before = {f"{number:03}{'x' * 5000}": 1 for number in range(500)}
+    text = told(differences({**before, "node-name": "a"}, {"node-name": "b"}, is_server=True))
+
+    assert text.startswith("node-name: rejoin (")
+    assert text.endswith("; 489 more keys, restart at most")
+    assert len(text) < 3000
 
 
 def test_the_dns_service_s_address_follows_the_services_network() -> None:

@@ -30,6 +30,7 @@ from xops.core.plan.coverage import find_uncovered
 from xops.core.plan.model import Action, Change
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.k3s_keys import KEYS
 from xops.k3s.node.managed_file import SecretContent, SecretFiles
 from xops.k3s.operations.plan import (
     Desired,
@@ -47,6 +48,10 @@ from xops.k3s.state.facts import FileFacts, HostFacts
 MANIFESTS = f"/var/lib/rancher/k3s/{paths.MANIFESTS}"
 OF = cluster(3, agents=1, hardening={"profile": "none"})
 CIS = cluster(1)
+ONCE_JOINED = (
+    f"once the others have joined; cluster-init: in place ({KEYS['cluster-init'].reason});"
+    f" server: in place ({KEYS['server'].reason})"
+)
 WHOLE = installed(OF)
 WHOLE_CIS = installed(CIS)
 
@@ -116,7 +121,7 @@ def test_all_that_bare_hosts_get() -> None:
         ("create", "/etc/rancher/k3s/agent-token", "a token, whose content is not shown"),
         ("create", "k3s", "starts: initialises the cluster"),
         ("create", "node", "is waited for"),
-        ("update", "/etc/rancher/k3s/config.yaml", "once the others have joined"),
+        ("update", "/etc/rancher/k3s/config.yaml", ONCE_JOINED),
     ]
     assert lines(made, "server-2")[-2] == ("create", "k3s", "starts: joins the cluster")
     assert lines(made, "agent-1")[-2] == ("create", "k3s-agent", "starts: joins the cluster")
@@ -129,7 +134,7 @@ def test_all_that_bare_hosts_get() -> None:
 
 def test_once_the_others_have_joined_the_first_server_knows_one_of_them() -> None:
     made = planned(all_bare(OF))
-    (written,) = [row for row in made.plan.changes if row.reason == "once the others have joined"]
+    (written,) = [row for row in made.plan.changes if row.reason == ONCE_JOINED]
     before, after = (yaml.safe_load(side["content"]) for side in (written.before, written.after))
 
     assert written.target == f"server-1: {paths.CONFIG}"
@@ -302,20 +307,26 @@ def test_images_come_before_all_else_whatever_else_is_done() -> None:
 
 @pytest.mark.parametrize("host", ["server-2", "agent-1"])
 @pytest.mark.parametrize(
-    ("change", "restarts"),
+    ("change", "restarts", "why"),
     [
-        (lambda each: rewritten(each, v=4), True),
-        (lambda each: rewritten(each, server="https://10.0.0.99:6443"), False),
+        (lambda each: rewritten(each, v=4), True, f"v: restart ({KEYS['v'].reason})"),
+        (
+            lambda each: rewritten(each, server="https://10.0.0.99:6443"),
+            False,
+            f"server: in place ({KEYS['server'].reason})",
+        ),
         (
             lambda each: replace(
                 each, contents={}, files={**each.files, paths.CONFIG: file_facts("!")}
             ),
             True,
+            "restart: what it says now cannot be read",
         ),
     ],
+    ids=["read-at-a-start", "in-place", "unreadable"],
 )
 def test_a_configuration_that_was_changed_by_hand_is_put_back(
-    host: str, change: object, restarts: bool
+    host: str, change: object, restarts: bool, why: str
 ) -> None:
     assert callable(change)
     seen = {**WHOLE, host: change(WHOLE[host])}
@@ -325,7 +336,7 @@ def test_a_configuration_that_was_changed_by_hand_is_put_back(
     sha256 = seen[host].files[paths.CONFIG].sha256
 
     assert row.before == ({"sha256": sha256} if known is None else {"content": known})
-    assert (row.after, row.reason) == ({"content": mine.files[0].content}, "differs")
+    assert (row.after, row.reason) == ({"content": mine.files[0].content}, f"differs; {why}")
     assert [file.path for file in mine.files] == [paths.CONFIG]
     assert (mine.restarts, mine.starts, mine.joins) == (restarts, False, False)
     assert [each.host.name for each in planned(seen).hosts if not each.is_empty] == [host]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.k3s_hosts import cluster, formed, node
+from tests.k3s_hosts import cluster, formed, node, row
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.operations import kubeconfig, verify
 from xops.k3s.operations.verify import ClusterVerification, UnsteadyClusterError
@@ -54,6 +54,31 @@ def test_they_are_no_success() -> None:
 
     with pytest.raises(UnsteadyClusterError, match=r"agent-1 sends packets of pods by eth0"):
         verify._refuse_unsteady(OF, topology.read(OF, observed.facts), observed, ())
+
+
+def test_a_node_without_its_labels_or_taints_is_no_success() -> None:
+    hosts = [
+        row("server", 1, labels={"a": "1"}),
+        row("agent", 1, labels={"a": "1"}, taints=["t=1:NoExecute"]),
+    ]
+    of = cluster(1, hosts=hosts)
+    seen = formed(of)
+    whole = Observation(seen, {}, {})
+    verify._refuse_unsteady(of, topology.read(of, seen), whole, ())
+
+    nodes = tuple(
+        replace(each, labels={"theirs": "x"}, taints=frozenset({"t=0:NoExecute"}))
+        if each.name == "agent-1"
+        else each
+        for each in seen["server-1"].nodes or ()
+    )
+    lacking = {**seen, "server-1": replace(seen["server-1"], nodes=nodes)}
+    with pytest.raises(UnsteadyClusterError) as caught:
+        verify._refuse_unsteady(of, topology.read(of, lacking), Observation(lacking, {}, {}), ())
+
+    assert caught.value.found == (
+        "agent-1 has not the label a=1; agent-1 has not the taint t=1:NoExecute"
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tests import k3s_hosts
 from tests.soak import examples
 from xops.core.errors import PermanentError, XopsError
+from xops.core.files.bounded_yaml import parse_yaml
 from xops.k3s import paths
-from xops.k3s.node import config, hardening
+from xops.k3s.node import config, effects, hardening, labels
 from xops.k3s.node.managed_file import SecretContent, SecretFiles
 from xops.k3s.state import facts, network_facts, preflight, topology
 from xops.k3s.state.facts import EtcdMember, FileFacts, HostFacts, NodeFacts, ServiceFacts
@@ -585,7 +586,9 @@ def test_a_configuration_of_any_form_is_read_or_unknown(text: str) -> None:
     assert config.server_url(cluster, host, formation)
     assert config._kept_server(cluster, host, seen) is None
     for known in seen.contents.values():
-        assert config.needs_restart(known, "a: {b: c}\n")
+        before, after = parse_yaml(known) or {}, {"a": {"b": "c"}}
+        assert effects.restarts(effects.differences(before, after, is_server=True))
+        assert labels.given(seen) == labels.Marks()
 
 
 JSON = st.recursive(
