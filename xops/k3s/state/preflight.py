@@ -15,6 +15,7 @@ from xops.core.errors import PermanentError, TemporaryError, UnreachableError, X
 from xops.k3s import paths
 from xops.k3s.cluster_file.choices import VipEndpoint
 from xops.k3s.cluster_file.cluster import API_PORT, Cluster, Host
+from xops.k3s.k3s_keys import HOW_TO_LEAVE
 from xops.k3s.state import topology
 from xops.k3s.state.facts import REMOVAL_NODE, HostFacts, NodeFacts
 from xops.k3s.state.finding import Observation, PreflightFinding, Severity
@@ -283,11 +284,7 @@ def _unlisted_remedy(
                 " Do not delete the node: K3S would remove the living host with it."
             )
     if node.ready:
-        return (
-            "Add it to the file: it is Ready. To have it out of the cluster, move its pods away"
-            f" (`k3s kubectl drain {node.name} --ignore-daemonsets`), stop K3S there, and run it"
-            " again."
-        )
+        return f"Add it to the file: it is Ready. To have it out of the cluster: {HOW_TO_LEAVE}."
     if _is_missed(node, formation):
         return "Add it to the file, and bring it back: etcd may need it for its quorum."
     return (
