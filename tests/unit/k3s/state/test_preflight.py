@@ -487,7 +487,10 @@ def test_a_server_is_not_to_be_deleted_while_others_are_down_as_well() -> None:
     assert DELETES not in unlisted(*strangers, of=alone, members=voters(alone, OLD, other))
 
 
-AIR_GAP: dict[str, Any] = {"endpoint": {"kind": "vip", "address": "10.0.0.10"}, "air_gap": {"bundle": "b.tar"}}
+AIR_GAP: dict[str, Any] = {
+    "endpoint": {"kind": "vip", "address": "10.0.0.10"},
+    "air_gap": {"bundle": "b.tar"},
+}
 IMAGES = "/var/lib/rancher/k3s/agent/images"
 
 
