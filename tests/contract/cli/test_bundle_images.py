@@ -25,7 +25,7 @@ def test_an_archive_is_locked_and_bundled(shell: Shell, tmp_path: Path) -> None:
 
     out = ["-o", str(tmp_path / "b.tar"), "--from", str(folder)]
     built = shell.run(["bundle", "build", *of, *out])
-    assert built.code is ExitCode.DONE, built.err
+    assert built.code == ExitCode.DONE, built.err
     assert KUBE_VIP in json.loads(built.out)["images"]["amd64"]
 
 
@@ -36,6 +36,6 @@ def test_a_version_that_is_not_locked_gets_no_archive(shell: Shell, tmp_path: Pa
     of = ["--k3s", VERSION, "--lock", str(lock), "--images", str(archive)]
 
     ended = shell.run(["bundle", "lock", *of])
-    assert ended.code is ExitCode.FAILED
+    assert ended.code == ExitCode.FAILED
     assert f"xops bundle lock --k3s {VERSION}" in ended.err
     assert lock.read_text() == "versions: {}\n"
