@@ -57,6 +57,17 @@ def archive(images: Sequence[str] = IMAGES) -> bytes:
     )
 
 
+KUBE_VIP = "ghcr.io/kube-vip/kube-vip:v1.0.4"
+
+
+def saved(arch: str, images: Sequence[str] = (KUBE_VIP,)) -> bytes:
+    """What `docker save` writes of images for these machines: their index comes last."""
+    name = f"blobs/sha256/{hashlib.sha256(arch.encode()).hexdigest()}"
+    configuration = json.dumps({"architecture": arch, "os": "linux"}).encode()
+    manifest = [{"Config": name, "RepoTags": list(images), "Layers": []}]
+    return packed([(name, configuration), ("manifest.json", json.dumps(manifest).encode())])
+
+
 def zstandard(content: bytes) -> bytes:
     """The content as a frame of Zstandard whose blocks are stored as they are (RFC 8878, 3.1.1)."""
     frame = b"\x28\xb5\x2f\xfd" + b"\xa0" + len(content).to_bytes(4, "little")

@@ -383,6 +383,10 @@ def beside_the_file() -> dict[str, Given]:
         "the binary": replace(BARE, desired={"binaries": release(Kind.BINARY, sha256="0" * 64)}),
         "the images": replace(BARE, desired={"images": release(Kind.IMAGES, sha256="0" * 64)}),
         "no images": replace(BARE, desired={"images": {}}),
+        "more images": replace(
+            BARE,
+            desired={"extra_images": {"amd64": (release(Kind.IMAGES, name="more.tar")["amd64"],)}},
+        ),
         "the servers' token": replace(
             BARE, desired={"tokens": Tokens("another-canary", TOKENS.agent)}
         ),
@@ -674,7 +678,7 @@ def work(planned: K3sPlan) -> str:
                 [(file.path, file.content, file.mode) for file in part.files],
                 part.removed,
                 part.binary,
-                part.images,
+                part.archives,
                 part.tokens,
                 part.service,
                 part.membership,

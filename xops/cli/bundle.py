@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xops.cli.console import AsJson, Show, bar, print_json, print_row, say
-from xops.cli.inputs import readable_file, readable_folder, writable_file_in_new_folder
+from xops.cli.inputs import (
+    readable_file,
+    readable_files,
+    readable_folder,
+    writable_file_in_new_folder,
+)
 from xops.core.errors import Finding, InputError
 
 if TYPE_CHECKING:
@@ -29,6 +34,15 @@ From = Annotated[
         "--from",
         callback=readable_folder,
         help="A folder with the release's files, instead of a download.",
+    ),
+]
+Images = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--images",
+        callback=readable_files,
+        help="An archive of images that no release has, as `docker save` writes it, for example"
+        " kube-vip's; may be repeated.",
     ),
 ]
 LockFile = Annotated[
@@ -74,6 +88,7 @@ def build(
     ],
     arch: Arch = None,
     folder: From = None,
+    images: Images = None,
     lock: LockFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -83,7 +98,15 @@ def build(
 
     locked, archs = Lock.load(lock or FILE), _architectures(arch)
     with bar(f"bundle {version}") as show:
-        building = bundle.build(version, archs, _origin(folder), locked, output, _meter(show))
+        building = bundle.build(
+            version,
+            archs,
+            _origin(folder),
+            locked,
+            output,
+            _meter(show),
+            extra_images=images or (),
+        )
         made = asyncio.run(building)
     _print(made, output, as_json=as_json)
 
@@ -123,16 +146,23 @@ def _print(manifest: Manifest, file: Path, *, as_json: bool) -> None:
 def lock(
     version: Version,
     folder: From = None,
+    images: Images = None,
     file: LockFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a release's hashes, from its own checksum files, into the lock file, for review."""
+    """Write a release's hashes, from its own checksum files, into the lock file, for review.
+
+    With --images the version is locked already, and gets these archives besides.
+    """
     from xops.k3s.release import lock_entry, sources
     from xops.k3s.release.lock import FILE, Lock
 
     target = file or FILE
-    Lock.load(target)  # a wrong file must be known before anything is downloaded
-    entry = asyncio.run(sources.read_entry(_origin(folder), version))
+    locked = Lock.load(target)  # a wrong file must be known before anything is downloaded
+    if images:
+        entry = lock_entry.with_extra_images(locked.entry(version), images)
+    else:
+        entry = asyncio.run(sources.read_entry(_origin(folder), version))
     changed = lock_entry.write_entry(target, version, entry)
     if as_json:
         print_json({"file": str(target), "version": version, "changed": changed})

@@ -46,6 +46,17 @@ def readable_file(param: typer.CallbackParam, path: Path | None) -> Path | None:
     return path
 
 
+def readable_files(param: typer.CallbackParam, paths: list[Path] | None) -> list[Path] | None:
+    """Files that are there and may be read.
+
+    Raises:
+        InputError: one is not.
+    """
+    for path in paths or ():
+        readable_file(param, path)
+    return paths
+
+
 def readable_folder(param: typer.CallbackParam, path: Path | None) -> Path | None:
     """A folder that is there and may be read.
 

@@ -81,7 +81,13 @@ _AGENT_CONFIG = "pkg/agent/config/config.go"
 _SERVER = ("server",)
 
 _NEW_CLUSTER = "Write the old value back; another one needs another cluster."
-_ANEW = "Write the old value back, or remove the host from the cluster first and let it join anew."
+HOW_TO_LEAVE = "docs/how-to/bootstrap-a-cluster.md, Take a host out"
+"""Where the order is told in which a host leaves a cluster that goes on."""
+
+_ANEW = (
+    "Write the old value back, or let the host leave the cluster first and join anew"
+    f" ({HOW_TO_LEAVE})."
+)
 
 
 _FIXED = (
@@ -144,16 +150,16 @@ _FIXED = (
         "data-dir", Effect.FIXED,
         "all that the node knows lies in the old folder; in an empty one K3S starts another life,"
         " a server another cluster", SERVER_FLAGS,
-        "Write the old value back. To have it on another disk, one host at a time: stop K3S, move"
-        " what the folder holds, mount the disk in its place, and start K3S: volumes and arguments"
-        " name the folder by its path.",
+        "Write the old value back. To have it on another disk, one host at a time: stop K3S, copy"
+        " what the folder holds (`cp -a`), mount the disk in its place, and start K3S: volumes and"
+        " arguments name the folder by its path.",
         "/var/lib/rancher/k3s", "k3s.data_dir", short="d",
     ),
     Key(
         "datastore-endpoint", Effect.FIXED,
         "the cluster is in the datastore: another one is another cluster", "pkg/cluster/managed.go",
-        "Take the host out of the file: xOps runs clusters with embedded etcd only. Move the data"
-        " with K3S's own means first.", roles=_SERVER,
+        "Take the host out of the file: xOps runs clusters with embedded etcd only. Bring the data"
+        " into one with K3S's own means first.", roles=_SERVER,
     ),
     Key(
         "disable-etcd", Effect.REJOIN, "whether a server is a member of etcd is decided when it"
@@ -176,8 +182,8 @@ _FIXED = (
         "node-name", Effect.REJOIN,
         "the node stays under its old name, and a server's member of etcd keeps that for ever"
         " (setName): deleting the old node would remove the living member", _ETCD,
-        "Write the old name back, or take the host out of the file, remove its node while it is"
-        " stopped, and let it join under its new name with an empty data folder.", None,
+        "Write the old name back, or let the host leave the cluster under its old name first and"
+        f" join anew under its new one ({HOW_TO_LEAVE}).", None,
         "hosts[].name",
     ),
     Key(
@@ -187,9 +193,10 @@ _FIXED = (
         "node-ip", Effect.REJOIN,
         "other members of etcd reach a server at this address and know it by it (`this server is"
         " not a member of the etcd cluster`)", _ETCD,
-        "Give the host its old address back, or remove it from the cluster first (the others must"
-        " have a quorum) and let it join anew; a server alone: `k3s server --cluster-reset` at its"
-        " new address.", None, "hosts[].private_address", Effect.RESTART, short="i",
+        "Give the host its old address back, or let it leave the cluster first and join anew"
+        f" ({HOW_TO_LEAVE}); a server alone starts from its own data at the new address"
+        " (docs/runbooks/k3s-lost-quorum.md, its one server whole).", None,
+        "hosts[].private_address", Effect.RESTART, short="i",
     ),
     Key(
         "snapshotter", Effect.REJOIN,

@@ -408,7 +408,8 @@ def _node(world: World, name: str) -> dict[str, Any]:
 
 
 def _peers(world: World, machine: Machine, values: dict[str, str]) -> Answer:
-    yield from (f"{pair} refused" for pair in values["PAIRS"].splitlines())
+    for pair in values["PAIRS"].splitlines():  # an address that moves is nobody's yet
+        yield f"{pair} {'silent' if pair.split()[0] == world.cluster.vip else 'refused'}"
 
 
 def _prepare(world: World, machine: Machine, values: dict[str, str]) -> Answer:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from tests.certificates import self_signed
 from tests.contract.k3s.hosts_in_memory import CLUSTER_ID, Event, Killed, Machine, World
 from tests.k3s_hosts import row
-from tests.k3s_release import VERSION, release
+from tests.k3s_release import VERSION, release, saved
 from tests.soak import ROUNDS
 from xops.core.errors import PermanentError, StalePlanError, TemporaryError, UnreachableError
 from xops.core.files.settings import ROOT
@@ -35,7 +35,8 @@ from xops.k3s.operations.recover import MemberStaysError, NotReadyError
 from xops.k3s.operations.tokens import Tokens
 from xops.k3s.operations.verify import ClusterVerification
 from xops.k3s.release import bundle
-from xops.k3s.release.lock import ARCHITECTURES
+from xops.k3s.release.lock import ARCHITECTURES, Lock
+from xops.k3s.release.lock_entry import with_extra_images
 from xops.k3s.release.sources import Folder
 from xops.k3s.ssh.transport_protocol import HostKeyError, LockedError
 from xops.k3s.state.preflight import HostsUnreachableError, PreflightError
@@ -66,6 +67,7 @@ class Lab:
     world: World
     folder: Path
     watched: Watched = field(default_factory=Watched)
+    lock: Lock = field(default_factory=lambda: release().lock)
     cluster: Cluster = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +76,7 @@ class Lab:
     @property
     def steps(self) -> K3sSteps:
         self.cluster._file = ROOT / "deployments" / "clusters" / "onprem.yaml"  # any will do
-        return K3sSteps(self.cluster, self.world, self.watched, release().lock)
+        return K3sSteps(self.cluster, self.world, self.watched, self.lock)
 
     def apply(self) -> Outcome[ClusterVerification]:
         """From facts to record, approved by whoever is asked."""
@@ -251,6 +253,45 @@ def test_images_are_on_all_hosts_before_any_binary_changes(closed: MakeLab) -> N
     assert len(images) == 5
     assert max(images) < min(starts)
     assert all(len(machine.images) == 1 for machine in here.world.machines.values())
+    assert here.apply().status is OutcomeStatus.UNCHANGED
+
+
+@pytest.fixture
+def with_kube_vip(tmp_path: Path) -> tuple[Lock, Path]:
+    """A lock that has kube-vip besides the release, and a bundle of it."""
+    archives = [tmp_path / f"kube-vip-{arch}.tar" for arch in ARCHITECTURES]
+    for archive, arch in zip(archives, ARCHITECTURES, strict=True):
+        archive.write_bytes(saved(arch))
+    entry = with_extra_images(release().lock.entry(VERSION), archives)
+    lock, path = Lock(versions={VERSION: entry}), tmp_path / "bundle.tar"
+    source = Folder(release().write(tmp_path / "for-the-bundle"))
+    building = bundle.build(VERSION, ARCHITECTURES, source, lock, path, extra_images=archives)
+    asyncio.run(building)
+    return lock, path
+
+
+def test_an_address_that_moves_has_its_image_if_the_lock_has(
+    lab: MakeLab, with_kube_vip: tuple[Lock, Path]
+) -> None:
+    lock, path = with_kube_vip
+    here = lab(1, 1, air_gap={"bundle": path}, endpoint={"kind": "vip", "address": "10.0.0.100"})
+
+    assert [row.check for row in here.steps.preflight()[1] if row.check == "vip"] == ["vip"]
+    here.lock = lock
+    assert [row for row in here.steps.preflight()[1] if row.check == "vip"] == []
+
+
+def test_archives_that_no_release_has_come_with_the_bundle(
+    lab: MakeLab, with_kube_vip: tuple[Lock, Path]
+) -> None:
+    lock, path = with_kube_vip
+    here = lab(1, 1, air_gap={"bundle": path})
+    here.lock = lock
+
+    assert here.apply().status is OutcomeStatus.APPLIED
+    for machine in here.world.machines.values():
+        assert len([name for name in machine.images if name.endswith("-kube-vip-amd64.tar")]) == 1
+        assert len(machine.images) == 2
     assert here.apply().status is OutcomeStatus.UNCHANGED
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xops.cli.console import AsJson, print_json, say, styled
-from xops.cli.inputs import readable_file
+from xops.cli.inputs import readable_file, readable_files
 from xops.core.errors import ExitCode, Finding, InputError
 
 if TYPE_CHECKING:
@@ -19,18 +19,12 @@ if TYPE_CHECKING:
     from xops.finops.focus.validation import Case
 
 
-def _readable_files(param: typer.CallbackParam, files: list[Path]) -> list[Path]:
-    for file in files:
-        readable_file(param, file)
-    return files
-
-
 def validate(
     files: Annotated[
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            callback=_readable_files,
+            callback=readable_files,
             help="Exports in FOCUS: parquet, CSV or gzip CSV. Several are one dataset.",
         ),
     ],

@@ -15,6 +15,7 @@ from xops.core.files.bounded_yaml import parse_yaml
 from xops.core.files.reading import UnusableTextError
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster, Host
+from xops.k3s.k3s_keys import HOW_TO_LEAVE
 from xops.k3s.node import config, effects, hardening
 from xops.k3s.node.effects import Effect, KeyDifference
 from xops.k3s.node.managed_file import HEADER
@@ -119,9 +120,8 @@ def _is_agent(seen: HostFacts, node: NodeFacts | None) -> bool:
 _SERVER_ROLES = frozenset({"control-plane", "etcd", "master"})
 
 _PROMOTE = (
-    "Write `role: agent`. A node does not change its role: to have a server here, move its pods"
-    " away (`k3s kubectl drain NAME --ignore-daemonsets`), save what its local volumes hold, stop"
-    " k3s-agent and disable it, remove the node, move K3S's data folder aside, then run it again."
+    "Write `role: agent`. A node does not change its role: to have a server here, let it leave the"
+    f" cluster as an agent first ({HOW_TO_LEAVE}), then install it anew."
 )
 _DEMOTE = (
     "Write `role: server`, or stop the service k3s there and disable it, once nothing on the host"
@@ -151,7 +151,7 @@ def _other_datastore(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[
     remedy = (
         f"Stop k3s and save {database} elsewhere. To keep that cluster, write `cluster-init: true`"
         f" into {paths.CONFIG} there and start k3s: it moves its content into etcd; then run it"
-        " again. If the cluster does not count, move the data folder aside."
+        " again. To have the host in another cluster: docs/runbooks/k3s-two-clusters.md."
     )
     yield PreflightFinding(host.name, "datastore", found, remedy)
 

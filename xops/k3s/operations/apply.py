@@ -91,7 +91,7 @@ class Installation:
         changed = [part for part in self.planned.hosts if not part.is_empty]
         self._refuse_loss_of_quorum([part for part in changed if part.stage is Stage.SERVERS])
         if stage is Stage.IMAGES:
-            await _gather_all(self._bring_images(part) for part in changed if part.images)
+            await _gather_all(self._bring_images(part) for part in changed if part.archives)
             return
         if stage is Stage.LABELS:
             await self._label_nodes([part for part in changed if part.labels or part.taints])
@@ -122,14 +122,14 @@ class Installation:
     # Staging
 
     async def _bring_images(self, part: HostPlan) -> None:
-        """An archive of images: nothing that runs is touched."""
-        if part.images is None:
-            return
+        """Archives of images: nothing that runs is touched."""
         host = part.host
         await self._prepare(host)
-        path = images_path(self.cluster, part.images)
-        upload = Upload(self.files.images[host.arch], path, 0o644)
-        await self.executor.upload_reported(host, upload, part.images.name)
+        for archive in part.archives:
+            is_own = archive is part.images
+            file = self.files.images[host.arch] if is_own else self.files.extra_images[archive.name]
+            upload = Upload(file, images_path(self.cluster, archive), 0o644)
+            await self.executor.upload_reported(host, upload, archive.name)
 
     async def _stage(self, part: HostPlan) -> None:
         """Folders, and the binary under another name: nothing that runs is touched."""

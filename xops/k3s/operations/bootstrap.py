@@ -40,7 +40,7 @@ from xops.k3s.operations.verify import (
     ClusterVerification,
     verify_and_keep_kubeconfig,
 )
-from xops.k3s.release.lock import Artifact, Kind, Lock
+from xops.k3s.release.lock import Architecture, Artifact, ExtraImages, Kind, Lock
 from xops.k3s.release.obtain import ReleaseFiles, obtain_files, source_of
 from xops.k3s.scripts import script_hashes
 from xops.k3s.ssh.transport_protocol import Connector
@@ -82,7 +82,11 @@ class K3sSteps:
             *tokens.findings(self.cluster, observed),
             *birth.findings(self.cluster, observed),
         ]
-        return observed, [*found, *preflight.findings(self.cluster, observed)]
+        brought = {
+            arch: {image for archive in archives for image in archive.images}
+            for arch, archives in self._brought().items()
+        }
+        return observed, [*found, *preflight.findings(self.cluster, observed, brought)]
 
     def plan(self) -> K3sPlan:
         """Facts, preflight, then what differs.
@@ -220,6 +224,7 @@ class K3sSteps:
             key=load_or_create_key(settings.home(), os.environ),
             binaries=artifacts(Kind.BINARY),
             images=artifacts(Kind.IMAGES) if self.cluster.air_gap else {},
+            extra_images=self._brought(),
             secrets=SecretFiles(
                 registries.file(self.cluster.registries),
                 snapshots.secret(self.cluster.snapshots, version),
@@ -231,6 +236,10 @@ class K3sSteps:
             },
         )
 
+    def _brought(self) -> Mapping[Architecture, tuple[ExtraImages, ...]]:
+        """Archives of images besides K3S's own that come to hosts without internet access."""
+        return self.lock.extra_images(self.cluster.k3s.version) if self.cluster.air_gap else {}
+
     async def _obtain_files(self, planned: K3sPlan) -> ReleaseFiles:
         """The files that the plan brings to some host, verified on this machine."""
         return await obtain_files(
@@ -239,6 +248,7 @@ class K3sSteps:
             self.cluster.k3s.version,
             binaries={part.host.arch for part in planned.hosts if part.binary},
             images={part.host.arch for part in planned.hosts if part.images},
+            extra_images=[archive for part in planned.hosts for archive in part.extra_images],
             on_progress=report_transfers("this machine", self._report_transfer),
         )
 

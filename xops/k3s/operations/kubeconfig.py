@@ -243,7 +243,7 @@ def _kept(file: Path) -> dict[str, Any]:
 
 
 def _unusable(file: Path, found: str) -> PermanentError:
-    remedy = "Remove it: the next `xops k3s apply` fetches it anew."
+    remedy = "Move it aside: the next `xops k3s apply` fetches it anew."
     return PermanentError(f"reading the kubeconfig {file}", found, remedy)
 
 

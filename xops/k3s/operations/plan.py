@@ -27,7 +27,7 @@ from xops.k3s.node.labels import MarksChange
 from xops.k3s.node.managed_file import File, SecretFiles, managed
 from xops.k3s.operations import tokens
 from xops.k3s.operations.tokens import Tokens
-from xops.k3s.release.lock import Artifact
+from xops.k3s.release.lock import Architecture, Artifact
 from xops.k3s.state import topology
 from xops.k3s.state.facts import EtcdMember, FileFacts, HostFacts
 from xops.k3s.state.topology import Topology
@@ -75,6 +75,7 @@ class Desired:
     Attributes:
         binaries: K3S's binary by architecture.
         images: the archive of images by architecture; empty with internet access.
+        extra_images: archives of images that no release has; as `images`.
         secrets: what holds passwords and keys.
         tokens: None if there are none yet on this machine.
         key: marks what a plan does not show.
@@ -84,6 +85,7 @@ class Desired:
     key: FingerprintKey = field(repr=False)
     binaries: Mapping[str, Artifact]
     images: Mapping[str, Artifact] = field(default_factory=dict)
+    extra_images: Mapping[Architecture, tuple[Artifact, ...]] = field(default_factory=dict)
     secrets: SecretFiles = field(default=SecretFiles(), repr=False)
     tokens: Tokens | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -126,6 +128,7 @@ class HostPlan:
         files: those that differ.
         removed: paths of files of ours that shall not be there any more.
         binary, images: what must be brought; None where the host has it.
+        extra_images: archives that must be brought besides.
         tokens: paths of the token files that differ.
         service: what happens to K3S's service.
         membership: how the host belongs to the cluster.
@@ -143,6 +146,7 @@ class HostPlan:
     removed: tuple[str, ...] = ()
     binary: Artifact | None = None
     images: Artifact | None = None
+    extra_images: tuple[Artifact, ...] = ()
     tokens: tuple[str, ...] = ()
     service: ServiceStep = ServiceStep.KEEP
     membership: Membership = Membership.STEADY
@@ -157,6 +161,11 @@ class HostPlan:
     def is_empty(self) -> bool:
         """Whether the host is as it shall be."""
         return not self.changes
+
+    @property
+    def archives(self) -> tuple[Artifact, ...]:
+        """All archives of images that must be brought."""
+        return (*((self.images,) if self.images else ()), *self.extra_images)
 
     @property
     def starts(self) -> bool:
@@ -313,7 +322,12 @@ class _Comparison:
             ),
             removed=tuple(self._removed({file.path for file in wanted})),
             binary=self._binary(),
-            images=self._images(),
+            images=self._missing_images(self.desired.images.get(self.host.arch)),
+            extra_images=tuple(
+                archive
+                for archive in self.desired.extra_images.get(self.host.arch, ())
+                if self._missing_images(archive)
+            ),
             tokens=tuple(
                 tokens.differing_files(
                     self.host, self.seen, self.formation.cluster_id, self.desired.tokens
@@ -351,8 +365,7 @@ class _Comparison:
         is_there = found is not None and (found.sha256, found.mode) == (artifact.sha256, "755")
         return None if is_there else artifact
 
-    def _images(self) -> Artifact | None:
-        artifact = self.desired.images.get(self.host.arch)
+    def _missing_images(self, artifact: Artifact | None) -> Artifact | None:
         if artifact is None:
             return None
         # It got this name when its hash had been compared; a size tells a disk that lost its end.
@@ -426,9 +439,9 @@ class _Comparison:
     def _changes(self, part: HostPlan) -> Iterator[Change]:
         """The lines of the host, in the order of the work."""
         yield from self._forgotten(part)
-        if part.images:
-            after = {"sha256": part.images.sha256, "mode": "0644"}
-            target = images_path(self.cluster, part.images)
+        for archive in part.archives:
+            after = {"sha256": archive.sha256, "mode": "0644"}
+            target = images_path(self.cluster, archive)
             yield self._change(target, None, after, "staged before K3S", Stage.IMAGES)
         for what, marks in (("node labels", part.labels), ("node taints", part.taints)):
             if marks:

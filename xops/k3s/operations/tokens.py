@@ -138,7 +138,10 @@ def pinned_cluster(folder: Path) -> str | None:
         return read_text(file, _LARGEST).strip()
     except UnusableTextError as error:
         raise PermanentError(
-            f"reading {file}", f"it {error.problem}", "Remove it: the next apply writes it anew."
+            f"reading {file}",
+            f"it {error.problem}",
+            "Move it aside once `xops k3s status` shows the cluster that it is kept for: the next"
+            " apply writes it anew.",
         ) from None
 
 

@@ -46,12 +46,20 @@ from xops.k3s.release.file_checks import (
     Meter,
     MismatchError,
     Progress,
+    check_bytes,
     matches,
     translate_write_errors,
 )
 from xops.k3s.release.images import image_list, images_in
-from xops.k3s.release.lock import Architecture, Artifact, Kind, Lock
-from xops.k3s.release.sources import IMAGE_LIST, MissingFileError, Origin, fetch, hold_file_lock
+from xops.k3s.release.lock import Architecture, Artifact, ExtraImages, Kind, Lock
+from xops.k3s.release.sources import (
+    IMAGE_LIST,
+    Folder,
+    MissingFileError,
+    Origin,
+    fetch,
+    hold_file_lock,
+)
 
 _NO_ARCHITECTURE = Finding("architectures", "", "none is named")
 
@@ -63,6 +71,8 @@ async def build(
     lock: Lock,
     output: Path,
     on_progress: Progress | None = None,
+    *,
+    extra_images: Sequence[Path] = (),
 ) -> Manifest:
     """Write the bundle of a release, and say what is in it.
 
@@ -76,30 +86,81 @@ async def build(
         lock: what the files must be.
         output: the bundle.
         on_progress: told of each file that is fetched, then of the bundle being written.
+        extra_images: where the archives are that the lock has and no release; those that are not
+            here are taken from `source`, if it is a folder.
 
     Raises:
-        InputError: no architecture is named.
+        InputError: no architecture is named, or an archive that the lock does not have.
         NotLockedError, MismatchError, MissingFileError: as `fetch`.
         PermanentError: an archive does not hold the images that the lock lists.
     """
     if not archs:
         raise InputError(f"building a bundle of K3S {version}", [_NO_ARCHITECTURE])
+    given = {path.name: path for path in extra_images}
+    _refuse_unlocked(version, given, archs, lock)
     paths: dict[str, Path] = {}
     files: list[BundledFile] = []
+    lists: dict[Architecture, tuple[tuple[str, ...], ListedBy]] = {}
     for arch in sorted(set(archs)):
         for kind in Kind:
             artifact = lock.artifact(version, arch, kind)
             path = await fetch(source, lock, version, arch, kind, on_progress)
             paths[artifact.name] = path
             files.append(_bundled(artifact, arch, kind, path.stat().st_size))
-    lists = {
-        file.arch: await _images(source, lock, version, file.arch, paths[file.name])
-        for file in files
-        if file.kind is Kind.IMAGES
-    }
+        own, listed_by = await _images(source, lock, version, arch, path)
+        extra = lock.extra_images(version)[arch]
+        for archive in extra:
+            path = await _obtain_extra(source, version, archive, given, on_progress)
+            paths[archive.name] = path
+            files.append(_bundled(archive, arch, Kind.IMAGES, path.stat().st_size))
+        more = {image for archive in extra for image in archive.images}
+        lists[arch] = (tuple(sorted({*own, *more})) if more else own, listed_by)
     manifest = _manifest(version, files, lists, lock)
     await asyncio.to_thread(_write, output, manifest, paths, on_progress)
     return manifest
+
+
+def _refuse_unlocked(
+    version: str, given: Mapping[str, Path], archs: Sequence[Architecture], lock: Lock
+) -> None:
+    locked = {each.name for arch in archs for each in lock.extra_images(version).get(arch, ())}
+    found = [
+        Finding("argument --images", "", f"{path}: the lock has no such archive of {version}")
+        for name, path in given.items()
+        if name not in locked
+    ]
+    if found:
+        remedy = f"Lock it first, and review it: `xops bundle lock --k3s {version} --images FILE`."
+        raise InputError(f"building a bundle of K3S {version}", found, remedy)
+
+
+async def _obtain_extra(
+    source: Origin,
+    version: str,
+    archive: ExtraImages,
+    given: Mapping[str, Path],
+    on_progress: Progress | None,
+) -> Path:
+    """An archive that no release has: it was given, or lies in the folder of the others.
+
+    Raises:
+        MissingFileError: it is nowhere.
+        MismatchError: its bytes, or its images, are not those of the lock.
+    """
+    if path := given.get(archive.name):
+        await check_bytes(path, archive, on_progress)
+    elif isinstance(source, Folder):
+        path = await source.file(version, archive, on_progress)
+    else:
+        raise MissingFileError(
+            f"taking {archive.name} ({', '.join(archive.images)}) into the bundle",
+            "the lock has it, and no release of K3S does",
+            f"Name it: `--images PATH/{archive.name}`.",
+        )
+    inside = await asyncio.to_thread(images_in, path)
+    if inside is not None and set(inside) != set(archive.images):
+        raise _other_images(path, set(inside), set(archive.images))
+    return path
 
 
 def _bundled(artifact: Artifact, arch: Architecture, kind: Kind, size: int) -> BundledFile:
@@ -127,7 +188,8 @@ def _other_images(archive: Path, inside: set[str], locked: set[str]) -> Permanen
     return PermanentError(
         f"comparing the images in {archive} with the lock",
         f"not in the archive: {missing}; not in the lock: {extra}",
-        "Correct image_list in the lock, or leave it out: the list is then read from the archive.",
+        "Correct the list in the lock; that of K3S's own archive may be left out: it is then read"
+        " from the archive.",
     )
 
 
@@ -256,7 +318,8 @@ class Bundle:
             raise MissingFileError(
                 attempted,
                 f"the bundle has {', '.join(places)}",
-                "Build it for all architectures of the hosts: `--arch amd64 --arch arm64`.",
+                "Build it anew from the lock of this checkout, for all architectures of the hosts:"
+                " `--arch amd64 --arch arm64`.",
             )
         file = places[artifact.name].file
         if file.sha256 != artifact.sha256:

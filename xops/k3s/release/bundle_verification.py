@@ -31,8 +31,9 @@ def files_not_in_lock(manifest: Manifest, lock: Lock | None) -> Iterator[str]:
         return
     for file in manifest.files:
         files = lock.versions[version].get(file.arch)
-        artifact = files.artifact(file.kind) if files else None
-        if artifact is None or artifact.name != file.name:
+        locked = {(kind, each.name): each for kind, each in (files.files if files else ())}
+        artifact = locked.get((file.kind, file.name))
+        if artifact is None:
             yield f"{file.name}: the lock has no such file for {file.arch}"
         elif artifact.sha256 != file.sha256:
             yield f"{file.name}: SHA-256 {file.sha256}, the lock has {artifact.sha256}"

@@ -15,7 +15,7 @@ import importlib.util
 import re
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
@@ -111,6 +111,32 @@ def images_in(archive: Path, known: Mapping[bytes, Opener] | None = None) -> tup
     Raises:
         PermanentError: it is no archive of images, is damaged, or names no image.
     """
+    names = _read(archive, known, lambda tar: {full_name(name) for name in _names(tar)})
+    if names is not None and not names:
+        raise _unreadable(archive, "it names no image")
+    return None if names is None else tuple(sorted(names))
+
+
+def architecture_of(archive: Path, known: Mapping[bytes, Opener] | None = None) -> str | None:
+    """For which machines all images of an archive are; None if it says none or several.
+
+    Source: OCI image specification 1.0, config.md, `architecture`.
+
+    Raises:
+        PermanentError: as `images_in`.
+    """
+    # Docker writes the index behind what it names: two passes.
+    names = _read(archive, known, lambda tar: set(_configurations(tar)))
+    if not names:
+        return None
+    found = _read(archive, known, lambda tar: set(_architectures(tar, names)))
+    return found.pop() if found and len(found) == 1 else None
+
+
+def _read[Read](
+    archive: Path, known: Mapping[bytes, Opener] | None, read: Callable[[tarfile.TarFile], Read]
+) -> Read | None:
+    """What is read from the unpacked archive; None if it cannot be unpacked here."""
     opener = _opener(archive, openers() if known is None else known)
     if opener is None:
         return None
@@ -119,12 +145,9 @@ def images_in(archive: Path, known: Mapping[bytes, Opener] | None = None) -> tup
         with opener(archive) as file:
             bounded: Any = _Bounded(file, min(most, _LARGEST_UNPACKED))
             with tarfile.open(fileobj=bounded, mode="r|", tarinfo=_Header) as tar:
-                names = {full_name(name) for name in _names(tar)}
+                return read(tar)
     except _damages() as error:
         raise _unreadable(archive, f"it is damaged or no archive of images: {error}") from error
-    if not names:
-        raise _unreadable(archive, "it names no image")
-    return tuple(sorted(names))
 
 
 class _Bounded:
@@ -167,18 +190,40 @@ def _opener(archive: Path, known: Mapping[bytes, Opener]) -> Opener | None:
 
 
 def _names(tar: tarfile.TarFile) -> Iterator[str]:
-    # To the end, though the index may have been seen: so a damaged archive is noticed.
+    for name, content in _contents(tar, _READERS.keys()):
+        yield from _READERS[name](content)
+
+
+def _contents(tar: tarfile.TarFile, wanted: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """Files in JSON, by name."""
+    # To the end, though all may have been seen: so a damaged archive is noticed.
     seen: set[str] = set()
     for count, member in enumerate(tar, 1):
         if count > _MOST_MEMBERS:
             raise ValueError(f"it has more than {_MOST_MEMBERS} files")
         name = member.name.removeprefix("./")
-        if name in _READERS and member.isreg():
+        if name in wanted and member.isreg():
             if name in seen or not 0 <= member.size <= _LARGEST_INDEX:
                 raise ValueError(f"{name} stands twice, or has {member.size} bytes")
             seen.add(name)
             content = tar.extractfile(member)
-            yield from _READERS[name](parse_json(content.read() if content else b""))
+            yield name, parse_json(content.read() if content else b"")
+
+
+def _configurations(tar: tarfile.TarFile) -> Iterator[str]:
+    for _, manifest in _contents(tar, {"manifest.json"}):
+        for row in _rows(manifest):
+            if not isinstance(row.get("Config"), str):
+                raise TypeError("Config is no name of a file")
+            yield row["Config"]
+
+
+def _architectures(tar: tarfile.TarFile, names: Collection[str]) -> Iterator[str]:
+    for name, configuration in _contents(tar, names):
+        named = configuration.get("architecture") if isinstance(configuration, dict) else None
+        if not isinstance(named, str):
+            raise TypeError(f"{name[:80]} names no architecture")
+        yield named
 
 
 def _docker(manifest: Any) -> Iterator[str]:

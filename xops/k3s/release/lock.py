@@ -1,8 +1,8 @@
 """The lock: which bytes the files of each K3S release have.
 
-`deployments/clusters/k3s.lock.yaml` holds the SHA-256 of the binary and of the archive of images by
-version and architecture. `sources` brings files to this machine, and hands out none whose bytes are
-not those of the lock.
+`deployments/clusters/k3s.lock.yaml` holds the SHA-256 of the binary and of the archives of images
+by version and architecture. `sources` brings files to this machine, and hands out none whose bytes
+are not those of the lock.
 """
 
 from __future__ import annotations
@@ -52,19 +52,36 @@ class Artifact(Model):
     size: Annotated[int, Field(gt=0)] | None = None
 
 
+class ExtraImages(Artifact):
+    """An archive of images that are none of K3S's own, and which they are."""
+
+    images: Annotated[tuple[Image, ...], Field(min_length=1)]
+
+
 class LockedFiles(Model):
     """What a release has for one architecture.
 
     `images` is the archive; `image_list` says what is in it, None where that is not known.
+    `extra_images` are archives that no release has, for hosts without internet access.
     """
 
     binary: Artifact
     images: Artifact
     image_list: tuple[Image, ...] | None = None
+    # Left out where there are none: what was locked before has the digest that it had.
+    extra_images: Annotated[
+        tuple[ExtraImages, ...], Field(exclude_if=lambda archives: not archives)
+    ] = ()
 
     def artifact(self, kind: Kind) -> Artifact:
-        """The file of this kind."""
+        """The file of this kind that the release has."""
         return self.binary if kind is Kind.BINARY else self.images
+
+    @property
+    def files(self) -> tuple[tuple[Kind, Artifact], ...]:
+        """All of them."""
+        extra = ((Kind.IMAGES, archive) for archive in self.extra_images)
+        return ((Kind.BINARY, self.binary), (Kind.IMAGES, self.images), *extra)
 
 
 type Entry = dict[Architecture, LockedFiles]
@@ -79,7 +96,7 @@ class Lock(Model):
     @model_validator(mode="after")
     def _no_name_twice(self) -> Self:
         for version, entry in self.versions.items():
-            names = [row.artifact(kind).name for row in entry.values() for kind in Kind]
+            names = [artifact.name for row in entry.values() for _, artifact in row.files]
             for name in sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"{version}: {name} stands for two files")
         return self
@@ -132,6 +149,10 @@ class Lock(Model):
             f"it has this version for {' and '.join(entry) or 'no architecture'} only",
             f"Run `xops bundle lock --k3s {version}`, review the entry and commit it.",
         )
+
+    def extra_images(self, version: str) -> dict[Architecture, tuple[ExtraImages, ...]]:
+        """Archives of images that no release has; none of a version that is not locked."""
+        return {arch: row.extra_images for arch, row in self.versions.get(version, {}).items()}
 
     def digest(self, version: str) -> str:
         """SHA-256 of what is locked of a version, in its canonical form: names, hashes, lists."""

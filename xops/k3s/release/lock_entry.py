@@ -13,19 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 from ruamel.yaml.tokens import CommentToken
 
 from xops.core.errors import Finding, InputError
-from xops.k3s.release.file_checks import MismatchError, translate_write_errors
+from xops.k3s.release.file_checks import MismatchError, sha256_of, translate_write_errors
+from xops.k3s.release.images import architecture_of, images_in
 from xops.k3s.release.lock import (
     VERSION_PATTERN,
     Architecture,
     Artifact,
     Entry,
-    Kind,
+    ExtraImages,
     Lock,
     LockedFiles,
 )
@@ -99,14 +101,59 @@ def _artifact(names: Sequence[str], sums: Mapping[str, str]) -> Artifact | None:
     return Artifact(name=found, sha256=sums[found]) if found else None
 
 
+def with_extra_images(entry: Entry, archives: Sequence[Path]) -> Entry:
+    """The entry with archives of images that no release has, each for the machines it is for.
+
+    Raises:
+        InputError: every archive that cannot be read here, is for machines that the entry does not
+            have, or has the name of another file.
+        PermanentError: one is no archive of images, or is damaged.
+    """
+    findings: list[Finding] = []
+    made = dict(entry)
+    for archive in archives:
+        problem = _add_images(made, archive)
+        findings += [Finding(str(archive), "", problem)] if problem else []
+    if findings:
+        raise InputError("locking archives of images", findings)
+    return made
+
+
+def _add_images(entry: Entry, archive: Path) -> str | None:
+    """Why it cannot be added, or None. One of the same name is replaced."""
+    images, named = images_in(archive), architecture_of(archive)
+    arch = next((known for known in entry if known == named), None)
+    if images is None:
+        return "this Python cannot unpack it: save it as .tar or .tar.gz"
+    if arch is None:
+        known = " and ".join(entry)
+        return f"its images are for {named or 'machines that it does not name'}, not for {known}"
+    row = entry[arch]
+    kept = tuple(each for each in row.extra_images if each.name != archive.name)
+    others = [*kept, row.binary, row.images]
+    others += [each for other in entry if other != arch for _, each in entry[other].files]
+    if archive.name in {each.name for each in others}:
+        return f"another file has that name: name it, for example, kube-vip-{arch}.tar"
+    values = {"name": archive.name, "sha256": sha256_of(archive), "size": archive.stat().st_size}
+    try:
+        added = ExtraImages.model_validate({**values, "images": images})
+    except ValidationError as error:
+        return "; ".join(row["msg"] for row in error.errors(include_url=False))
+    entry[arch] = row.model_copy(update={"extra_images": (*kept, added)})
+    return None
+
+
 def write_entry(file: Path, version: str, entry: Entry) -> bool:
     """Write what the lock says of a version into its file; False if it said so already.
+
+    Archives that no release has stay as they are where the entry names none.
 
     Raises:
         InputError: the file is no lock.
         MismatchError: a file of this version has another hash than the one that is locked.
     """
     before = Lock.load(file).versions.get(version, {})
+    entry = {arch: _keep_images(row, before.get(arch)) for arch, row in entry.items()}
     if before == entry:
         return False
     _refuse_other_bytes(version, _hashes(before), _hashes(entry))
@@ -118,8 +165,14 @@ def write_entry(file: Path, version: str, entry: Entry) -> bool:
     return True
 
 
+def _keep_images(row: LockedFiles, before: LockedFiles | None) -> LockedFiles:
+    if before is None or row.extra_images:
+        return row
+    return row.model_copy(update={"extra_images": before.extra_images})
+
+
 def _hashes(entry: Entry) -> dict[str, str]:
-    artifacts = [row.artifact(kind) for row in entry.values() for kind in Kind]
+    artifacts = [artifact for row in entry.values() for _, artifact in row.files]
     return {artifact.name: artifact.sha256 for artifact in artifacts}
 
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xops.k3s.cluster_file.choices import FolderArtifacts, MirrorArtifacts
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.release.bundle import Bundle
 from xops.k3s.release.file_checks import Progress
-from xops.k3s.release.lock import Architecture, Kind, Lock
+from xops.k3s.release.lock import Architecture, Artifact, Kind, Lock
 from xops.k3s.release.sources import Folder, Release, Source, fetch
 
 
 @dataclass(frozen=True)
 class ReleaseFiles:
-    """Files of one release on this machine, by architecture; each was compared with the lock."""
+    """Files of one release on this machine, by architecture; each was compared with the lock.
+
+    `extra_images` are archives that no release has, by their names.
+    """
 
     binaries: Mapping[Architecture, Path]
     images: Mapping[Architecture, Path]
+    extra_images: Mapping[str, Path] = field(default_factory=dict)
 
 
 def source_of(cluster: Cluster, environ: Mapping[str, str]) -> Source:
@@ -40,6 +44,7 @@ async def obtain_files(
     *,
     binaries: Iterable[Architecture],
     images: Iterable[Architecture],
+    extra_images: Iterable[Artifact] = (),
     on_progress: Progress,
 ) -> ReleaseFiles:
     """Fetch binaries and archives of images for these architectures, one after the other.
@@ -54,6 +59,9 @@ async def obtain_files(
             for arch in sorted(set(archs))
         }
 
+    wanted = {archive.name: archive for archive in extra_images}
     return ReleaseFiles(
-        await fetch_all(Kind.BINARY, binaries), await fetch_all(Kind.IMAGES, images)
+        await fetch_all(Kind.BINARY, binaries),
+        await fetch_all(Kind.IMAGES, images),
+        {name: await source.file(version, wanted[name], on_progress) for name in sorted(wanted)},
     )

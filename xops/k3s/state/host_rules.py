@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import API_PORT, Cluster, Host
 from xops.k3s.cluster_file.field_types import ip_address
+from xops.k3s.k3s_keys import HOW_TO_LEAVE
 from xops.k3s.release import behaviour
 from xops.k3s.release.behaviour import order
 from xops.k3s.state.facts import BACKEND_MODULES, HostFacts
@@ -248,9 +249,8 @@ def _installed(cluster: Cluster, host: Host, seen: HostFacts) -> Iterator[Prefli
         yield from _version(cluster, host, seen.version)
     if not host.is_server and seen.etcd_member:
         found = "holds etcd's data, the file says agent"
-        yield PreflightFinding(
-            host.name, "role", found, "Write `role: server`, or remove the node first."
-        )
+        remedy = f"Write `role: server`. To have an agent here it leaves first ({HOW_TO_LEAVE})."
+        yield PreflightFinding(host.name, "role", found, remedy)
 
 
 def _version(cluster: Cluster, host: Host, version: str) -> Iterator[PreflightFinding]:

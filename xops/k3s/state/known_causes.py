@@ -1,16 +1,22 @@
 """Known lines of K3S, etcd, kubelet and systemd, each with its cause and what to do about it.
 
+A line tells what K3S met, not whether what lies there counts: a remedy here looks, compares and
+saves, and removes nothing. What has to go is named by a plan, from the facts of all hosts, and goes
+after an approval; the runbooks have the rest.
+
 What K3S itself prints is held against the source of the locked releases
 (`xops.k3s.release.source_facts`), so that a text that K3S has changed is noticed.
 """
 
 from __future__ import annotations
 
+from xops.k3s.k3s_keys import HOW_TO_LEAVE
 from xops.k3s.state.log_pattern import Pattern
 
 _DOCS = "https://docs.k3s.io"
 _ISSUES = "https://github.com/k3s-io/k3s/issues"
 _ETCD = "https://etcd.io/docs/v3.6"
+_RUNBOOKS = "docs/runbooks"
 
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
@@ -45,8 +51,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "disk-full",
         "a disk of the host is full",
         (r"no space left on device",),
-        "Make room (`df -h /var/lib/rancher /var/log /tmp`; `k3s crictl rmi --prune` removes"
-        " images that no pod uses), then run it again.",
+        "Make room: `df -h /var/lib/rancher /var/log /tmp` tells which disk it is, `du -xhd3 / |"
+        " sort -h | tail -n 30` what is large. Then run it again.",
         f"{_DOCS}/installation/requirements#disks",
     ),
     Pattern(
@@ -189,8 +195,9 @@ PATTERNS: tuple[Pattern, ...] = (
         "the token belongs to a cluster with another certificate authority",
         (r"token CA hash does not match the Cluster CA certificate hash",),
         "Compare the token in the cluster's secrets folder with /var/lib/rancher/k3s/server/token"
-        " of a running server. If the host was part of another cluster, remove what is left of"
-        " it: `systemctl disable --now k3s k3s-agent; rm -rf /var/lib/rancher /etc/rancher`.",
+        " of a running server, and see that server in /etc/rancher/k3s/config.yaml here leads to"
+        " that cluster. Whether the host was part of another one tells `xops k3s preflight`: what"
+        f" it holds of it may count ({_RUNBOOKS}/k3s-two-clusters.md).",
         f"{_DOCS}/cli/token",
     ),
     Pattern(
@@ -230,43 +237,49 @@ PATTERNS: tuple[Pattern, ...] = (
             r"no matching prefix found",
         ),
         "The keys are in /var/lib/rancher/k3s/server/cred/encryption-config.json and must be those"
-        " of the other servers: `k3s secrets-encrypt status` on each shows whether they are."
-        " Remove the file on this server only, and restart k3s: it is fetched anew.",
+        " of the other servers. What was written with a key is read with that key alone: keep a"
+        " copy of the file of every server first (`cp -a`). `k3s secrets-encrypt status` and"
+        " `sha256sum` of the file show which server differs; if it is this one alone, give it the"
+        " file of another and restart k3s.",
         f"{_DOCS}/cli/secrets-encrypt",
     ),
     Pattern(
         "files-newer-than-datastore",
         "certificates of an earlier cluster are left on this host",
         (r"newer than datastore and could cause a cluster outage",),
-        "Another k3s ran here. If this host holds nothing that is needed, remove what is left of"
-        " it (`systemctl stop k3s; rm -rf /var/lib/rancher/k3s/server`) and run it again; it then"
-        " joins with the cluster's own.",
+        "If the host was a member already, its data counts: take back what was changed last in the"
+        " cluster file (encryption of Secrets above all). Else another k3s ran here: save what it"
+        " left (`cp -a /var/lib/rancher/k3s/server /var/lib/rancher/k3s-server.saved`) and run it"
+        " again: a host that was only joining is rolled back, and joins with the cluster's own.",
         f"{_DOCS}/cli/certificate",
     ),
     Pattern(
         "cluster-id-mismatch",
         "this host's etcd belongs to another cluster",
         (r"cluster ID mismatch",),
-        "It was initialised as a cluster of its own, or its peers were. Do not merge them: find"
-        " which cluster has the data (`k3s kubectl get nodes` on each), then on the other host stop"
-        " k3s, move /var/lib/rancher/k3s/server/db away and run it again; the host joins.",
+        "It was initialised as a cluster of its own, or its peers were. Do not merge them: `xops"
+        " k3s preflight` tells which host is of which cluster, `k3s kubectl get nodes` on each what"
+        f" it has. Which one stays, and how hosts change over: {_RUNBOOKS}/k3s-two-clusters.md.",
         f"{_DOCS}/datastore/ha-embedded",
     ),
     Pattern(
         "duplicate-node",
         "etcd still has a member by this host's name",
         (r"duplicate node name found",),
-        "The host was installed anew under its old name. Run it again: the plan names the earlier"
-        " member, with its node or without, and an apply removes it first. By hand, for one with a"
-        " node: `k3s kubectl delete node NAME` on another server.",
+        "If the host was installed anew under its old name, run it again: the plan names the"
+        " earlier member, with its node or without, and an apply removes it after an approval. If"
+        " another machine is that member (`k3s kubectl get nodes -o wide` on a server tells its"
+        " address), rename this host.",
         f"{_ISSUES}/10408",
     ),
     Pattern(
         "node-password-rejected",
         "the cluster remembers another password for a node of this name",
         (r"[Nn]ode password rejected",),
-        "If this host was installed anew: on a server `k3s kubectl -n kube-system delete secret"
-        " NAME.node-password.k3s`, then restart k3s here. If two hosts have one name, rename one.",
+        "`k3s kubectl get nodes -o wide` on a server tells the address of the node of that name. If"
+        " it is another machine's, rename one of the two. If this host was installed anew, run it"
+        " again: its earlier node and password are forgotten with it. A host that stays rejected:"
+        f" {_RUNBOOKS}/k3s-host-not-ready.md.",
         f"{_DOCS}/architecture#how-agent-node-registration-works",
     ),
     Pattern(
@@ -278,8 +291,8 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?P<before>[^\s,\]]{1,200}).{0,600}?expect: (?P=member)=(?P<now>[^\s\"\\]{1,200})",
         ),
         "Give the host its earlier address back: etcd knows it by {before}, and it has {now}. A"
-        " server's address stays as it was when it joined; to change it, remove the server from"
-        " the cluster and let it join anew.",
+        " server's address stays as it was when it joined; to have another, it leaves the cluster"
+        f" while the others are up, and joins anew ({HOW_TO_LEAVE}).",
         f"{_ISSUES}/5991",
     ),
     Pattern(
@@ -292,9 +305,10 @@ PATTERNS: tuple[Pattern, ...] = (
             r"this server is (a )?not a member of the etcd cluster"
             r"(?!\.? Found \[.{0,600}?([\w.-]{1,63}-[0-9a-f]{8})=.{0,800}?expect: \2=)",
         ),
-        "Restart k3s here: with the mark of its removal it moves its old data away and joins as a"
-        " new member. If it does not, stop k3s, move /var/lib/rancher/k3s/server/db away and run"
-        " it again while the other servers are up.",
+        "Restart k3s here: with the mark of its removal it sets its old data aside and joins as a"
+        " new member. If it does not, stop k3s here and run it again while the other servers are"
+        " up: the plan names the data of a member that was removed, and an apply sets it aside"
+        " after an approval.",
         f"{_DOCS}/datastore/ha-embedded",
     ),
     Pattern(
@@ -302,7 +316,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "another server is still joining etcd",
         (r"too many learner members in cluster",),
         "Wait until `k3s kubectl get nodes` shows that one Ready, then run it again: servers join"
-        " one at a time. If it is gone for good, `k3s kubectl delete node NAME` frees its place.",
+        " one at a time. One that makes no progress is evicted by K3S after five minutes; one that"
+        f" is gone for good is replaced: {_RUNBOOKS}/k3s-lost-disk.md.",
         f"{_ISSUES}/4335",
     ),
     Pattern(
@@ -416,8 +431,8 @@ PATTERNS: tuple[Pattern, ...] = (
             r"leader failed to send out heartbeat on time; took too long",
             r"slow fdatasync",
         ),
-        "Move /var/lib/rancher/k3s/server/db to an SSD, or make the host an agent: etcd wants a"
-        " 99th percentile of fsync below 10 ms. One such line under load means little.",
+        "Etcd wants a 99th percentile of fsync below 10 ms for /var/lib/rancher/k3s/server/db: an"
+        " SSD, or another host as the server. One such line under load means little.",
         f"{_ETCD}/tuning/#disk",
         is_symptom=True,
     ),

@@ -8,13 +8,16 @@ from __future__ import annotations
 import statistics
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import ClassVar
 
 from xops.core.errors import PermanentError, TemporaryError, UnreachableError, XopsError
 from xops.k3s import paths
 from xops.k3s.cluster_file.choices import VipEndpoint
 from xops.k3s.cluster_file.cluster import API_PORT, Cluster, Host
+from xops.k3s.k3s_keys import HOW_TO_LEAVE
+from xops.k3s.release.images import full_name
+from xops.k3s.release.lock import Architecture
 from xops.k3s.state import topology
 from xops.k3s.state.facts import REMOVAL_NODE, HostFacts, NodeFacts
 from xops.k3s.state.finding import Observation, PreflightFinding, Severity
@@ -63,11 +66,20 @@ def _listed(findings: list[PreflightFinding]) -> str:
     return f"{len(findings)} finding{'s' if len(findings) > 1 else ''}{listed}"
 
 
-def findings(cluster: Cluster, observed: Observation) -> list[PreflightFinding]:
-    """Everything that is wrong, errors first, in the file's order."""
+def findings(
+    cluster: Cluster, observed: Observation, brought: Mapping[Architecture, Collection[str]] = {}
+) -> list[PreflightFinding]:
+    """Everything that is wrong, errors first, in the file's order.
+
+    Args:
+        cluster: what its file says.
+        observed: what the hosts say.
+        brought: images that an apply brings besides K3S's own, in full.
+    """
     found = [finding for host in cluster.hosts for finding in _of_host(cluster, host, observed)]
-    rules = (_clocks, _unique, _one_cluster, _one_etcd, _members_gone, _vip_image)
+    rules = (_clocks, _unique, _one_cluster, _one_etcd, _members_gone)
     found += [finding for rule in rules for finding in rule(cluster, observed)]
+    found += _vip_image(cluster, observed, brought)
     if set(observed.failed) <= set(left_out(cluster, observed.failed)):
         found += [*_agents_of_nobody(cluster, observed), *_vip_free(cluster, observed)]
     return sorted(found, key=lambda finding: finding.severity is not Severity.ERROR)
@@ -234,8 +246,10 @@ def _vip_free(cluster: Cluster, observed: Observation) -> Iterator[PreflightFind
             yield PreflightFinding(host.name, "vip", found, remedy)
 
 
-def _vip_image(cluster: Cluster, observed: Observation) -> Iterator[PreflightFinding]:
-    """kube-vip's image is not among K3S's own: in an air gap somebody must bring it."""
+def _vip_image(
+    cluster: Cluster, observed: Observation, brought: Mapping[Architecture, Collection[str]]
+) -> Iterator[PreflightFinding]:
+    """kube-vip's image is not among K3S's own: in an air gap the bundle must have it besides."""
     if not isinstance(cluster.endpoint, VipEndpoint) or cluster.air_gap is None:
         return
     image = cluster.endpoint.image
@@ -244,13 +258,20 @@ def _vip_image(cluster: Cluster, observed: Observation) -> Iterator[PreflightFin
     for host in cluster.servers:
         seen = observed.facts.get(host.name)
         ours = f"{cluster.k3s.data_dir}/{paths.IMAGES}/xops-"
+        if full_name(image) in brought.get(host.arch, ()):
+            continue
         if seen is None or any(not path.startswith(ours) for path in seen.images):
             continue  # an archive of another hand may hold it
-        found = f"{image} is in no archive of K3S's: {cluster.vip} would answer nobody"
+        found = (
+            f"{image} is in no archive for {host.arch} that the lock has of {cluster.k3s.version}:"
+            f" {cluster.vip} would answer nobody"
+        )
+        archive = f"kube-vip-{host.arch}.tar"
         remedy = (
-            f"`docker save -o kube-vip.tar {image}`, and put it into"
-            f" {cluster.k3s.data_dir}/{paths.IMAGES} on every server; or name a mirror that the"
-            " hosts reach (registries.mirrors); or take endpoint.kind servers or dns."
+            f"`docker pull --platform linux/{host.arch} {image}; docker save -o {archive} {image}`,"
+            f" then `xops bundle lock --k3s {cluster.k3s.version} --images {archive}`, and build"
+            f" the bundle with `--images {archive}`; or name a mirror that the hosts reach"
+            " (registries.mirrors); or take endpoint.kind servers or dns."
         )
         yield PreflightFinding(host.name, "vip", found, remedy)
 
@@ -283,11 +304,7 @@ def _unlisted_remedy(
                 " Do not delete the node: K3S would remove the living host with it."
             )
     if node.ready:
-        return (
-            "Add it to the file: it is Ready. To have it out of the cluster, move its pods away"
-            f" (`k3s kubectl drain {node.name} --ignore-daemonsets`), stop K3S there, and run it"
-            " again."
-        )
+        return f"Add it to the file: it is Ready. To have it out of the cluster: {HOW_TO_LEAVE}."
     if _is_missed(node, formation):
         return "Add it to the file, and bring it back: etcd may need it for its quorum."
     return (

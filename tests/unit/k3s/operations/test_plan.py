@@ -575,6 +575,28 @@ def test_images_are_known_by_name_and_size(found: str, brought: bool) -> None:
     assert (mine.starts, mine.restarts) == (False, False)  # K3S takes them in while it runs
 
 
+def test_archives_that_no_release_has_come_to_the_hosts_that_lack_them() -> None:
+    of = cluster(1, agents=1, hardening={"profile": "none"}, air_gap={"bundle": Path("b.tar")})
+    extra = artifacts(Kind.IMAGES)["amd64"].model_copy(
+        update={"name": "kube-vip.tar", "sha256": "5" * 64, "size": 9}
+    )
+    wanted = desired(images=artifacts(Kind.IMAGES), extra_images={"amd64": (extra,)})
+    path = images_path(of, extra)
+    made = planned(all_bare(of), of, wanted)
+
+    for host in ("server-1", "agent-1"):
+        rows = [row for row in made.plan.changes if row.target == f"{host}: {path}"]
+        assert [(row.after, row.stage) for row in rows] == [
+            ({"sha256": extra.sha256, "mode": "0644"}, Stage.IMAGES)
+        ]
+    seen = installed(of, wanted)
+    for size, brought in ((9, ()), (8, (extra,))):
+        images = {**seen["server-1"].images, path: size}
+        there = {**seen, "server-1": replace(seen["server-1"], images=images)}
+        (mine, _) = planned(there, of, wanted).hosts
+        assert (mine.archives, mine.restarts) == (brought, False)
+
+
 def test_each_architecture_gets_its_own_files() -> None:
     hosts = [
         {"name": "a", "address": "10.0.0.1", "role": "server"},

@@ -25,7 +25,7 @@ KNOWN = [
         "duplicate-node",
         K3S + 'level=error msg="Shutdown request received: \\"etcd cluster join failed: duplicate'
         ' node name found, please use a unique name for this node\\""',
-        "k3s kubectl delete node NAME",
+        "an apply removes it after an approval",
     ),
     (
         "configuration-mismatch",
@@ -44,7 +44,7 @@ KNOWN = [
         " password rejected, duplicate hostname or contents of '/etc/rancher/node/password' may"
         " not match server node-passwd entry, try enabling a unique node name with the"
         ' --with-node-id flag"',
-        "NAME.node-password.k3s",
+        "address of the node of that name",
     ),
     (
         "certificate-name",
@@ -202,7 +202,7 @@ KNOWN = [
         FATAL + '"/var/lib/rancher/k3s/server/cred/passwd newer than datastore and could cause a'
         " cluster outage. Remove the file(s) from disk and restart to be recreated from"
         ' datastore."',
-        "rm -rf /var/lib/rancher/k3s/server",
+        "cp -a /var/lib/rancher/k3s/server",
     ),
     (
         "label-refused",

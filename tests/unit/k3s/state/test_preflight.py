@@ -20,6 +20,7 @@ from tests.k3s_hosts import (
 from xops.core.errors import PermanentError, UnreachableError, XopsError
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.release.lock import Architecture
 from xops.k3s.ssh.transport_protocol import HostKeyError
 from xops.k3s.state import preflight
 from xops.k3s.state.facts import EtcdMember, HostFacts, NodeFacts, Route
@@ -486,7 +487,10 @@ def test_a_server_is_not_to_be_deleted_while_others_are_down_as_well() -> None:
     assert DELETES not in unlisted(*strangers, of=alone, members=voters(alone, OLD, other))
 
 
-AIR_GAP = {"endpoint": {"kind": "vip", "address": "10.0.0.10"}, "air_gap": {"bundle": "b.tar"}}
+AIR_GAP: dict[str, Any] = {
+    "endpoint": {"kind": "vip", "address": "10.0.0.10"},
+    "air_gap": {"bundle": "b.tar"},
+}
 IMAGES = "/var/lib/rancher/k3s/agent/images"
 
 
@@ -508,6 +512,27 @@ def test_in_an_air_gap_the_address_that_moves_needs_an_image_of_its_own(
     rows = found(changed("server-1", of, images=images), of)
 
     assert rows == ([("server-1", "vip", "error")] if missing else [])
+
+
+@pytest.mark.parametrize(
+    ("brought", "missing"),
+    [
+        ({"amd64": {"ghcr.io/kube-vip/kube-vip:v1.0.4"}}, False),
+        ({"amd64": {"ghcr.io/kube-vip/kube-vip:v1.0.3"}}, True),
+        ({"arm64": {"ghcr.io/kube-vip/kube-vip:v1.0.4"}}, True),
+    ],
+)
+def test_an_image_that_the_bundle_brings_is_not_missed(
+    brought: dict[Architecture, set[str]], missing: bool
+) -> None:
+    of = cluster(1, **AIR_GAP)
+    rows = preflight.findings(of, observed(changed("server-1", of)), brought)
+    remedies = [row.remedy for row in rows if row.check == "vip"]
+
+    assert len(remedies) == missing
+    for remedy in remedies:
+        assert "docker pull --platform linux/amd64 ghcr.io/kube-vip/kube-vip:v1.0.4" in remedy
+        assert "xops bundle lock --k3s v1.36.4+k3s1 --images kube-vip-amd64.tar" in remedy
 
 
 # Together
