@@ -107,6 +107,9 @@ echo done
 """Receives a file. Answers, a line each: `have` (nothing to do), `need OFFSET` (send the rest),
 `done`, `full FREE_BYTES`, `differs` (from its SHA-256), `short`, `failed WHY`."""
 
+LOCK_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
+"""How a lock tells since when it is held."""
+
 LOCK = (
     _START
     + """\
@@ -119,11 +122,11 @@ case $? in
   1) echo taken; cat "$path.holder"; exit ;;
   *) exit 1 ;;
 esac
-printf '%s\\n%s\\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$holder" >"$path.holder" || exit
+printf '%s\\n%s\\n' "$(date -u +MOMENT)" "$holder" >"$path.holder" || exit
 echo held
 while timeout "$grace" head -n 1 9>&- | grep -q . 9>&-; do :; done
 rm -f "$path.holder"
-"""
+""".replace("MOMENT", LOCK_MOMENT)
 )
 """Holds a lock while lines come in. Answers `held`, or `taken`, since when and by whom."""
 

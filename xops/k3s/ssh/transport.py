@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import datetime
 
 import asyncssh
 
@@ -209,6 +210,7 @@ class SshTransport:
 
         Raises:
             LockedError: it is held; says by whom and since when.
+            PermanentError: the answer is none of a lock.
             UnreachableError: there is no answer, or the lock was lost in the meantime.
         """
         attempted = f"locking {self.host}"
@@ -327,7 +329,17 @@ def _too_slow(attempted: str, deadline: float, last: str) -> CommandTimeoutError
     )
 
 
-def _locked(attempted: str, since: str, holder: str) -> LockedError:
+def _locked(attempted: str, since: str, holder: str) -> PermanentError | LockedError:
+    """Who holds it; a host that tells no moment is none that answers."""
+    try:
+        if since:
+            datetime.strptime(since, remote_programs.LOCK_MOMENT)  # noqa: DTZ007 - is looked at only
+    except ValueError:
+        return PermanentError(
+            attempted,
+            f"its answer is none of a lock: {shorten(since)}",
+            "Look what the host prints at a login, or in place of the shell that was asked for.",
+        )
     by = f"{shorten(holder) or 'somebody who left no name'} since"
     by += f" {shorten(since) or 'an unknown time'}"
     return LockedError(
