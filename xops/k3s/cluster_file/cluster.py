@@ -45,7 +45,7 @@ from xops.k3s.cluster_file.choices import (
     TerraformSource,
     VipEndpoint,
 )
-from xops.k3s.cluster_file.field_types import NodeName
+from xops.k3s.cluster_file.field_types import NodeName, taint_parts
 from xops.k3s.cluster_file.hosts import Host, Site, read_hosts
 from xops.k3s.cluster_file.sections import (
     API_PORT,
@@ -250,8 +250,12 @@ class Cluster(Model):
         return {**self._site(host).labels, **host.labels}
 
     def taints(self, host: Host) -> tuple[str, ...]:
-        """A host's taints: its site's, then its own."""
-        return tuple(dict.fromkeys((*self._site(host).taints, *host.taints)))
+        """A host's taints: its site's, overlaid by its own of the same key and effect."""
+        found = {}
+        for text in (*self._site(host).taints, *host.taints):
+            key, _, effect = taint_parts(text)
+            found[key, effect] = text
+        return tuple(found.values())
 
     def low_memory(self, host: Host) -> bool:
         """Whether the host is a small board."""

@@ -569,20 +569,23 @@ def test_the_dns_service_has_the_tenth_address(
 
 
 def test_a_site_gives_its_hosts_labels_taints_and_settings(load: Callable[..., Cluster]) -> None:
-    north = {"labels": {"a": "1", "b": "1"}, "taints": ["x:NoExecute"], "low_memory": True}
+    taints = ["x:NoExecute", "z=1:NoExecute", "z=1:NoSchedule"]
+    north = {"labels": {"a": "1", "b": "1"}, "taints": taints, "low_memory": True}
     cluster = load(
         {
             "sites": {"north": north},
             "networks.backend": "wireguard-native",
             "hosts.3.site": "north",
             "hosts.3.labels": {"b": "2"},
-            "hosts.3.taints": ["y:NoExecute", "x:NoExecute"],
+            "hosts.3.taints": ["y:NoExecute", "x:NoExecute", "z=2:NoExecute"],
         }
     )
     at_site, elsewhere = cluster.host("worker-1"), cluster.host("server-1")
 
     assert cluster.labels(at_site) == {"a": "1", "b": "2"}
-    assert cluster.taints(at_site) == ("x:NoExecute", "y:NoExecute")
+    assert cluster.taints(at_site) == (
+        "x:NoExecute", "z=2:NoExecute", "z=1:NoSchedule", "y:NoExecute",
+    )  # fmt: skip
     assert cluster.low_memory(at_site)
     assert cluster.spans_sites
     assert (cluster.labels(elsewhere), cluster.taints(elsewhere)) == ({}, ())
