@@ -289,28 +289,27 @@ def test_labels_and_taints_of_a_running_node_change_and_nothing_restarts(
         assert cluster.json("plan")["plan"]["changes"] == []
         return [change["target"] for change in planned]
 
-    all_of_it = [
-        "agent-1: node labels", "agent-1: node taints", "agent-1: /etc/rancher/k3s/config.yaml",
-    ]  # fmt: skip
+    both = ["agent-1: node labels", "agent-1: node taints"]
+    file = "agent-1: /etc/rancher/k3s/config.yaml"
     theirs = {"marks.example.com/theirs": "x"}
     label, taint = "marks.example.com/pool", "marks.example.com/edge"
     try:
         given = {label: "old", "marks.example.com/empty": ""}
         new = [f"{taint}=true:NoSchedule", f"{taint}:PreferNoSchedule"]
-        assert applied(given, new) == all_of_it
+        assert applied(given, new) == [file, *both]
         assert marks(cluster, "agent-1") == (
             theirs | given, {f"{taint}=true:NoSchedule", f"{taint}=:PreferNoSchedule"},
         )  # fmt: skip
         # One is another, one is gone; what somebody else gave the node stays.
-        assert applied({label: "new"}, [f"{taint}=false:NoSchedule"]) == all_of_it
+        assert applied({label: "new"}, [f"{taint}=false:NoSchedule"]) == [*both, file, *both]
         assert marks(cluster, "agent-1") == (
             theirs | {label: "new"}, {f"{taint}=false:NoSchedule"},
         )  # fmt: skip
         # What is taken away by hand is given back, and no file is written for it.
         cluster.kubectl("label", "node", "agent-1", f"{label}-")
-        assert applied({label: "new"}, [f"{taint}=false:NoSchedule"]) == all_of_it[:1]
+        assert applied({label: "new"}, [f"{taint}=false:NoSchedule"]) == both[:1]
         assert marks(cluster, "agent-1")[0] == theirs | {label: "new"}
-        assert applied({}, []) == all_of_it
+        assert applied({}, []) == [*both, file]
         assert marks(cluster, "agent-1") == (theirs, set())
         assert {host.name: host.shell(units) for host in cluster.rig.hosts} == before
     finally:

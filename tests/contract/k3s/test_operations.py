@@ -455,7 +455,9 @@ def test_other_labels_and_taints_are_set_on_a_running_cluster(lab: MakeLab) -> N
     assert marks(here) == (
         {"pool": "new", "theirs": "x"}, {"t:NoExecute": "2", "theirs:NoSchedule": ""},
     )  # fmt: skip
-    assert here.world.seen("label_nodes") == ["server-1: label_nodes"]
+    assert here.world.seen("label_nodes", "put") == [
+        "server-1: label_nodes", f"agent-1: put {paths.CONFIG}", "server-1: label_nodes",
+    ]  # fmt: skip
     assert here.restarts == dict.fromkeys(here.restarts, 0)
     assert here.machine("agent-1").text["node-label"] == ["pool=new"]
     assert here.apply().status is OutcomeStatus.UNCHANGED
@@ -473,6 +475,22 @@ def test_killed_after_any_change_every_label_is_as_the_file_says_in_the_end(lab:
         assert marks(here) == (whole.labels["agent-1"], whole.taints["agent-1"]), request
         assert here.machine("agent-1").text["node-label"] == ["pool=new"]
         assert here.restarts == dict.fromkeys(here.restarts, 0)
+
+
+def test_killed_after_any_change_the_file_put_back_takes_all_of_it_back(lab: MakeLab) -> None:
+    base = labelled(lab, servers=1)
+    before = copy.deepcopy(marks(base))
+    with_agent(base, **CHANGED)
+    whole = copy.deepcopy(base.world)
+    Lab(whole, base.folder).apply()
+
+    for request in moments(whole.events, "server-1", "agent-1"):
+        here = Lab(copy.deepcopy(base.world), base.folder)
+        with_agent(here, **CHANGED)
+        killed(here, request)
+        with_agent(here, **AGENT)
+        here.apply()
+        assert marks(here) == before, request
 
 
 def test_what_was_no_longer_wanted_goes_once_an_api_answers(lab: MakeLab) -> None:
@@ -581,6 +599,22 @@ def test_a_setting_that_breaks_the_kubelet_costs_the_canary_only(lab: MakeLab) -
     assert here.apply().status is OutcomeStatus.APPLIED
     assert here.world.seen("start") == [f"agent-{number}: start restart" for number in range(1, 5)]
     assert all(machine.text["kubelet-arg"] == ["max-pods=20"] for machine in agents)
+
+
+def test_an_agent_that_was_not_ready_before_is_no_canary_and_stops_none_that_works(
+    lab: MakeLab,
+) -> None:
+    here = lab(1, 3)
+    here.apply()
+    here.world.forget_events()
+    here.world.nodes["agent-1"] = False
+    here.machine("agent-1").kubelet_hangs = True
+    here.change(k3s=RIGHT)
+    with pytest.raises(NotReadyError, match="agent-1"):
+        here.apply()
+
+    order = ["agent-2", "agent-3", "agent-1"]
+    assert here.world.seen("start") == [f"{name}: start restart" for name in order]
 
 
 def test_a_node_that_counts_as_ready_from_before_is_not_taken_for_ready(lab: MakeLab) -> None:
@@ -1272,6 +1306,12 @@ def moments(events: Sequence[Event], *hosts: str) -> list[int]:
 
 def killed_then_finished(here: Lab, request: int) -> None:
     """Kill the apply at a request, then run it again."""
+    killed(here, request)
+    here.apply()
+
+
+def killed(here: Lab, request: int) -> None:
+    """Kill the apply at a request; its locks go with it."""
     here.world.forget_events()
     here.world.kill_at = request
     with pytest.raises(Killed):
@@ -1279,7 +1319,6 @@ def killed_then_finished(here: Lab, request: int) -> None:
     for machine in here.world.machines.values():
         machine.holder = None
     here.world.kill_at = None
-    here.apply()
 
 
 @pytest.mark.parametrize(

@@ -934,6 +934,17 @@ def test_a_taint_is_taken_away_from_nodes_that_have_it(bench: Bench) -> None:
     assert changing(bench) == ["kubectl taint --overwrite nodes a c t:NoExecute-"]
 
 
+@pytest.mark.parametrize("code", [124, 143])
+def test_an_api_that_hangs_is_not_asked_for_all_that_follows(bench: Bench, code: int) -> None:
+    """Else each command would take its minute, with the hosts locked."""
+    bench.answer("k3s", "label --overwrite nodes a x=1", code=code)
+    assert labelled(bench, "label a x=1", "label b x=2").returncode == 1
+    bench.answer("k3s", "get nodes", code=code)
+    assert labelled(bench, "untaint a t:NoExecute", "label b x=2").returncode == 1
+
+    assert changing(bench) == ["kubectl label --overwrite nodes a x=1"]
+
+
 @pytest.mark.parametrize("verb", ["label b x=1", "taint b x=1:NoExecute"])
 def test_what_the_api_refuses_is_an_error_and_the_rest_is_done(bench: Bench, verb: str) -> None:
     bench.answer("k3s", f"{verb.split()[0]} --overwrite nodes b", code=1)

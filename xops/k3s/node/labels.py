@@ -66,6 +66,21 @@ class MarksChange:
         """Keys that are taken away."""
         return tuple(key for key in self.before if key not in self.after)
 
+    @property
+    def taken(self) -> MarksChange | None:
+        """The part that takes away."""
+        return MarksChange({key: self.before[key] for key in self.removed}, {}).or_none()
+
+    @property
+    def given(self) -> MarksChange | None:
+        """The part that sets."""
+        before = {key: value for key, value in self.before.items() if key in self.after}
+        return MarksChange(before, self.after).or_none()
+
+    def or_none(self) -> MarksChange | None:
+        """None where nothing differs."""
+        return self if self.before or self.after else None
+
 
 def wanted(cluster: Cluster, host: Host) -> Marks:
     """What the cluster file gives the host's node."""
@@ -142,7 +157,7 @@ def differing(
     own = sorted(wanted.keys() | given.keys())
     before = {key: found[key] for key in own if key in found and found[key] != wanted.get(key)}
     after = {key: wanted[key] for key in own if key in wanted and found.get(key) != wanted[key]}
-    return MarksChange(before, after) if before or after else None
+    return MarksChange(before, after).or_none()
 
 
 def missing(cluster: Cluster, host: Host, seen: HostFacts, node: NodeFacts) -> Iterator[str]:

@@ -20,9 +20,17 @@ from xops.core.errors import PermanentError, TemporaryError, XopsError
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.node import labels
+from xops.k3s.node.labels import MarksChange
 from xops.k3s.operations import tokens
 from xops.k3s.operations.executor import HostExecutor, marks
-from xops.k3s.operations.plan import HostPlan, K3sPlan, ServiceStep, Stage, images_path
+from xops.k3s.operations.plan import (
+    HostPlan,
+    K3sPlan,
+    Membership,
+    ServiceStep,
+    Stage,
+    images_path,
+)
 from xops.k3s.operations.recover import Recovery
 from xops.k3s.operations.roll_out import batches
 from xops.k3s.operations.tokens import Tokens
@@ -93,8 +101,8 @@ class Installation:
         if stage is Stage.IMAGES:
             await _gather_all(self._bring_images(part) for part in changed if part.archives)
             return
-        if stage is Stage.LABELS:
-            await self._label_nodes([part for part in changed if part.labels or part.taints])
+        if stage in (Stage.UNLABEL, Stage.LABEL):
+            await self._label_nodes(stage)
             return
         turn = [part for part in changed if part.stage is stage]
         if stage is Stage.SERVERS:
@@ -145,10 +153,14 @@ class Installation:
 
     # Labels and taints
 
-    async def _label_nodes(self, parts: Sequence[HostPlan]) -> None:
-        """All nodes in one request of a server whose API answers."""
+    async def _label_nodes(self, stage: Stage) -> None:
+        """All nodes in one request of a server whose API answers: what is taken away, or set."""
         server = self._server()
-        changes = [(part.host.name, part.labels, part.taints) for part in parts]
+        changes = [
+            (part.host.name, _in_stage(part.labels, stage), _in_stage(part.taints, stage))
+            for part in self.planned.hosts
+        ]
+        parts = [name for name, *marks in changes if any(marks)]
         lines = list(labels.changing_lines(changes))
         values = {"BINARY": paths.BINARY, "CHANGES": "\n".join(lines)}
         done = f"labels and taints of {len(parts)} nodes set"
@@ -233,12 +245,16 @@ class Installation:
         nobody, and what they can carry is there before others restart.
         """
         running = [part for part in parts if part.restarts]
+        # Those that were not Ready before go last: what is wrong there stops none that works.
+        running.sort(key=lambda part: part.membership is Membership.UNREADY)
         groups = [tuple(part for part in parts if not part.restarts), *batches(running)]
         for number, group in enumerate(groups, start=1):
             try:
                 await self._change_together(group)
             except XopsError as error:
                 untouched = [part.host.name for later in groups[number:] for part in later]
+                if not untouched:
+                    raise
                 raise _with_untouched(error, untouched) from error
 
     async def _change_together(self, parts: Sequence[HostPlan]) -> None:
@@ -343,6 +359,12 @@ class Installation:
         return await self.executor.watch_script(host, "wait_ready", values, seconds, report)
 
 
+def _in_stage(marks: MarksChange | None, stage: Stage) -> MarksChange | None:
+    if marks is None:
+        return None
+    return marks.taken if stage is Stage.UNLABEL else marks.given
+
+
 def _staged_path(binary: Artifact) -> str:
     return f"{paths.BINARY}.{binary.sha256[:12]}"
 
@@ -355,8 +377,6 @@ def _read_mark(ran: Ran, pattern: re.Pattern[str]) -> str | None:
 
 def _with_untouched(error: XopsError, names: Sequence[str]) -> XopsError:
     """The same error; it also says which agents are as they were because of it."""
-    if not names:
-        return error
     found = copy.copy(error)
     found.found += f"\n  not touched, since nothing goes on after a failure: {', '.join(names)}"
     found.remedy += " It goes on with the agents that were not touched."

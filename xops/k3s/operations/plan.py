@@ -51,19 +51,23 @@ class Stage(StrEnum):
 
     IMAGES = "images"
     """Archives of images come to all hosts before anything of K3S changes on any."""
-    LABELS = "labels"
-    """Labels and taints of nodes, through the API: before config.yaml is written, which tells what
-    xOps gave them until now. Killed between the two, the next plan finds the rest."""
+    UNLABEL = "unlabel"
+    """Labels and taints that nodes shall have no longer are taken away, through the API: before
+    config.yaml is written, which tells what xOps gave them until now."""
     SERVERS = "servers"
     AGENTS = "agents"
     FILES = "files"
     """What nothing is restarted for: the way in which the first server would join, manifests."""
+    LABEL = "label"
+    """Labels and taints that nodes lack are set, through the API: once config.yaml tells of them,
+    so that whoever puts the file back takes them away again, and once there is room for pods that
+    a taint drives out."""
     NODES = "nodes"
     """Members that are not as they shall be are waited for."""
 
 
-_BEFORE = (Stage.IMAGES, Stage.LABELS)
-"""Stages that are the same for all hosts; then each has its turn in one."""
+_TOGETHER = (Stage.IMAGES, Stage.UNLABEL, Stage.LABEL)
+"""Stages that are the same for all hosts; else each has its turn in one."""
 
 _UNKNOWN_MARKS = "no server's API answers: which labels and taints the nodes have is unknown"
 
@@ -193,8 +197,8 @@ class HostPlan:
         return self.service is not ServiceStep.KEEP or self.joins
 
     def in_turn(self, *, servers_busy: bool) -> HostPlan:
-        """The same with the stage in which the host has its turn, once images have come and labels
-        are set.
+        """The same with the stage in which the host has its turn, beside those that are the
+        same for all.
 
         A server that is only waited for has its turn with servers that are busy: etcd takes one
         learner at a time, and members that are down together come up together.
@@ -205,7 +209,7 @@ class HostPlan:
         else:
             stage = Stage.NODES if waits else Stage.FILES
         changes = (
-            row if row.stage in _BEFORE else row.model_copy(update={"stage": stage})
+            row if row.stage in _TOGETHER else row.model_copy(update={"stage": stage})
             for row in self.changes
         )
         return replace(self, stage=stage, changes=tuple(changes))
@@ -444,9 +448,12 @@ class _Comparison:
             target = images_path(self.cluster, archive)
             yield self._change(target, None, after, "staged before K3S", Stage.IMAGES)
         for what, marks in (("node labels", part.labels), ("node taints", part.taints)):
-            if marks:
-                before, after = dict(marks.before), dict(marks.after)
-                yield self._change(what, before, after, _SET, Stage.LABELS)
+            taken, given = (marks.taken, marks.given) if marks else (None, None)
+            if taken:
+                yield self._change(what, dict(taken.before), {}, _TAKEN, Stage.UNLABEL)
+            if given:
+                before, after = dict(given.before), dict(given.after)
+                yield self._change(what, before, after, _SET, Stage.LABEL)
         if part.binary:
             yield self._binary_change(part.binary)
         for file in part.files:
@@ -576,6 +583,7 @@ class _Comparison:
 _STALE = "its disk was lost: the cluster must forget its earlier member before it joins anew"
 
 _SET = "in place: set through the API; what others gave the node stays"
+_TAKEN = "in place: taken away through the API; what others gave the node stays"
 _NODELESS = "it has no node, and its host none of etcd's data: it is removed before the host joins"
 _REMOVED = "its member was removed from etcd: it is moved aside, and the host joins anew"
 _ORPHAN = "it has no node, and no server of the file has its data"

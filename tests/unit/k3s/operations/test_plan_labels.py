@@ -50,36 +50,49 @@ def test_what_a_node_has_as_the_file_says_is_in_no_plan() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "what", "before", "after"),
+    ("values", "what", "changes"),
     [
-        ({**GIVEN, "labels": {"a": "2", "b": "1"}}, "labels", {"a": "1"}, {"a": "2"}),
-        ({**GIVEN, "labels": {"a": "1"}}, "labels", {"b": "1"}, {}),
-        ({**GIVEN, "labels": {"a": "1", "b": "1", "c": ""}}, "labels", {}, {"c": ""}),
+        (
+            {**GIVEN, "labels": {"a": "2", "b": "1"}},
+            "labels", [(Stage.LABEL, {"a": "1"}, {"a": "2"})],
+        ),
+        ({**GIVEN, "labels": {"a": "1"}}, "labels", [(Stage.UNLABEL, {"b": "1"}, {})]),
+        (
+            {**GIVEN, "labels": {"a": "1", "b": "1", "c": ""}},
+            "labels", [(Stage.LABEL, {}, {"c": ""})],
+        ),
         (
             {**GIVEN, "taints": ["t=2:NoExecute", "u:NoSchedule"]},
-            "taints", {"t:NoExecute": "1"}, {"t:NoExecute": "2"},
+            "taints", [(Stage.LABEL, {"t:NoExecute": "1"}, {"t:NoExecute": "2"})],
         ),
-        ({**GIVEN, "taints": ["t=1:NoExecute"]}, "taints", {"u:NoSchedule": ""}, {}),
+        (
+            {**GIVEN, "taints": ["t=1:NoExecute"]},
+            "taints", [(Stage.UNLABEL, {"u:NoSchedule": ""}, {})],
+        ),
         (
             {**GIVEN, "taints": ["t=1:NoSchedule", "u:NoSchedule"]},
-            "taints", {"t:NoExecute": "1"}, {"t:NoSchedule": "1"},
+            "taints",
+            [
+                (Stage.UNLABEL, {"t:NoExecute": "1"}, {}),
+                (Stage.LABEL, {}, {"t:NoSchedule": "1"}),
+            ],
         ),
     ],
     ids=["label-changed", "label-gone", "label-new", "taint-changed", "taint-gone", "taint-effect"],
 )  # fmt: skip
 def test_a_change_is_set_through_the_api_and_restarts_nothing(
-    values: dict[str, Any], what: str, before: dict[str, str], after: dict[str, str]
+    values: dict[str, Any], what: str, changes: list[tuple[Stage, Any, Any]]
 ) -> None:
     of = clustered(values)
     made = planned(of)
-    found = rows(made)
-    mark, file = found[f"agent-1: node {what}"], found[f"agent-1: {paths.CONFIG}"]
+    marks = [row for row in made.plan.changes if row.target == f"agent-1: node {what}"]
+    (file,) = (row for row in made.plan.changes if row not in marks)
     key = f"node-{what.removesuffix('s')}"
 
-    assert list(found) == [mark.target, file.target]
-    assert (mark.action, mark.before, mark.after) == (Action.UPDATE, before, after)
-    assert (mark.stage, file.stage) == (Stage.LABELS, Stage.FILES)
-    assert "through the API" in mark.reason
+    assert [(row.stage, row.before, row.after) for row in marks] == changes
+    assert {row.action for row in marks} == {Action.UPDATE}
+    assert all("through the API" in row.reason for row in marks)
+    assert (file.target, file.stage) == (f"agent-1: {paths.CONFIG}", Stage.FILES)
     assert file.reason == f"differs; {key}: in place ({KEYS[key].reason})"
     assert not made.plan.destroys
     part = made.of(of.host("agent-1"))
@@ -91,9 +104,21 @@ def test_the_api_is_told_before_the_file_forgets_what_was_given() -> None:
     """Killed between the two, the next plan would not know that the label was xOps' own."""
     made = planned(clustered({}))
 
-    assert list(made.plan.stages) == [Stage.LABELS, Stage.FILES]
+    assert list(made.plan.stages) == [Stage.UNLABEL, Stage.FILES]
     order = list(Stage)
-    assert all(order.index(Stage.LABELS) < order.index(stage) for stage in (
+    assert all(order.index(Stage.UNLABEL) < order.index(stage) for stage in (
+        Stage.SERVERS, Stage.AGENTS, Stage.FILES,
+    ))  # fmt: skip
+
+
+def test_the_file_tells_what_a_node_is_given_before_the_api_is_told() -> None:
+    """Put back half-way, the file would else not tell that xOps has given it; and a taint drives
+    pods out, which need the hosts that join."""
+    added = {"labels": {**GIVEN["labels"], "c": "3"}, "taints": [*GIVEN["taints"], "n:NoExecute"]}  # type: ignore[dict-item]
+
+    assert list(planned(clustered(added)).plan.stages) == [Stage.FILES, Stage.LABEL]
+    order = list(Stage)
+    assert all(order.index(stage) < order.index(Stage.LABEL) for stage in (
         Stage.SERVERS, Stage.AGENTS, Stage.FILES,
     ))  # fmt: skip
 
