@@ -261,3 +261,17 @@ def test_a_bundle_with_an_archive_of_another_lock_is_found_out(
     with pytest.raises(DamagedBundleError) as caught:
         verify(path, release().lock)
     assert caught.value.defects == (f"{NAMES['amd64']}: the lock has no such file for amd64",)
+
+
+def test_a_bundle_that_lacks_an_archive_of_the_lock_is_found_out(
+    lock: Lock, folder: Folder, tmp_path: Path
+) -> None:
+    path = tmp_path / "bundle.tar"
+    asyncio.run(build(VERSION, ["amd64"], folder, release().lock, path))
+
+    with pytest.raises(DamagedBundleError) as caught:
+        verify(path, lock)
+    name = NAMES["amd64"]
+    assert caught.value.defects == (
+        f"{name}: missing, and the lock has it for amd64: build it anew",
+    )

@@ -41,7 +41,7 @@ from xops.k3s.release.bundle_layout import (
     padded,
     read_manifest,
 )
-from xops.k3s.release.bundle_verification import Inspection, files_not_in_lock
+from xops.k3s.release.bundle_verification import Inspection, differences_from_lock
 from xops.k3s.release.file_checks import (
     Meter,
     MismatchError,
@@ -263,7 +263,7 @@ def verify(path: Path, lock: Lock | None = None, on_progress: Progress | None = 
         manifest = read_manifest(path, file)
         meter = Meter(path.name, manifest.size, on_progress)
         found = chain(
-            Inspection(file, manifest, meter).defects(), files_not_in_lock(manifest, lock)
+            Inspection(file, manifest, meter).defects(), differences_from_lock(manifest, lock)
         )
         defects = list(islice(found, MOST_DEFECTS))
     if defects:

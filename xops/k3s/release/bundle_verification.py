@@ -21,8 +21,8 @@ from xops.k3s.release.lock import Lock
 _READ = 1 << 20
 
 
-def files_not_in_lock(manifest: Manifest, lock: Lock | None) -> Iterator[str]:
-    """Files of a bundle that are not those of the lock."""
+def differences_from_lock(manifest: Manifest, lock: Lock | None) -> Iterator[str]:
+    """Files of a bundle that are not those of the lock, and archives of images that it lacks."""
     if lock is None:
         return
     version = manifest.k3s_version
@@ -37,6 +37,11 @@ def files_not_in_lock(manifest: Manifest, lock: Lock | None) -> Iterator[str]:
             yield f"{file.name}: the lock has no such file for {file.arch}"
         elif artifact.sha256 != file.sha256:
             yield f"{file.name}: SHA-256 {file.sha256}, the lock has {artifact.sha256}"
+    there = {(file.arch, file.name) for file in manifest.files}
+    for arch, archives in lock.extra_images(version).items():
+        for archive in archives if any(of == arch for of, _ in there) else ():
+            if (arch, archive.name) not in there:
+                yield f"{archive.name}: missing, and the lock has it for {arch}: build it anew"
 
 
 class Inspection:
