@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -569,6 +570,23 @@ def test_a_server_is_ready_once_its_kubelet_has_reported(bench: Bench, wait_read
 
     assert wait_ready(leases=("", EARLIER, LATER)).code == 0
     assert len([call for call in bench.calls("k3s") if "get nodes" in call]) == 1
+
+
+def test_what_a_kubelet_reported_since_the_process_began_counts(
+    bench: Bench, wait_ready: RunWait
+) -> None:
+    """The next report would be ten seconds away, on each server of a new cluster."""
+    bench.answer("systemctl", "is-active", "active\n")
+    bench.answer("systemctl", "MainPID", f"MainPID={os.getpid()}\n")
+    bench.answer("k3s", "/readyz", "ok")
+    bench.answer("k3s", "get nodes", UP)
+    began = Path(f"/proc/{os.getpid()}").stat().st_mtime
+    before, after = (
+        datetime.fromtimestamp(began + seconds, UTC).isoformat() for seconds in (-1, 1)
+    )
+
+    assert wait_ready(limit=0, leases=(before, after)).code == 21
+    assert wait_ready(limit=0, leases=(before, after)).code == 0
 
 
 def test_it_waits_for_all_members(bench: Bench, wait_ready: RunWait) -> None:

@@ -1,5 +1,5 @@
 # Waits until K3S on this host is up; says each step as it is reached: @@active, @@readyz, @@node.
-# An agent says by its own clock, in UTC, since when it is active: @@at=YYYYMMDDhhmmss.
+# An agent says by its own clock, in UTC, since when K3S's process runs: @@at=YYYYMMDDhhmmss.
 # Exit 20: the service gives up again and again; 21: the time is over; the last @@ says how far.
 # Given: SERVICE BINARY NODE ROLE MEMBERS LIMIT DATA
 end=$(($(date +%s) + LIMIT))
@@ -20,7 +20,10 @@ patient() {
 }
 first=$(starts)
 until active; do patient; done
-at=$(date -u +%Y%m%d%H%M%S)
+# Since when its process runs; where the init system does not tell which it is, since now.
+main=$(systemctl show "$SERVICE" -p MainPID 2>/dev/null | cut -d= -f2)
+began=$(stat -c %Y "/proc/${main:-0}" 2>/dev/null) || began=$(date +%s)
+at=$(date -u -d "@$began" +%Y%m%d%H%M%S)
 say active
 [ "$ROLE" = server ] || { say "at=$at"; exit 0; }
 until [ "$("$BINARY" kubectl get --raw /readyz 2>/dev/null)" = ok ]; do patient; done
