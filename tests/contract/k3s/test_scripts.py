@@ -539,6 +539,13 @@ def wait_ready(bench: Bench) -> RunWait:
     return run
 
 
+def be_up(bench: Bench) -> None:
+    """The service runs, the API answers, and the node is Ready and votes."""
+    bench.answer("systemctl", "is-active", "active\n")
+    bench.answer("k3s", "/readyz", "ok")
+    bench.answer("k3s", "get nodes", UP)
+
+
 def test_a_server_is_ready_step_by_step(bench: Bench, wait_ready: RunWait) -> None:
     waiting = [NODE.format(ready="False", voter="True"), NODE.format(ready="True", voter="False")]
     bench.answer("systemctl", "is-active", "activating\n", "active\n")
@@ -556,17 +563,13 @@ def test_a_server_whose_kubelet_has_yet_to_report_is_not_ready(
     bench: Bench, wait_ready: RunWait, lease: str
 ) -> None:
     """It counts as Ready for most of a minute after its kubelet has ended."""
-    bench.answer("systemctl", "is-active", "active\n")
-    bench.answer("k3s", "/readyz", "ok")
-    bench.answer("k3s", "get nodes", UP)
+    be_up(bench)
 
     assert wait_ready(limit=0, leases=(lease,)) == Waited(21, ["@@active", "@@readyz"])
 
 
 def test_a_server_is_ready_once_its_kubelet_has_reported(bench: Bench, wait_ready: RunWait) -> None:
-    bench.answer("systemctl", "is-active", "active\n")
-    bench.answer("k3s", "/readyz", "ok")
-    bench.answer("k3s", "get nodes", UP)
+    be_up(bench)
 
     assert wait_ready(leases=("", EARLIER, LATER)).code == 0
     assert len([call for call in bench.calls("k3s") if "get nodes" in call]) == 1
@@ -576,10 +579,8 @@ def test_what_a_kubelet_reported_since_the_process_began_counts(
     bench: Bench, wait_ready: RunWait
 ) -> None:
     """The next report would be ten seconds away, on each server of a new cluster."""
-    bench.answer("systemctl", "is-active", "active\n")
+    be_up(bench)
     bench.answer("systemctl", "MainPID", f"MainPID={os.getpid()}\n")
-    bench.answer("k3s", "/readyz", "ok")
-    bench.answer("k3s", "get nodes", UP)
     began = Path(f"/proc/{os.getpid()}").stat().st_mtime
     before, after = (
         datetime.fromtimestamp(began + seconds, UTC).isoformat() for seconds in (-1, 1)
