@@ -29,7 +29,7 @@ from xops.core.plan.model import Plan
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.operations import tokens
-from xops.k3s.operations.apply import QuorumError
+from xops.k3s.operations.quorum import QuorumError
 from xops.k3s.operations.bootstrap import K3sSteps
 from xops.k3s.operations.recover import MemberStaysError, NotReadyError
 from xops.k3s.operations.tokens import Tokens
@@ -542,11 +542,30 @@ def test_no_server_restarts_when_that_would_lose_the_quorum(lab: MakeLab) -> Non
     here.change(k3s={"version": VERSION, "disable": ("traefik",)})
     here.world.forget_events()
 
-    with pytest.raises(QuorumError, match="only server-2 is ready, and etcd needs 2 of 3"):
+    with pytest.raises(QuorumError, match="only server-2 is ready then, and etcd needs 2 of 3"):
         here.apply()
     assert here.world.seen("prepare", "put", "start") == []
     assert set(here.restarts.values()) == {0}
     assert here.record["kind"] == "refused"
+
+
+def test_a_server_that_lost_its_disk_joins_before_the_others_restart(lab: MakeLab) -> None:
+    """Two are left: neither could restart before there are three again."""
+    here = lab(3)
+    here.apply()
+    here.machine("server-3").lose_disk()
+    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+    here.world.forget_events()
+
+    assert here.apply().status is OutcomeStatus.APPLIED
+    assert here.world.seen("forget", "start") == [
+        "server-1: forget server-3",
+        "server-3: start start",
+        "server-1: start restart",
+        "server-2: start restart",
+    ]
+    assert sorted(here.world.voters) == ["server-1", "server-2", "server-3"]
+    assert here.steps.plan().plan.is_empty
 
 
 def test_the_quorum_is_counted_before_a_lost_server_is_forgotten(lab: MakeLab) -> None:
@@ -554,14 +573,32 @@ def test_the_quorum_is_counted_before_a_lost_server_is_forgotten(lab: MakeLab) -
     here = lab(3)
     here.apply()
     here.machine("server-3").lose_disk()
-    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+    here.world.nodes["server-2"] = False
     here.world.forget_events()
 
-    with pytest.raises(QuorumError, match="needs 2 of 2"):
+    with pytest.raises(QuorumError, match="of the 2 voters that stay only server-1 is ready"):
         here.apply()
     assert here.world.seen("prepare", "put", "forget", "start") == []
     assert "server-3" in here.world.etcd.values()
     assert here.record["kind"] == "refused"
+
+
+def test_what_a_quorum_forbids_is_planned_for_nobody_to_approve(lab: MakeLab) -> None:
+    here = lab(3)
+    here.apply()
+    here.world.nodes["server-3"] = False
+    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+
+    def approve(question: Question) -> Sequence[Decision]:
+        raise AssertionError(question)
+
+    with pytest.raises(QuorumError):
+        here.steps.plan()
+    with pytest.raises(QuorumError):
+        run(here.steps, here.watched, approve)
+    assert (here.record["digest"], here.record["status"]) == ("", "refused")
+    assert "etcd needs 2 of 3" in here.record["error"]["found"]
+    assert here.record["open"] == {}
 
 
 # Agents that run
@@ -587,7 +624,7 @@ def test_a_setting_that_breaks_the_kubelet_costs_the_canary_only(lab: MakeLab) -
     assert "not touched, since nothing goes on after a failure: agent-2, agent-3, agent-4" in (
         caught.value.found
     )
-    assert caught.value.remedy.endswith("It goes on with the agents that were not touched.")
+    assert caught.value.remedy.endswith("It goes on with those that were not touched.")
     assert here.world.seen("start") == ["agent-1: start restart"]
     assert {name: here.machine(name).files for name in before} == before
     assert here.record["error"]["found"] == caught.value.found
@@ -837,7 +874,7 @@ def test_a_removal_that_would_cost_the_quorum_is_refused(lab: MakeLab) -> None:
     del here.world.nodes["server-3"], here.world.annotations["server-3"]
     here.world.nodes["server-2"] = False
 
-    with pytest.raises(MemberStaysError, match="too few are up to keep the quorum"):
+    with pytest.raises(QuorumError, match="too few are up to keep the quorum"):
         here.apply()
     assert here.world.has_quorum
     assert here.world.seen("forget") == []

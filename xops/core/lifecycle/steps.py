@@ -248,7 +248,12 @@ class _Attempt[PlanT: Planned, VerificationT: Verification]:
     def carry_out(self, *, apply: bool) -> Outcome[VerificationT]:
         """Plan; with `apply` all that follows."""
         seen = self._read_log(required=apply)
-        planned = self._plan()
+        try:
+            planned = self._plan()
+        except XopsError as error:
+            if apply and error.is_refusal:
+                self._record_refusal(error)
+            raise
         plan = planned.plan
         self._close_ended(plan)
         outcome: Outcome[VerificationT] = Outcome(
@@ -388,6 +393,23 @@ class _Attempt[PlanT: Planned, VerificationT: Verification]:
                 raise not_recorded(RecordKind.INTENT, plan, error) from error
             intent = self._log.wait(RecordKind.INTENT, plan.digest, body, opens=True)[0]
         self._intents.append(intent)
+
+    def _record_refusal(self, error: XopsError) -> None:
+        """That an apply was asked for which no plan can bring about, without a plan's digest."""
+        body = {
+            **self._steps.facts(),
+            "run": self._run,
+            "policy": self._steps.policy.provenance.to_json(),
+            "subject": self._log.subject,
+            "status": "refused",
+            "error": _error_json(error),
+        }
+        try:
+            record = self._log.append(RecordKind.REFUSED, "", body)
+        except XopsError as second:
+            self._watcher.note(f"the refusal is not on record: {second}")
+            return
+        self._watcher.note(f"evidence of the refusal: {self._log.address(record)}")
 
     def _look(self, outcome: Outcome[VerificationT]) -> Outcome[VerificationT]:
         """Nothing is to be changed: the outputs as they are, verified all the same."""

@@ -33,8 +33,10 @@ from xops.k3s.node import birth, registries, snapshots
 from xops.k3s.node.managed_file import SecretFiles
 from xops.k3s.operations import kubeconfig, tokens
 from xops.k3s.operations.apply import READY_SECONDS, Installation
+from xops.k3s.operations.compare import Desired
 from xops.k3s.operations.executor import HostExecutor, report_transfers
-from xops.k3s.operations.plan import LEFT_OUT, Desired, K3sPlan, Stage, plan_cluster
+from xops.k3s.operations.operation import Stage
+from xops.k3s.operations.plan import LEFT_OUT, K3sPlan, plan_cluster
 from xops.k3s.operations.status import ClusterStatus, read_status
 from xops.k3s.operations.verify import (
     ClusterVerification,
@@ -269,7 +271,7 @@ class _Steps:
         """Something was done on a host; `seconds` is None while it goes on."""
         if what == "node":
             self._up.add(host)
-        hosts = {part.host.name for part in self.planned.hosts if part.stage is self.stage}
+        hosts = {name for turn in self.planned.of_stage(self.stage) for name in turn.hosts}
         line = f"{host}: {what}"
         self.watcher.progress(Progress(line, len(self._up), len(hosts), "hosts", seconds))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from xops.k3s.operations.roll_out import batches
+from xops.k3s.operations.sequence import batches
 
 
 @pytest.mark.parametrize(
