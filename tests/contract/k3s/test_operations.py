@@ -1,39 +1,31 @@
 """An apply on hosts in memory: the order that keeps quorum, what is rolled back, what is left."""
 
 import asyncio
-import base64
 import copy
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives import serialization
 
-from tests.certificates import self_signed
-from tests.contract.k3s.hosts_in_memory import CLUSTER_ID, Event, Killed, Machine, World
-from tests.k3s_hosts import row
+from tests.contract.k3s.hosts_in_memory import CLUSTER_ID, Event, Killed
+from tests.contract.k3s.lab import Lab, LabMaker, Watched, host, run
+from tests.contract.k3s.lab import approve as approve_all
 from tests.k3s_release import VERSION, release, saved
 from tests.soak import ROUNDS
 from xops.core.errors import PermanentError, StalePlanError, TemporaryError, UnreachableError
-from xops.core.files.settings import ROOT
 from xops.core.lifecycle.drift import DriftStatus, detect_drift
-from xops.core.lifecycle.gate import Approver, Decision, IdentityKind, Question
-from xops.core.lifecycle.steps import Outcome, OutcomeStatus, UnsettledError, run_lifecycle
-from xops.core.lifecycle.watching import Progress
+from xops.core.lifecycle.gate import Decision, Question
+from xops.core.lifecycle.steps import OutcomeStatus, UnsettledError
 from xops.core.plan.model import Plan
 from xops.k3s import paths
-from xops.k3s.cluster_file.cluster import Cluster, Host
+from xops.k3s.cluster_file.cluster import Host
 from xops.k3s.operations import tokens
 from xops.k3s.operations.quorum import QuorumError
-from xops.k3s.operations.bootstrap import K3sSteps
-from xops.k3s.operations.recover import MemberStaysError, NotReadyError
+from xops.k3s.operations.recover import NotReadyError
 from xops.k3s.operations.tokens import Tokens
-from xops.k3s.operations.verify import ClusterVerification
 from xops.k3s.release import bundle
 from xops.k3s.release.lock import ARCHITECTURES, Lock
 from xops.k3s.release.lock_entry import with_extra_images
@@ -44,140 +36,14 @@ from xops.k3s.state.preflight import HostsUnreachableError, PreflightError
 STUCK = 'level=fatal msg="preparing server: critical configuration value mismatch"'
 
 
-@dataclass
-class Watched:
-    """Who watches: all that was shown, as text."""
-
-    shown: list[str] = field(default_factory=list)
-
-    def plan_ready(self, plan: Plan) -> None:
-        self.shown.append(plan.model_dump_json())
-
-    def note(self, message: str) -> None:
-        self.shown.append(message)
-
-    def progress(self, progress: Progress) -> None:
-        self.shown.append(progress.message)
-
-
-@dataclass
-class Lab:
-    """A cluster's file, its hosts in memory, and how xOps is run on them."""
-
-    world: World
-    folder: Path
-    watched: Watched = field(default_factory=Watched)
-    lock: Lock = field(default_factory=lambda: release().lock)
-    cluster: Cluster = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.cluster = self.world.cluster
-
-    @property
-    def steps(self) -> K3sSteps:
-        self.cluster._file = ROOT / "deployments" / "clusters" / "onprem.yaml"  # any will do
-        return K3sSteps(self.cluster, self.world, self.watched, self.lock)
-
-    def apply(self) -> Outcome[ClusterVerification]:
-        """From facts to record, approved by whoever is asked."""
-        return run(self.steps, self.watched)
-
-    def change(self, **values: Any) -> None:
-        """Write other values into the cluster's file."""
-        self.cluster = self.cluster.model_validate(self.cluster.model_dump() | values)
-        self.world.cluster = self.cluster
-
-    def machine(self, name: str) -> Machine:
-        return self.world.machines[name]
-
-    @property
-    def restarts(self) -> dict[str, int]:
-        return {name: machine.restarts for name, machine in self.world.machines.items()}
-
-    @property
-    def evidence(self) -> list[str]:
-        return [file.read_text() for file in sorted((self.folder / "evidence").rglob("*.json"))]
-
-    @property
-    def record(self) -> Any:
-        """The newest record."""
-        return yaml.safe_load(self.evidence[-1])
-
-
-def _yes(question: Question) -> Sequence[Decision]:
-    return (Decision("a person", "by hand", IdentityKind.ACCOUNT),)
-
-
-def run(
-    steps: K3sSteps,
-    watched: Watched,
-    approve: Approver = _yes,
-    sleep: Callable[[float], None] = lambda _: None,
-) -> Outcome[ClusterVerification]:
-    return run_lifecycle(steps, approve, watched, apply=True, run={"by": "command"}, sleep=sleep)
-
-
 type MakeLab = Callable[..., Lab]
 
 
-@pytest.fixture(scope="session")
-def kubeconfig() -> str:
-    """A server's kubeconfig, with a certificate that a TLS library accepts as an authority."""
-    pem, key = self_signed("k3s-server-ca")
-    cluster = {"server": "https://127.0.0.1:6443"}
-    cluster["certificate-authority-data"] = base64.b64encode(pem).decode()
-    secret = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    )
-    user = {
-        "client-certificate-data": base64.b64encode(pem).decode(),
-        "client-key-data": base64.b64encode(secret).decode(),
-    }
-    return yaml.safe_dump(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "default", "cluster": cluster}],
-            "users": [{"name": "default", "user": user}],
-            "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
-            "current-context": "default",
-        }
-    )
-
-
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kubeconfig: str) -> MakeLab:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeLab:
     """`lab(3, 2)`: three servers and two agents without K3S; more keys of the file by name."""
     monkeypatch.setenv("XOPS_HOME", str(tmp_path / "home"))
-    numbers = itertools.count()
-
-    def make(servers: int = 3, agents: int = 0, **values: Any) -> Lab:
-        folder = tmp_path / str(next(numbers))
-        files = release().write(folder / "release")
-        hosts = [_host("server", number) for number in range(1, servers + 1)]
-        hosts += [_host("agent", number) for number in range(1, agents + 1)]
-        document = {
-            "apiVersion": "xops/v1",
-            "name": "unit",
-            "k3s": {"version": VERSION},
-            "hardening": {"profile": "none"},
-            "artifacts": None if "air_gap" in values else {"folder": files},
-            "secrets": {"folder": folder / "secrets"},
-            "evidence": {"folder": folder / "evidence"},
-            "hosts": hosts,
-        }
-        world = World(Cluster.model_validate(document | values))
-        world.kubeconfig = kubeconfig
-        return Lab(world, folder)
-
-    return make
-
-
-def _host(role: str, number: int) -> dict[str, Any]:
-    """On loopback: what asks for the API from here is refused at once."""
-    return row(role, number, address=f"127.0.{1 if role == 'server' else 2}.{number}")
+    return LabMaker(tmp_path)
 
 
 # Bringing up
@@ -518,7 +384,7 @@ def test_what_the_api_refuses_fails_before_any_file_is_written(lab: MakeLab) -> 
     assert marks(here)[0]["pool"] == "old"
 
 
-def test_a_new_binary_is_staged_everywhere_then_put_in_place_host_by_host(lab: MakeLab) -> None:
+def test_a_new_binary_is_staged_everywhere_then_put_in_place_host_byhost(lab: MakeLab) -> None:
     here = lab(3)
     here.apply()
     for machine in here.world.machines.values():
@@ -853,7 +719,7 @@ def test_a_member_without_a_node_is_removed_as_planned(lab: MakeLab) -> None:
 
     def approve(question: Question) -> Sequence[Decision]:
         approved.append(question.plan)
-        return _yes(question)
+        return approve_all(question)
 
     assert here.cluster.approval.grounds(here.steps.plan().plan)
     run(here.steps, here.watched, approve)
@@ -987,7 +853,7 @@ def test_a_stale_plan_is_shown_and_approved_anew(lab: MakeLab) -> None:
         approved.append(question.plan.digest)
         if len(approved) == 1:
             here.machine("server-1").files[paths.CONFIG] = (b"debug: true\n", 0o600)
-        return _yes(question)
+        return approve_all(question)
 
     outcome = run(here.steps, here.watched, approve)
     assert len(set(approved)) == 2
@@ -1243,8 +1109,8 @@ def test_a_folder_tells_whose_tokens_it_has(lab: MakeLab) -> None:
         (
             {
                 "hosts": [
-                    _host("server", 1),
-                    *(_host("agent", each) | {"role": "server"} for each in (1, 2)),
+                    host("server", 1),
+                    *(host("agent", each) | {"role": "server"} for each in (1, 2)),
                 ]
             },
             "agent-1",
