@@ -16,7 +16,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, event, note, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.contract.k3s.hosts_in_memory import Event, Killed, Machine, World
 from tests.contract.k3s.lab import Lab, LabMaker, host
