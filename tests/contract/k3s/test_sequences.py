@@ -6,12 +6,13 @@ what is gone after it must have been lost before it, or have come with this very
 """
 
 import copy
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, event, note, settings
@@ -134,10 +135,8 @@ FAULT = st.builds(
 )
 
 
-@cache
-def three_and_one() -> Lab:
+def three_and_one(folder: Path) -> Lab:
     """A cluster of three servers and an agent, of seven hosts of which the file names four."""
-    folder = Path(tempfile.mkdtemp(prefix="xops-sequences-"))
     made = LabMaker(folder)(5, 2)
     made.change(hosts=hosts(3, 1))
     made.apply()
@@ -171,15 +170,23 @@ def is_whole(world: World, machine: Machine) -> bool:
 class Sequences(RuleBasedStateMachine):
     """One cluster, what goes wrong with it, and applies."""
 
-    home: Path
-    ended: Counter[str] = Counter()
+    base: ClassVar[Lab]
+    ended: ClassVar[Counter[str]] = Counter()
     """How applies have ended, over all examples."""
 
     @initialize()
     def begin(self) -> None:
-        base = three_and_one()
-        self.lab = Lab(copy.deepcopy(base.world), base.folder)
+        base = self.base
+        # What is kept beside the cluster is each example's own: nothing of one reaches the next.
+        self.folder = Path(tempfile.mkdtemp(prefix="example-", dir=base.folder.parent))
+        for kept in ("secrets", "evidence"):
+            shutil.copytree(base.folder / kept, self.folder / kept)
+        self.lab = Lab(copy.deepcopy(base.world), self.folder)
         self.world = self.lab.world
+        self.lab.change(
+            secrets={"folder": self.folder / "secrets"},
+            evidence={"folder": self.folder / "evidence"},
+        )
         self.changes = 0
 
     # What goes wrong, and what people do
@@ -252,6 +259,7 @@ class Sequences(RuleBasedStateMachine):
         whole = [each for each in self.world.machines.values() if is_whole(self.world, each)]
         if 2 * len(whole) <= len(self.world.members):
             event("the majority of the disks was lost")
+            shutil.rmtree(self.folder)
             return
         self.lab.change(hosts=hosts(5, 2))
         for _ in range(4):
@@ -262,13 +270,16 @@ class Sequences(RuleBasedStateMachine):
         assert sorted(self.world.voters) == SERVERS
         assert sorted(self.world.nodes) == sorted([*SERVERS, *AGENTS])
         event("whole in the end")
+        shutil.rmtree(self.folder)
 
 
 def test_no_sequence_of_faults_and_applies_costs_a_voter_data_or_a_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XOPS_HOME", str(tmp_path / "home"))
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    Sequences.base = three_and_one(tmp_path)
+    Sequences.ended.clear()
+    run_state_machine_as_test(
         Sequences,
         settings=settings(
             max_examples=max(1, round(40 * ROUNDS * SHARE)),
