@@ -401,18 +401,40 @@ def test_a_new_binary_is_staged_everywhere_then_put_in_place_host_byhost(lab: Ma
     assert {machine.version for machine in here.world.machines.values()} == {VERSION}
 
 
-def test_no_server_restarts_when_that_would_lose_the_quorum(lab: MakeLab) -> None:
+def one_of_three(lab: MakeLab) -> Lab:
+    """The file names the first of three servers, for which it has another setting; the third one's
+    node is not Ready."""
     here = lab(3)
     here.apply()
     here.world.nodes["server-3"] = False
+    here.change(hosts=here.cluster.hosts[:1])
     here.change(k3s={"version": VERSION, "disable": ("traefik",)})
     here.world.forget_events()
+    return here
+
+
+def test_no_server_restarts_when_that_would_lose_the_quorum(lab: MakeLab) -> None:
+    here = one_of_three(lab)
 
     with pytest.raises(QuorumError, match="only server-2 is ready then, and etcd needs 2 of 3"):
         here.apply()
     assert here.world.seen("prepare", "put", "start") == []
     assert set(here.restarts.values()) == {0}
     assert here.record["kind"] == "refused"
+
+
+def test_a_server_that_is_not_ready_restarts_before_those_that_are(lab: MakeLab) -> None:
+    """It may be the file's new setting that it waits for, and it is missed least."""
+    here = lab(3)
+    here.apply()
+    here.world.nodes["server-3"] = False
+    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+    here.world.forget_events()
+    here.apply()
+
+    assert here.world.seen("start") == [
+        "server-3: start restart", "server-1: start restart", "server-2: start restart",
+    ]  # fmt: skip
 
 
 def test_a_server_that_lost_its_disk_joins_before_the_others_restart(lab: MakeLab) -> None:
@@ -450,10 +472,7 @@ def test_the_quorum_is_counted_before_a_lost_server_is_forgotten(lab: MakeLab) -
 
 
 def test_what_a_quorum_forbids_is_planned_for_nobody_to_approve(lab: MakeLab) -> None:
-    here = lab(3)
-    here.apply()
-    here.world.nodes["server-3"] = False
-    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+    here = one_of_three(lab)
 
     def approve(question: Question) -> Sequence[Decision]:
         raise AssertionError(question)

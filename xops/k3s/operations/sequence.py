@@ -2,7 +2,8 @@
 
 Images come to all hosts before any binary changes. Servers go one at a time, each waited for until
 it is ready, since etcd takes one learner at a time: those that are down together, then those that
-join, so that there are as many voters as there can be, then those that restart. Agents follow:
+are not Ready and those that join, so that there are as many voters as there can be, then those that
+restart. Agents follow:
 those that serve nothing yet together, then those that run, one alone and the others a few at a
 time.
 """
@@ -74,7 +75,7 @@ def _own_turns(
 
 
 def _servers(stage: Stage, hosts: Sequence[HostOperations], voters: Voters) -> Iterator[Turn]:
-    """Members that are down together; then those waited for, joining and restarting, one by one.
+    """Members that are down together; then one by one, those that are missed least first.
 
     Who restarts or joins waits for all voters that there were, so that the next server is touched
     with the quorum whole. A member that was down is waited for alone: it is one of several that may
@@ -90,8 +91,11 @@ def _servers(stage: Stage, hosts: Sequence[HostOperations], voters: Voters) -> I
 
 
 def _rank(host: HostOperations) -> int:
-    """Learners that are nearly there first; the file's order within each kind."""
-    return 1 if host.part.joins else 2 if host.part.restarts else 0
+    """Who is not Ready costs nothing while it is away, and is one more voter afterwards."""
+    part = host.part
+    if part.joins:
+        return 2
+    return (1 if part.waits else 3) if part.restarts else 0
 
 
 def _agents(hosts: Sequence[HostOperations]) -> Iterator[Sequence[HostOperations]]:
