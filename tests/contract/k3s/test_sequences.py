@@ -167,6 +167,12 @@ def is_whole(world: World, machine: Machine) -> bool:
     return machine.has_etcd and machine.member in world.etcd
 
 
+def dead_members(world: World) -> set[str]:
+    """Members that etcd counts and of which no host has the data."""
+    has = {each.member for each in world.machines.values() if each.has_etcd}
+    return world.etcd.keys() - has
+
+
 class Sequences(RuleBasedStateMachine):
     """One cluster, what goes wrong with it, and applies."""
 
@@ -228,7 +234,7 @@ class Sequences(RuleBasedStateMachine):
     )
     def apply(self, killed_at: int | None, faults: dict[int, Fault]) -> None:
         world = self.world
-        had_quorum, members = world.has_quorum, len(world.members)
+        had_quorum, members, dead = world.has_quorum, len(world.members), dead_members(world)
         audit = Audit.of(world)
         audit.faults = dict(faults)
         world.forget_events()
@@ -248,8 +254,9 @@ class Sequences(RuleBasedStateMachine):
         event(f"an apply ended: {ended}")
         assert audit.lost == []
         assert world.initialised == 1, "a second cluster"
-        if had_quorum and members > 2 and not faults_came:
-            assert world.has_quorum, f"the quorum of {members} is gone"
+        if not faults_came:
+            assert dead_members(world) <= dead, "a member was made, and its data is gone"
+            assert world.has_quorum or not (had_quorum and members > 2), "the quorum is gone"
 
     def teardown(self) -> None:
         """What can be mended is mended by running it again, or it is said why not."""
