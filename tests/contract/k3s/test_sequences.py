@@ -280,6 +280,7 @@ class Sequences(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
+@pytest.mark.timeout(600)  # making an example that fails small takes minutes
 def test_no_sequence_of_faults_and_applies_costs_a_voter_data_or_a_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
