@@ -24,6 +24,7 @@ from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.operations.bootstrap import K3sSteps
 from xops.k3s.operations.verify import ClusterVerification
 from xops.k3s.release.lock import Lock
+from xops.k3s.state.scope import scope_of
 
 
 @dataclass
@@ -57,12 +58,17 @@ class Lab:
 
     @property
     def steps(self) -> K3sSteps:
-        self.cluster._file = ROOT / "deployments" / "clusters" / "onprem.yaml"  # any will do
-        return K3sSteps(self.cluster, self.world, self.watched, self.lock)
+        return self.steps_on()
 
-    def apply(self) -> Outcome[ClusterVerification]:
+    def steps_on(self, *names: str) -> K3sSteps:
+        """The steps; with names, on these hosts only."""
+        self.cluster._file = ROOT / "deployments" / "clusters" / "onprem.yaml"  # any will do
+        scope = scope_of(self.cluster, names)
+        return K3sSteps(self.cluster, self.world, self.watched, self.lock, scope=scope)
+
+    def apply(self, *names: str) -> Outcome[ClusterVerification]:
         """From facts to record, approved by whoever is asked."""
-        return run(self.steps, self.watched)
+        return run(self.steps_on(*names), self.watched)
 
     def change(self, **values: Any) -> None:
         """Write other values into the cluster's file."""

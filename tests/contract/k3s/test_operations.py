@@ -21,8 +21,22 @@ from xops.core.lifecycle.gate import Decision, Question
 from xops.core.lifecycle.steps import OutcomeStatus, UnsettledError
 from xops.core.plan.model import Plan
 from xops.k3s import paths
-from xops.k3s.cluster_file.cluster import Host
+from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.operations import tokens
+from xops.k3s.operations.compare import images_path
+from xops.k3s.operations.host_operations import staged_path
+from xops.k3s.operations.operation import (
+    BringArchive,
+    ForgetNode,
+    Operation,
+    SetMarks,
+    Stage,
+    StageBinary,
+    TakeMarks,
+    TellService,
+    WriteFile,
+    WriteToken,
+)
 from xops.k3s.operations.quorum import QuorumError
 from xops.k3s.operations.recover import NotReadyError
 from xops.k3s.operations.tokens import Tokens
@@ -1381,3 +1395,69 @@ def test_a_key_that_is_not_pinned_is_no_host_that_does_not_answer(lab: MakeLab) 
     here.world.connect = refuse  # type: ignore[method-assign]
     with pytest.raises(PreflightError, match="agent-1: ssh: connecting to agent-1"):
         here.steps.plan()
+
+
+# The operations of a plan
+
+CHANGING = ("put", "start", "forget", "discard", "stop", "roll_back", "label_nodes")
+"""Requests that change something; `prepare` makes folders, and is the executor's own."""
+
+
+def told(operation: Operation, of: Cluster) -> str | None:
+    """The request that an operation becomes; None for a part of another, and for what waits."""
+    name = operation.host.name if operation.host else ""
+    match operation.work:
+        case WriteFile(file=file):
+            return f"{name}: put {file.path}"
+        case WriteToken(path=path):
+            return f"{name}: put {path}"
+        case StageBinary(artifact=binary):
+            return f"{name}: put {staged_path(binary)}"
+        case BringArchive(artifact=archive):
+            return f"{name}: put {images_path(of, archive)}"
+        case TellService(step=step):
+            return f"{name}: start {step.verb}"
+        case ForgetNode():
+            return f"forget {name}"
+        case SetMarks() | TakeMarks():
+            return "label_nodes"
+        case _:
+            return None
+
+
+def asked(event: Event) -> str:
+    """A request as `told` has it: which server the API is asked through does not matter."""
+    if event.what == "label_nodes":
+        return event.what
+    return f"forget {event.about}" if event.what == "forget" else str(event)
+
+
+def others(each: dict[str, Any]) -> dict[str, Any]:
+    return each | {"labels": {"example.com/tier": "gold"}}
+
+
+@pytest.mark.parametrize("what", ["bare", "setting", "disk", "labels", "images"])
+def test_an_apply_does_what_its_operations_say_and_nothing_else(
+    lab: MakeLab, closed: MakeLab, what: str
+) -> None:
+    here = (closed if what == "images" else lab)(3, 2)
+    if what in ("setting", "disk", "labels"):
+        here.apply()
+    if what == "setting":
+        here.change(k3s={"version": VERSION, "config": {"v": 4}, "agent_config": {"v": 4}})
+    elif what == "disk":
+        here.machine("server-2").lose_disk()
+    elif what == "labels":
+        here.change(hosts=[others(each.model_dump()) for each in here.cluster.hosts])
+    steps, stages = here.steps, []
+    while not (made := steps.plan()).plan.is_empty:
+        stages.append(Stage(made.plan.stages[0]))
+        here.world.forget_events()
+        steps.apply(made, stages[-1])
+        events = [each for each in here.world.events if each.what in CHANGING]
+        # The note that K3S has something to read, and a look at sysctl, are the executor's own.
+        done = [asked(each) for each in events if each.about not in (paths.UNREAD, "keep")]
+        works = (each for turn in made.of_stage(stages[-1]) for each in turn.operations)
+        said = [each for work in works if (each := told(work, here.cluster))]
+        assert sorted(set(said)) == sorted(done), stages
+    assert len(stages) == len(set(stages)) > 0

@@ -98,10 +98,21 @@ class Audit:
     def look(self, request: Event | str) -> None:
         now = Life.of(self.world)
         self.lost += [f"{what}, before {request}" for what in self.last.losses(now, self.began)]
+        if isinstance(request, Event):
+            self.lost += self._quorum_lost_by(request)
         self.asked += 1
         if fault := self.faults.pop(self.asked, None):
             fault.happens(self.world)
         self.last = Life.of(self.world)
+
+    def _quorum_lost_by(self, request: Event) -> Iterator[str]:
+        """A member that runs is about to restart: the others must do without it meanwhile."""
+        world, name = self.world, request.host
+        others = [each for each in world.voters if each != name]
+        runs = world.machines[name].active == "active" and name in world.voters
+        is_restart = runs and (request.what, request.about) == ("start", "restart")
+        if is_restart and len(world.members) > 1 and 2 * len(others) <= len(world.members):
+            yield f"the quorum while {name} restarts: {others} of {world.members} are up"
 
 
 @dataclass(frozen=True)
@@ -208,6 +219,14 @@ class Sequences(RuleBasedStateMachine):
     @rule(name=HOST, log=st.sampled_from([KUBELET, None]))
     def kubelet_breaks(self, name: str, log: str | None) -> None:
         self.world.machines[name].kubelet_breaks = log
+
+    @rule(name=SERVER, lost=st.booleans(), servers=st.sampled_from([3, 5]))
+    def joiner_breaks(self, name: str, lost: bool, servers: int) -> None:
+        """A server joins, at the next apply, and its kubelet ends K3S when etcd counts it."""
+        if lost:
+            self.world.machines[name].lose_disk()
+        self.world.machines[name].kubelet_breaks = KUBELET
+        self.lab.change(hosts=hosts(servers, 1))
 
     @rule(refuses=st.booleans())
     def removal_is_refused(self, refuses: bool) -> None:

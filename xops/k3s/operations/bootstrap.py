@@ -49,6 +49,7 @@ from xops.k3s.ssh.transport_protocol import Connector
 from xops.k3s.state import preflight
 from xops.k3s.state.collect import ConnectedHosts, collect_facts, connect_hosts
 from xops.k3s.state.preflight import Observation, PreflightFinding
+from xops.k3s.state.scope import ALL_HOSTS, Scope
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class K3sSteps:
         watcher: who is shown what happens.
         lock: which bytes K3S's programs and images have.
         waiting: where else records wait while their store takes none.
+        scope: the hosts on which something may be done.
     """
 
     attempts: ClassVar[int] = ATTEMPTS
@@ -72,6 +74,7 @@ class K3sSteps:
     watcher: Watcher
     lock: Lock
     waiting: tuple[WaitingRecords, ...] = ()
+    scope: Scope = ALL_HOSTS
 
     def preflight(self) -> tuple[Observation, list[PreflightFinding]]:
         """What is wrong with the hosts; nothing is changed."""
@@ -88,7 +91,8 @@ class K3sSteps:
             arch: {image for archive in archives for image in archive.images}
             for arch, archives in self._brought().items()
         }
-        return observed, [*found, *preflight.findings(self.cluster, observed, brought)]
+        of_hosts = preflight.findings(self.cluster, observed, brought, self.scope)
+        return observed, [*found, *of_hosts]
 
     def plan(self) -> K3sPlan:
         """Facts, preflight, then what differs.
@@ -100,7 +104,7 @@ class K3sSteps:
         preflight.refuse(self.cluster, found)
         for finding in found:
             self.watcher.note(str(finding))
-        return plan_cluster(self.cluster, observed.facts, self._read_desired())
+        return plan_cluster(self.cluster, observed.facts, self._read_desired(), self.scope)
 
     @cached_property
     def policy(self) -> PolicyInForce:
@@ -168,7 +172,7 @@ class K3sSteps:
             UnsteadyClusterError: a node is missing, not Ready, no voter, of another version, or
                 has other labels or taints than the file gives it.
         """
-        return asyncio.run(verify_and_keep_kubeconfig(self.cluster, self.connector))
+        return asyncio.run(verify_and_keep_kubeconfig(self.cluster, self.connector, self.scope))
 
     def status(self) -> ClusterStatus:
         """The cluster as it is now, hosts that are down left out."""
@@ -179,7 +183,7 @@ class K3sSteps:
     async def _apply(self, planned: K3sPlan, stage: Stage) -> None:
         async with AsyncExitStack() as stack:
             hosts = await stack.enter_async_context(connect_hosts(self.cluster, self.connector))
-            _raise_first(self.cluster, hosts.failed)
+            self._raise_first(hosts.failed)
             for transport in hosts.transports.values():
                 held_by = f"xops k3s apply by {account()}"
                 lock = transport.lock(paths.LOCK, held_by)
@@ -211,8 +215,8 @@ class K3sSteps:
 
     async def _plan_now(self, hosts: ConnectedHosts) -> K3sPlan:
         observed = await collect_facts(self.cluster, hosts, probe_disk=False, peers=False)
-        _raise_first(self.cluster, observed.failed)
-        return plan_cluster(self.cluster, observed.facts, self._read_desired())
+        self._raise_first(observed.failed)
+        return plan_cluster(self.cluster, observed.facts, self._read_desired(), self.scope)
 
     def _read_desired(self) -> Desired:
         """What the hosts shall have; passwords and tokens are read now."""
@@ -237,6 +241,13 @@ class K3sSteps:
                 **{f"scripts/{name}": value for name, value in script_hashes().items()},
             },
         )
+
+    def _raise_first(self, failed: Mapping[str, XopsError]) -> None:
+        """Raise why a host could not be looked at, unless it is one that is left out."""
+        silent = self.scope.left_out(self.cluster, failed)
+        for name, error in failed.items():
+            if name not in silent:
+                raise error
 
     def _brought(self) -> Mapping[Architecture, tuple[ExtraImages, ...]]:
         """Archives of images besides K3S's own that come to hosts without internet access."""
@@ -297,11 +308,3 @@ def _secret_places(cluster: Cluster) -> Iterator[tuple[str, str]]:
     if s3 and s3.access_key and s3.secret_key:
         yield "access key of the snapshots' bucket", str(s3.access_key)
         yield "secret key of the snapshots' bucket", str(s3.secret_key)
-
-
-def _raise_first(cluster: Cluster, failed: Mapping[str, XopsError]) -> None:
-    """Raise why a host could not be looked at, unless it is one that is left out."""
-    silent = preflight.left_out(cluster, failed)
-    for name, error in failed.items():
-        if name not in silent:
-            raise error

@@ -19,6 +19,7 @@ from xops.k3s.operations.quorum import Voters
 from xops.k3s.operations.sequence import put_in_turns
 from xops.k3s.state import topology
 from xops.k3s.state.facts import HostFacts
+from xops.k3s.state.scope import ALL_HOSTS, Scope
 from xops.k3s.state.topology import Topology
 
 TARGET = "hosts"
@@ -26,6 +27,9 @@ TARGET = "hosts"
 
 LEFT_OUT = "left out: "
 """What the inputs of a plan begin with that name a host about which nothing is known."""
+
+ONLY = "only these hosts"
+"""The input of a plan that says its scope, where it is not all hosts."""
 
 _UNKNOWN_MARKS = "no server's API answers: which labels and taints the nodes have is unknown"
 
@@ -65,10 +69,21 @@ class K3sPlan:
         return (operation for turn in self.turns for operation in turn.operations)
 
 
-def plan_cluster(cluster: Cluster, facts: Mapping[str, HostFacts], desired: Desired) -> K3sPlan:
-    """Compare every host with what the cluster file says, and put what follows in its order.
+def plan_cluster(
+    cluster: Cluster,
+    facts: Mapping[str, HostFacts],
+    desired: Desired,
+    scope: Scope = ALL_HOSTS,
+) -> K3sPlan:
+    """Compare every host in scope with what the cluster file says, and put what follows in order.
 
     A host without facts is left out. That is an input of the plan: once it answers, another plan.
+
+    Args:
+        cluster: its file.
+        facts: of the hosts that answer.
+        desired: what they shall have beyond the file.
+        scope: the hosts on which something may be done.
 
     Raises:
         QuorumError: an operation would take the cluster's quorum away, or needs it and has none.
@@ -77,11 +92,12 @@ def plan_cluster(cluster: Cluster, facts: Mapping[str, HostFacts], desired: Desi
     compared = [
         Comparison(cluster, host, facts[host.name], formation, desired)
         for host in cluster.hosts
-        if host.name in facts
+        if host.name in facts and host in scope
     ]
     hosts = [HostOperations(each, each.difference()) for each in compared]
     voters = Voters.of(formation)
-    turns = put_in_turns(hosts, formation, voters)
+    orphans = () if scope.names else formation.orphans
+    turns = put_in_turns(hosts, orphans, voters)
     voters.go_through(turns)
     changes = tuple(operation.change for turn in turns for operation in turn.operations)
     given = {**desired.inputs, **dict(_addresses(cluster))} if changes else {}
@@ -89,7 +105,7 @@ def plan_cluster(cluster: Cluster, facts: Mapping[str, HostFacts], desired: Desi
         subject=cluster.subject,
         target=TARGET,
         changes=changes,
-        inputs={**given, **dict(_left_out(cluster, facts))},
+        inputs={**given, **dict(_left_out(cluster, facts)), **dict(_scope(scope))},
         key=desired.key.id,
         warnings=(_UNKNOWN_MARKS,) if formation.members and formation.nodes is None else (),
     )
@@ -101,6 +117,11 @@ def plan_cluster(cluster: Cluster, facts: Mapping[str, HostFacts], desired: Desi
 def _left_out(cluster: Cluster, facts: Mapping[str, HostFacts]) -> Iterator[tuple[str, str]]:
     names = (host.name for host in cluster.hosts if host.name not in facts)
     return ((f"{LEFT_OUT}{name}", "no answer") for name in names)
+
+
+def _scope(scope: Scope) -> Iterator[tuple[str, str]]:
+    if scope.names:
+        yield ONLY, ", ".join(sorted(scope.names))
 
 
 def _addresses(cluster: Cluster) -> Iterator[tuple[str, str]]:

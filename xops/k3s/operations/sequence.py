@@ -16,7 +16,7 @@ from itertools import batched, chain
 from xops.k3s.operations.host_operations import HostOperations, remove_orphan
 from xops.k3s.operations.operation import Operation, Stage, Turn, numbered
 from xops.k3s.operations.quorum import Voters
-from xops.k3s.state.topology import Topology
+from xops.k3s.state.facts import EtcdMember
 
 SHARE = 10
 """One in so many of the agents that restart may be down at the same time: what their pods need is
@@ -27,13 +27,13 @@ _OWN_TURNS = (Stage.SERVERS, Stage.AGENTS, Stage.FILES, Stage.NODES)
 
 
 def put_in_turns(
-    hosts: Sequence[HostOperations], formation: Topology, voters: Voters
+    hosts: Sequence[HostOperations], orphans: Sequence[EtcdMember], voters: Voters
 ) -> tuple[Turn, ...]:
     """All operations, in turns that begin when the one before has ended well.
 
     Args:
         hosts: what differs on each.
-        formation: the cluster as the facts show it.
+        orphans: members of etcd that no node and no host of the file stands for.
         voters: as they are before the first turn.
     """
     servers_busy = any(each.part.is_busy for each in hosts if each.part.host.is_server)
@@ -44,7 +44,7 @@ def put_in_turns(
         Stage.IMAGES: _together(Stage.IMAGES, (each.archives() for each in hosts)),
         Stage.UNLABEL: _together(Stage.UNLABEL, (each.taken_marks() for each in hosts)),
         Stage.LABEL: _together(Stage.LABEL, (each.set_marks() for each in hosts)),
-        **{stage: _own_turns(stage, by_stage[stage], formation, voters) for stage in _OWN_TURNS},
+        **{stage: _own_turns(stage, by_stage[stage], orphans, voters) for stage in _OWN_TURNS},
     }
     later = _together(Stage.FILES, (each.written_once_formed() for each in hosts))
     turns[Stage.FILES] = chain(turns[Stage.FILES], later)
@@ -57,11 +57,14 @@ def _together(stage: Stage, operations: Iterable[Iterable[Operation]]) -> Iterat
 
 
 def _own_turns(
-    stage: Stage, hosts: Sequence[HostOperations], formation: Topology, voters: Voters
+    stage: Stage,
+    hosts: Sequence[HostOperations],
+    orphans: Sequence[EtcdMember],
+    voters: Voters,
 ) -> Iterator[Turn]:
     """The turns of a stage in which hosts have their own."""
     if stage is Stage.SERVERS:
-        yield from (Turn(stage, (remove_orphan(member),)) for member in formation.orphans)
+        yield from (Turn(stage, (remove_orphan(member),)) for member in orphans)
     yield from _together(stage, (each.staged() for each in hosts))
     yield from (Turn(stage, (operation,)) for each in hosts for operation in each.forgotten())
     yield from (Turn(stage, (operation,)) for each in hosts for operation in each.discarded())

@@ -11,10 +11,11 @@ from xops.k3s.node import labels
 from xops.k3s.node.hardening import Control, report
 from xops.k3s.operations import kubeconfig, tokens
 from xops.k3s.ssh.transport_protocol import Connector
-from xops.k3s.state import preflight, topology
+from xops.k3s.state import topology
 from xops.k3s.state.collect import collect_facts, connect_hosts
 from xops.k3s.state.facts import NodeFacts
 from xops.k3s.state.finding import Observation
+from xops.k3s.state.scope import ALL_HOSTS, Scope
 from xops.k3s.state.topology import Topology
 
 _NO_VOTERS = {
@@ -40,7 +41,7 @@ class ClusterVerification:
         unmet: rules of the hardening profile that do not hold, or that could not be seen.
         ssh_requests: made of each host, for this look alone.
         profile: of hardening, as the file says.
-        left_out: agents that do not answer, of which nothing is known but their nodes' state.
+        left_out: agents that do not answer, and hosts out of scope: of them nothing was asked.
     """
 
     nodes: tuple[NodeFacts, ...]
@@ -60,7 +61,7 @@ class ClusterVerification:
         unmet = [f"{control.host}: {control.rule}: {control.found}" for control in self.unmet]
         return {
             **{f"node {node.name}": describe_node(node) for node in self.nodes},
-            **dict.fromkeys((f"left out {name}" for name in self.left_out), "does not answer"),
+            **dict.fromkeys((f"left out {name}" for name in self.left_out), "not looked at"),
             "endpoint": f"{self.endpoint.url} {self.endpoint.status}",
             "kubeconfig": self.kubeconfig,
             "hardening": "; ".join(unmet) or self._hardened,
@@ -76,8 +77,12 @@ def describe_node(node: NodeFacts) -> str:
     return f"{state}{voter}; {roles}; {node.version}; {node.address or 'no address'}"
 
 
-async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> ClusterVerification:
+async def verify_and_keep_kubeconfig(
+    cluster: Cluster, connector: Connector, scope: Scope = ALL_HOSTS
+) -> ClusterVerification:
     """Look at the nodes, the API at its address and the hardening; write the kubeconfig.
+
+    Of hosts out of scope nothing is asked for.
 
     Raises:
         UnsteadyClusterError: a node is missing, not Ready, no voter, of another version, or has
@@ -86,7 +91,8 @@ async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> 
     async with connect_hosts(cluster, connector) as hosts:
         observed = await collect_facts(cluster, hosts, probe_disk=False, peers=False)
         formation = topology.read(cluster, observed.facts)
-        silent = preflight.left_out(cluster, observed.failed)
+        silent = scope.left_out(cluster, observed.failed)
+        silent = tuple(dict.fromkeys([*silent, *scope.outside(cluster)]))
         _refuse_unsteady(cluster, formation, observed, silent)
         file = await kubeconfig.keep(cluster, hosts, formation)
         if formation.cluster_id:
