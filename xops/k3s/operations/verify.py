@@ -1,18 +1,21 @@
-"""What an apply has brought about, seen from outside: nodes, the API at its address, hardening."""
+"""What an apply has brought about, seen from outside: nodes, pods at work, the API, hardening."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from xops.core.errors import PermanentError
 from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.node import labels
-from xops.k3s.node.hardening import Control, report
+from xops.k3s.node.hardening import Control
+from xops.k3s.node.hardening import report as report_hardening
 from xops.k3s.operations import kubeconfig, tokens
 from xops.k3s.ssh.transport_protocol import Connector
-from xops.k3s.state import preflight, topology
+from xops.k3s.state import effects, preflight, topology
+from xops.k3s.state.ask import Patience, ask_cluster
 from xops.k3s.state.collect import collect_facts, connect_hosts
+from xops.k3s.state.effects import Effects
 from xops.k3s.state.facts import NodeFacts
 from xops.k3s.state.finding import Observation
 from xops.k3s.state.topology import Topology
@@ -41,6 +44,7 @@ class ClusterVerification:
         ssh_requests: made of each host, for this look alone.
         profile: of hardening, as the file says.
         left_out: agents that do not answer, of which nothing is known but their nodes' state.
+        effects: what was seen at work: versions, the network of pods, CoreDNS, the VIP.
     """
 
     nodes: tuple[NodeFacts, ...]
@@ -50,6 +54,7 @@ class ClusterVerification:
     ssh_requests: Mapping[str, int] | None = None
     profile: str = "cis"
     left_out: tuple[str, ...] = ()
+    effects: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def _hardened(self) -> str:
@@ -61,6 +66,7 @@ class ClusterVerification:
         return {
             **{f"node {node.name}": describe_node(node) for node in self.nodes},
             **dict.fromkeys((f"left out {name}" for name in self.left_out), "does not answer"),
+            **self.effects,
             "endpoint": f"{self.endpoint.url} {self.endpoint.status}",
             "kubeconfig": self.kubeconfig,
             "hardening": "; ".join(unmet) or self._hardened,
@@ -76,12 +82,25 @@ def describe_node(node: NodeFacts) -> str:
     return f"{state}{voter}; {roles}; {node.version}; {node.address or 'no address'}"
 
 
-async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> ClusterVerification:
-    """Look at the nodes, the API at its address and the hardening; write the kubeconfig.
+async def verify_and_keep_kubeconfig(
+    cluster: Cluster,
+    connector: Connector,
+    patience: Patience,
+    report: Callable[[str], None] = lambda _: None,
+) -> ClusterVerification:
+    """Look at the nodes, what runs on them, the API at its address and the hardening; write the
+    kubeconfig.
+
+    Args:
+        cluster: its file.
+        connector: the way to its hosts.
+        patience: how long what comes up after the nodes is waited for.
+        report: is told what is looked at.
 
     Raises:
         UnsteadyClusterError: a node is missing, not Ready, no voter, of another version, or has
-            other labels or taints than the file gives it.
+            other labels or taints than the file gives it; or something has not taken effect, as
+            `xops.k3s.state.effects` says.
     """
     async with connect_hosts(cluster, connector) as hosts:
         observed = await collect_facts(cluster, hosts, probe_disk=False, peers=False)
@@ -91,9 +110,12 @@ async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> 
         file = await kubeconfig.keep(cluster, hosts, formation)
         if formation.cluster_id:
             tokens.pin_cluster(cluster.secrets_folder, formation.cluster_id)
+        names = list(observed.facts)
+        seen = await ask_cluster(cluster, hosts, formation, names, patience, report)
+        _refuse_ineffective(cluster, formation, observed, seen)
         requests = hosts.ssh_requests()
     answer = await kubeconfig.ask(cluster.endpoint_url(), file)
-    controls = report(cluster, observed.facts)
+    controls = report_hardening(cluster, observed.facts)
     return ClusterVerification(
         nodes=formation.nodes or (),
         endpoint=answer,
@@ -102,15 +124,28 @@ async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> 
         ssh_requests=requests,
         profile=cluster.hardening.profile,
         left_out=silent,
+        effects=effects.rows(cluster, formation, observed.facts, seen),
     )
+
+
+def _refuse_ineffective(
+    cluster: Cluster, formation: Topology, observed: Observation, seen: Effects
+) -> None:
+    for error in seen.failed.values():
+        raise error
+    if wrong := effects.ineffective(cluster, formation, observed.facts, seen):
+        raise UnsteadyClusterError(
+            f"verifying {cluster.subject}",
+            "; ".join(each.found for each in wrong),
+            " ".join(dict.fromkeys(each.remedy for each in wrong)),
+        )
 
 
 def _refuse_unsteady(
     cluster: Cluster, formation: Topology, observed: Observation, silent: tuple[str, ...]
 ) -> None:
-    tunnels = _wrong_tunnels(cluster, formation, observed)
     marks = _wrong_marks(cluster, formation, observed)
-    wrong = [*_unsteady(cluster, formation, silent), *tunnels, *marks]
+    wrong = [*_unsteady(cluster, formation, silent), *marks]
     if wrong:
         raise UnsteadyClusterError(
             f"verifying {cluster.subject}",
@@ -150,15 +185,3 @@ def _wrong_marks(cluster: Cluster, formation: Topology, observed: Observation) -
         node, seen = formation.node(host), observed.facts.get(host.name)
         if node is not None and seen is not None:
             yield from (f"{host.name} {what}" for what in labels.missing(cluster, host, seen, node))
-
-
-def _wrong_tunnels(cluster: Cluster, formation: Topology, observed: Observation) -> Iterator[str]:
-    """Hosts whose packets of pods leave by another interface than that of their address."""
-    for host in cluster.hosts if not cluster.spans_sites else ():
-        node, seen = formation.node(host), observed.facts.get(host.name)
-        if node is None or node.tunnel_address is None or seen is None:
-            continue
-        own = seen.interfaces.get(host.internal_address)
-        taken = seen.interfaces.get(node.tunnel_address)
-        if own and taken and own != taken:
-            yield f"{host.name} sends packets of pods by {taken} ({node.tunnel_address}), not {own}"
