@@ -38,7 +38,8 @@ TEXTS = {
     name: resources.files(scripts).joinpath(f"{name}.sh").read_text()
     for name in (
         "diagnose", "discard", "effects", "facts", "forget", "label_nodes", "members",
-        "nodes_ready", "peers", "prepare", "roll_back", "start", "stop", "wait_ready", "workloads",
+        "nodes_ready", "peers", "prepare", "roll_back", "start", "stop", "wait_ready", "withdraw",
+        "workloads",
     )
 }  # fmt: skip
 KNOWN = {text.partition("\n")[0]: name for name, text in TEXTS.items()}
@@ -170,6 +171,8 @@ class World:
     """Whether K3S has made the Deployment."""
     vip_trouble: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Why kube-vip's pod waits, by server."""
+    withdrawn: list[str] = field(default_factory=list)
+    """Files of manifests whose objects were deleted, in order, over all servers."""
     pods_cut_off: bool = False
     """Whether the answer about pods loses its end on the way."""
     on_event: Callable[[Event], None] = lambda _: None
@@ -477,6 +480,15 @@ def _pod_row(name: str, node: str, address: str, trouble: tuple[str, str] | None
     return "\t".join(["Pod", name, node, shown, *[""] * 6, ready, "", state, "", ""])
 
 
+def _withdraw(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    if not world.answers(machine):
+        yield 1
+        return
+    for path in values["MANIFESTS"].splitlines():
+        if machine.files.pop(path, None):
+            world.withdrawn.append(path)
+
+
 def _effects(world: World, machine: Machine, values: dict[str, str]) -> Answer:
     """What the host is answered; a version that its API has is that of its process."""
     yield "@@version"
@@ -701,6 +713,7 @@ _ANSWERS = {
     "members": _members,
     "stop": _stop,
     "wait_ready": _wait_ready,
+    "withdraw": _withdraw,
     "workloads": _workloads,
     "nodes_ready": _nodes_ready,
     "peers": _peers,

@@ -39,13 +39,13 @@ def test_a_cluster_at_work_says_what_was_seen(lab: MakeLab) -> None:
 
     assert told["version"] == f"every API server and kubelet runs {here.cluster.k3s.version}"
     assert told["pod network"] == "flannel has an address of every node"
-    assert told["CoreDNS"] == (
+    assert told["cluster DNS"] == (
         f"1 of 1 pods available; answers at {address} on server-1 and {SERVICE} from every host,"
         " of which server-1 asked its own pod only"
     )
     assert "VIP" not in told
     assert here.record["verification"]["effects"] == {
-        name: told[name] for name in ("version", "pod network", "CoreDNS")
+        name: told[name] for name in ("version", "pod network", "cluster DNS")
     }
 
 
@@ -62,7 +62,7 @@ def test_each_host_is_asked_once_and_one_server_about_pods(lab: MakeLab) -> None
 
 
 def test_of_one_host_nothing_is_said_about_the_network_between_nodes(lab: MakeLab) -> None:
-    assert "nothing shows the way between nodes" in seen(lab(1))["CoreDNS"]
+    assert "nothing shows the way between nodes" in seen(lab(1))["cluster DNS"]
 
 
 def test_a_host_that_pods_of_another_node_do_not_answer_is_named(lab: MakeLab) -> None:
@@ -96,7 +96,7 @@ def test_a_host_that_cannot_ask_is_unknown_and_said_so(lab: MakeLab) -> None:
     here = lab(1, 1)
     here.machine("agent-1").cannot_ask = True
 
-    assert "unknown from agent-1: no program to ask with" in seen(here)["CoreDNS"]
+    assert "unknown from agent-1: no program to ask with" in seen(here)["cluster DNS"]
 
 
 def test_coredns_without_its_image_is_a_finding_with_kubernetes_words(lab: MakeLab) -> None:
@@ -124,7 +124,7 @@ def test_a_cluster_without_coredns_is_not_asked_for_it(lab: MakeLab) -> None:
     here = lab(1, 1, k3s={"version": VERSION, "disable": ["coredns"]})
     here.world.dns_deployed = False
 
-    assert seen(here)["CoreDNS"] == "left out by k3s.disable"
+    assert seen(here)["cluster DNS"] == "left out by k3s.disable"
 
 
 def test_a_process_that_is_older_than_its_program_is_told(lab: MakeLab) -> None:
@@ -213,8 +213,8 @@ def test_a_status_shows_it_and_waits_for_nothing(lab: MakeLab) -> None:
     here.world.forget_events()
     status = here.steps.status().to_json()["effects"]
 
-    assert "ImagePullBackOff" in status["seen"]["CoreDNS"]
-    assert [row["found"] for row in status["wrong"]] == [status["seen"]["CoreDNS"]]
+    assert "ImagePullBackOff" in status["seen"]["cluster DNS"]
+    assert [row["found"] for row in status["wrong"]] == [status["seen"]["cluster DNS"]]
     assert status["failed"] == {}
     (script,) = [text for text in here.world.scripts if text.startswith("# On a server: what")]
     assert "LIMIT=0\n" in script

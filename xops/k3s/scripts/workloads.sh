@@ -10,7 +10,7 @@ end=$(($(date +%s) + LIMIT))
 since=
 trouble='"reason":"(CrashLoopBackOff|ImagePullBackOff|ErrImagePull|ErrImageNeverPull|InvalidImageName|CreateContainerConfigError|CreateContainerError|RunContainerError|Unschedulable)"'
 addresses='{range .items[*]}{.metadata.name}{"\t"}{.metadata.annotations.flannel\.alpha\.coreos\.com/public-ip}{"\n"}{end}'
-kube() { timeout 20 "$BINARY" kubectl "$@" </dev/null; }
+kube() { timeout 10 "$BINARY" kubectl "$@" </dev/null; }
 of_system() { kube get "$1" -n kube-system -l "$2" -o jsonpath="$POD_FORM"; }
 look() {
   dns='' vip='' tunnels=''

@@ -105,7 +105,7 @@ def rows(
             _wrong_tunnels(cluster, formation, facts, tunnels),
             "not flannel's" if tunnels is None else "flannel has an address of every node",
         ),
-        "CoreDNS": (_wrong_dns(cluster, effects), _told_dns(cluster, effects)),
+        "cluster DNS": (_wrong_dns(cluster, effects), _told_dns(cluster, effects)),
     }
     if cluster.vip:
         seen["VIP"] = _wrong_vip(cluster, effects), _told_vip(cluster.vip, effects)
@@ -248,7 +248,7 @@ def _place(dns: DnsFacts, address: str) -> str:
 
 def _wrong_pods(dns: DnsFacts) -> Iterator[Ineffective]:
     unready = [pod for pod in dns.pods if not pod.ready]
-    told = list(map(str, unready))
+    told = list(map(str, unready[:_MOST_NAMES]))
     if not dns.wanted:
         what, told = "it is scaled to 0 pods", []
     elif dns.available < dns.wanted:

@@ -249,7 +249,7 @@ def test_who_cannot_ask_is_neither_right_nor_wrong() -> None:
     seen = answered("agent-1", SERVICE, "unknown")
 
     assert found(OF, seen) == []
-    assert rows(OF, seen)["CoreDNS"].endswith("; unknown from agent-1: no program to ask with")
+    assert rows(OF, seen)["cluster DNS"].endswith("; unknown from agent-1: no program to ask with")
 
 
 def test_the_way_is_the_backend_s() -> None:
@@ -272,7 +272,7 @@ def test_two_pods_prove_the_way_of_every_host() -> None:
     pods = (POD, PodFacts("coredns-2", "agent-1", "10.42.1.7", ready=True))
     seen = at_work(OF, told(OF, DnsFacts(2, 2, is_current=True, pods=pods)))
 
-    assert "its own pod only" not in rows(OF, seen)["CoreDNS"]
+    assert "its own pod only" not in rows(OF, seen)["cluster DNS"]
 
 
 def asked(of: Cluster, pods: Sequence[PodFacts]) -> list[str]:
@@ -311,7 +311,7 @@ def test_without_coredns_nothing_is_asked() -> None:
     assert not effects.wants_dns(of)
     assert effects.addresses_to_ask(of, seen.workloads) == []
     assert found(of, seen) == []
-    assert rows(of, seen)["CoreDNS"] == "left out by k3s.disable"
+    assert rows(of, seen)["cluster DNS"] == "left out by k3s.disable"
 
 
 # The VIP
