@@ -160,7 +160,7 @@ def test_a_second_run_writes_and_restarts_nothing(cluster: TestCluster) -> None:
 
 
 def test_coredns_answers_every_host_or_who_hears_nothing_is_named(cluster: TestCluster) -> None:
-    assert "from every host" in FIRST["out"]
+    assert "CoreDNS answers every host at" in FIRST["out"]
     whole = cluster.json("status")["effects"]
     assert (whole["wrong"], whole["failed"]) == ([], {})
     assert set(whole["seen"]) == {"version", "pod network", "cluster DNS"}

@@ -37,11 +37,11 @@ def test_a_cluster_at_work_says_what_was_seen(lab: MakeLab) -> None:
     told = seen(here)
     address = pod_address(here.world, "server-1")
 
-    assert told["version"] == f"every API server and kubelet runs {here.cluster.k3s.version}"
-    assert told["pod network"] == "flannel has an address of every node"
+    assert told["version"] == f"{here.cluster.k3s.version} runs on every host"
+    assert told["pod network"] == "flannel has the right address of every host"
     assert told["cluster DNS"] == (
-        f"1 of 1 pods available; answers at {address} on server-1 and {SERVICE} from every host,"
-        " of which server-1 asked its own pod only"
+        f"1 of 1 pods available; CoreDNS answers every host at {address} on server-1 and at"
+        f" {SERVICE}; server-1 asked its own pod only"
     )
     assert "VIP" not in told
     assert here.record["verification"]["effects"] == {
@@ -96,7 +96,9 @@ def test_a_host_that_cannot_ask_is_unknown_and_said_so(lab: MakeLab) -> None:
     here = lab(1, 1)
     here.machine("agent-1").cannot_ask = True
 
-    assert "unknown from agent-1: no program to ask with" in seen(here)["cluster DNS"]
+    told = seen(here)["cluster DNS"]
+    assert "CoreDNS answers server-1 only at" in told
+    assert "unknown from agent-1: no program to ask with" in told
 
 
 def test_coredns_without_its_image_is_a_finding_with_kubernetes_words(lab: MakeLab) -> None:
@@ -172,7 +174,7 @@ def effects_now(here: Lab) -> EffectsNow:
 def test_the_vip_answers_every_host(lab: MakeLab) -> None:
     found = effects_now(vip(lab))
 
-    assert found.seen["VIP"] == f"{VIP} answers from every host; kube-vip is Ready on every server"
+    assert found.seen["VIP"] == f"{VIP} answers every host; kube-vip is Ready on every server"
     assert (found.wrong, found.failed) == ((), {})
 
 
@@ -229,6 +231,16 @@ def test_a_status_tells_a_server_that_says_nonsense_about_pods(lab: MakeLab) -> 
     assert status.has_quorum is True
     assert status.effects is not None
     assert "its answer ends after" in status.effects.failed["server-1"]
+
+
+def test_a_status_speaks_for_no_host_that_is_down(lab: MakeLab) -> None:
+    here = lab(1, 2)
+    here.apply()
+    here.world.unreachable.add("agent-2")
+    found = effects_now(here).seen
+
+    assert found["version"] == f"{here.cluster.k3s.version} runs on server-1, agent-1 only"
+    assert "CoreDNS answers server-1, agent-1 only at" in found["cluster DNS"]
 
 
 def test_a_status_of_a_cluster_whose_api_is_down_knows_of_no_effects(lab: MakeLab) -> None:

@@ -99,17 +99,26 @@ def rows(
     seen = {
         "version": (
             _wrong_versions(cluster, formation, facts, effects),
-            f"every API server and kubelet runs {cluster.k3s.version}",
+            f"{cluster.k3s.version} runs on {_named(cluster, list(effects.hosts))}",
         ),
         "pod network": (
             _wrong_tunnels(cluster, formation, facts, tunnels),
-            "not flannel's" if tunnels is None else "flannel has an address of every node",
+            "not flannel's"
+            if tunnels is None
+            else f"flannel has the right address of {_named(cluster, list(facts))}",
         ),
         "cluster DNS": (_wrong_dns(cluster, effects), _told_dns(cluster, effects)),
     }
     if cluster.vip:
-        seen["VIP"] = _wrong_vip(cluster, effects), _told_vip(cluster.vip, effects)
+        seen["VIP"] = _wrong_vip(cluster, effects), _told_vip(cluster, cluster.vip, effects)
     return {name: _told([*wrong], right) for name, (wrong, right) in seen.items()}
+
+
+def _named(cluster: Cluster, names: Sequence[str]) -> str:
+    """These hosts; who is not among them was not seen."""
+    if {host.name for host in cluster.hosts} <= set(names):
+        return "every host"
+    return f"{_listed(names)} only" if names else "no host that could be asked"
 
 
 def _told(wrong: Sequence[Ineffective], right: str) -> str:
@@ -130,21 +139,25 @@ def _wrong_versions(
             yield Ineffective(
                 f"the API server of {host.name} says {said} when asked for its version, not"
                 f" {wanted}",
-                f"Restart K3S on {host.name}, if it is well there: `xops k3s apply` does.",
+                f"Restart K3S on {host.name}, if `xops k3s plan` has nothing for it.",
             )
-        if seen and node and (found := _stale(host, seen, node)):
-            yield found
+        if node and (found := _wrong_kubelet(wanted, host, seen, node)):
+            yield Ineffective(
+                found, f"Restart K3S on {host.name}, if `xops k3s plan` has nothing for it."
+            )
 
 
-def _stale(host: Host, seen: HostFacts, node: NodeFacts) -> Ineffective | None:
-    """A process that is older than the program on the disk."""
-    if seen.version is None or seen.version == node.version:
-        return None
-    return Ineffective(
-        f"the kubelet of {host.name} runs {node.version or 'an unknown version'}, and the binary"
-        f" there is {seen.version}",
-        f"Restart K3S on {host.name}: `systemctl restart k3s` (k3s-agent on an agent).",
-    )
+def _wrong_kubelet(wanted: str, host: Host, seen: HostFacts | None, node: NodeFacts) -> str | None:
+    """A process of another version than the file's, or than the program on its disk."""
+    binary = seen.version if seen else None
+    runs = node.version or "an unknown version"
+    if node.version == wanted:
+        stale = binary not in (None, wanted)
+        return (
+            f"the kubelet of {host.name} runs {runs}, and the binary is {binary}" if stale else None
+        )
+    found = f"the kubelet of {host.name} runs {runs}, not {wanted}"
+    return f"{found}, though the binary is" if binary == wanted else found
 
 
 # Flannel
@@ -186,14 +199,23 @@ def _wrong_tunnel(
             if external == address
             else f"is sent packets of pods at {address}, not at its external address {external}"
         )
-    # A host may be named in the file by what only SSH knows: then K3S has chosen its address.
-    own = seen.interfaces.get(host.internal_address) or (
-        seen.interfaces.get(node.address) if node and node.address else None
-    )
+    own = _own_interface(cluster, host, seen, node)
     taken = seen.interfaces.get(address)
     if own and taken and own != taken:
         return f"sends packets of pods by {taken} ({address}), not {own}"
     return None
+
+
+def _own_interface(
+    cluster: Cluster, host: Host, seen: HostFacts, node: NodeFacts | None
+) -> str | None:
+    """The interface that flannel shall take: the person's own word, else that of the address."""
+    config = cluster.k3s.config if host.is_server else cluster.k3s.agent_config
+    if chosen := config.get("flannel-iface"):
+        return str(chosen)
+    # A host may be named in the file by what only SSH knows: then K3S has chosen its address.
+    told = (host.internal_address, node.address if node else None)
+    return next((seen.interfaces[at] for at in told if at and at in seen.interfaces), None)
 
 
 def _is_ipv4(text: str) -> bool:
@@ -314,16 +336,26 @@ def _told_dns(cluster: Cluster, effects: Effects) -> str:
         return "left out by k3s.disable"
     pods = _ready_pods(dns)
     at = [f"{pod.address} on {pod.node}" for pod in pods]
-    told = f"{dns.available} of {dns.wanted} pods available; answers at {_listed(at)} and"
-    told += f" {cluster.cluster_dns} from every host"
+    asked = [*((pod.address or "", DNS_PORT) for pod in pods), (cluster.cluster_dns, DNS_PORT)]
+    told = f"{dns.available} of {dns.wanted} pods available; CoreDNS answers"
+    told += f" {_answered(cluster, effects, asked)} at {_listed(at)} and at {cluster.cluster_dns}"
     nodes = {pod.node for pod in pods}
     alone = [name for name in effects.hosts if nodes == {name}]
     if alone and len(effects.hosts) > 1:
-        told += f", of which {alone[0]} asked its own pod only"
+        told += f"; {alone[0]} asked its own pod only"
     elif alone:
-        told += ", which runs the pod itself: nothing shows the way between nodes"
-    asked = [(pod.address or "", DNS_PORT) for pod in pods]
-    return told + _told_unable(effects, [*asked, (cluster.cluster_dns, DNS_PORT)])
+        told += "; it runs the pod itself: nothing shows the way between nodes"
+    return told + _told_unable(effects, asked)
+
+
+def _answered(cluster: Cluster, effects: Effects, pairs: Sequence[tuple[str, int]]) -> str:
+    """Hosts that got an answer everywhere."""
+    names = [
+        name
+        for name, host in effects.hosts.items()
+        if all(host.answers.get(pair) == "open" for pair in pairs)
+    ]
+    return _named(cluster, names)
 
 
 def _told_unable(effects: Effects, pairs: Sequence[tuple[str, int]]) -> str:
@@ -355,6 +387,7 @@ def _wrong_vip(cluster: Cluster, effects: Effects) -> Iterator[Ineffective]:
         )
 
 
-def _told_vip(address: str, effects: Effects) -> str:
-    told = f"{address} answers from every host; kube-vip is Ready on every server"
-    return told + _told_unable(effects, [(address, API_PORT)])
+def _told_vip(cluster: Cluster, address: str, effects: Effects) -> str:
+    pair = (address, API_PORT)
+    told = f"{address} answers {_answered(cluster, effects, [pair])}"
+    return f"{told}; kube-vip is Ready on every server" + _told_unable(effects, [pair])

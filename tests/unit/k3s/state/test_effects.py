@@ -83,10 +83,31 @@ def test_a_program_that_was_replaced_and_not_started_is_told() -> None:
     facts["agent-1"] = replace(facts["agent-1"], version="v1.99.0+k3s1")
 
     (said,) = wrong(OF, at_work(OF), facts)
-    assert said.found == (
-        f"the kubelet of agent-1 runs {VERSION}, and the binary there is v1.99.0+k3s1"
-    )
+    assert said.found == (f"the kubelet of agent-1 runs {VERSION}, and the binary is v1.99.0+k3s1")
     assert "Restart K3S on agent-1" in said.remedy
+
+
+@pytest.mark.parametrize(
+    ("binary", "says"), [(VERSION, f", not {VERSION}, though the binary is"), ("v1.30", "")]
+)
+def test_a_kubelet_of_another_version_is_told_beside_its_program(binary: str, says: str) -> None:
+    facts = formed(OF)
+    nodes = tuple(
+        replace(each, version="v1.30") if each.name == "agent-1" else each
+        for each in facts["server-1"].nodes or ()
+    )
+    facts["server-1"] = replace(facts["server-1"], nodes=nodes)
+    facts["agent-1"] = replace(facts["agent-1"], version=binary)
+
+    (said,) = found(OF, at_work(OF), facts)
+    assert said == f"the kubelet of agent-1 runs v1.30{says or f', not {VERSION}'}"
+
+
+def test_of_nobody_asked_nothing_is_said_to_hold() -> None:
+    seen = replace(at_work(OF), hosts={})
+
+    assert "no host that could be asked" in rows(OF, seen)["version"]
+    assert "no host that could be asked" in rows(OF, seen)["cluster DNS"]
 
 
 # Flannel
@@ -144,12 +165,28 @@ def test_a_host_that_only_ssh_can_name_is_held_against_its_node_s_address() -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("key", "chosen", "says"),
+    [
+        ("agent_config", "eth0", []),
+        ("agent_config", "eth1", ["agent-1 sends packets of pods by eth0 (192.0.2.7), not eth1"]),
+        ("config", "eth0", ["agent-1 sends packets of pods by eth0 (192.0.2.7), not eth1"]),
+    ],
+)
+def test_an_interface_that_the_file_names_is_the_right_one(
+    key: str, chosen: str, says: list[str]
+) -> None:
+    of = cluster(1, agents=1, k3s={"version": VERSION, key: {"flannel-iface": chosen}})
+
+    assert found(of, taken(of, "192.0.2.7"), with_interfaces(of, TWO)) == says
+
+
 def between_sites(**values: Any) -> Cluster:
     hosts = [
         row("server", 1, site="core"),
         {**row("agent", 1), "site": "edge", "address": "203.0.113.7", **values},
     ]
-    sites = {"core": {}, "edge": {}}
+    sites: dict[str, dict[str, str]] = {"core": {}, "edge": {}}
     return cluster(1, hosts=hosts, sites=sites, networks={"backend": "wireguard-native"})
 
 
