@@ -218,7 +218,7 @@ def drift(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) 
 
 @app.command()
 def status(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) -> None:
-    """Show nodes, quorum and hardening as they are now.
+    """Show nodes, quorum, what runs and hardening as they are now.
 
     Exit code 10 if the quorum is lost, 11 if that cannot be told.
     """
@@ -249,6 +249,7 @@ def _print_status(found: ClusterStatus) -> None:
         say("[yellow]etcd[/] a member without a node: {member}", member=member)
     for name, error in found.failed.items():
         say("[bold red]{name}[/] {error}", name=name, error=error)
+    _print_effects(found)
     unmet = [control for control in found.hardening if control.met is not True]
     for control in unmet:
         say(
@@ -257,6 +258,17 @@ def _print_status(found: ClusterStatus) -> None:
             rule=control.rule,
             found=control.found,
         )
+
+
+def _print_effects(found: ClusterStatus) -> None:
+    if found.effects is None:
+        return
+    for name, seen in found.effects.seen.items():
+        print_row(name, seen)
+    for each in found.effects.wrong:
+        say("[yellow]not in effect[/] {found}\n  -> {remedy}", found=each.found, remedy=each.remedy)
+    for name, error in found.effects.failed.items():
+        say("[yellow]{name}[/] {error}", name=name, error=error)
 
 
 @app.command()

@@ -92,6 +92,9 @@ class Lab:
         return yaml.safe_load(self.evidence[-1])
 
 
+type MakeLab = Callable[..., Lab]
+
+
 def approve(question: Question) -> Sequence[Decision]:
     return (Decision("a person", "by hand", IdentityKind.ACCOUNT),)
 

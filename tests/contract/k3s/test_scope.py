@@ -52,7 +52,7 @@ def test_with_a_server_down_an_agent_is_added_all_the_same(here: Lab) -> None:
     assert here.world.nodes["agent-3"]
     assert touched(here) == {"agent-3"}
     assert outcome.verification is not None
-    assert outcome.verification.rows()["left out server-3"] == "not looked at"
+    assert outcome.verification.rows()["out of scope server-3"] == "not asked"
 
 
 def test_a_change_reaches_the_named_hosts_only_and_the_others_later(here: Lab) -> None:

@@ -47,6 +47,7 @@ from xops.k3s.release.obtain import ReleaseFiles, obtain_files, source_of
 from xops.k3s.scripts import script_hashes
 from xops.k3s.ssh.transport_protocol import Connector
 from xops.k3s.state import preflight
+from xops.k3s.state.ask import Patience
 from xops.k3s.state.collect import ConnectedHosts, collect_facts, connect_hosts
 from xops.k3s.state.preflight import Observation, PreflightFinding
 from xops.k3s.state.scope import ALL_HOSTS, Scope
@@ -166,13 +167,21 @@ class K3sSteps:
         }
 
     def verify(self, outputs: Mapping[str, Any]) -> ClusterVerification:
-        """Nodes, the API at its address, the hardening report; writes the kubeconfig.
+        """Nodes, pods at work, the API at its address, the hardening; writes the kubeconfig.
 
         Raises:
             UnsteadyClusterError: a node is missing, not Ready, no voter, of another version, or
-                has other labels or taints than the file gives it.
+                has other labels or taints than the file gives it; or something has not taken
+                effect.
         """
-        return asyncio.run(verify_and_keep_kubeconfig(self.cluster, self.connector, self.scope))
+
+        def report(what: str) -> None:
+            self.watcher.progress(Progress(what))
+
+        patience = Patience(_ready_seconds())
+        return asyncio.run(
+            verify_and_keep_kubeconfig(self.cluster, self.connector, patience, report, self.scope)
+        )
 
     def status(self) -> ClusterStatus:
         """The cluster as it is now, hosts that are down left out."""
@@ -210,7 +219,7 @@ class K3sSteps:
             now,
             kept,
             await self._obtain_files(now),
-            int(os.environ.get("XOPS_K3S_GATE_SECONDS", READY_SECONDS)),
+            _ready_seconds(),
         ).run(stage)
 
     async def _plan_now(self, hosts: ConnectedHosts) -> K3sPlan:
@@ -285,6 +294,11 @@ class _Steps:
         hosts = {name for turn in self.planned.of_stage(self.stage) for name in turn.hosts}
         line = f"{host}: {what}"
         self.watcher.progress(Progress(line, len(self._up), len(hosts), "hosts", seconds))
+
+
+def _ready_seconds() -> int:
+    """How long what is to come up is waited for."""
+    return int(os.environ.get("XOPS_K3S_GATE_SECONDS", READY_SECONDS))
 
 
 def open_log(cluster: Cluster, waiting: Sequence[WaitingRecords] = ()) -> EvidenceLog:
