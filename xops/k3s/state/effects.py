@@ -256,7 +256,8 @@ def _wrong_dns(cluster: Cluster, effects: Effects) -> Iterator[Ineffective]:
             yield Ineffective(
                 f"CoreDNS: {pod} has the address {pod.address}, which is not in networks.cluster"
                 f" ({cluster.networks.cluster})",
-                f"Delete the pod: it was made with other settings. {_PODS}",
+                "It was made with other settings: `k3s kubectl -n kube-system rollout restart"
+                " deployment coredns` makes it anew.",
             )
     for address in (pod.address for pod in _ready_pods(dns)):
         yield from _unanswered(cluster, effects, address or "", _place(dns, address or ""))
