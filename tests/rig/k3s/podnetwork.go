@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -20,34 +21,36 @@ import (
 )
 
 // Pretended pods have no network. Of CoreDNS, which tools ask for to see that the network of pods works, as much is here as can be
-// asked over TCP: its pod's address and that of its Service answer on the host of the pod, and other hosts have routes to it. A
-// host that is cut off gets no answer, and where CoreDNS does not run nobody does. What is asked is not answered in DNS.
+// asked over TCP: its pod's address and that of its Service answer on the host of the pod, and other hosts' packets to them are sent
+// to that host. A host that is cut off gets no answer, and where CoreDNS does not run nobody does. What is asked is not answered in DNS.
 const (
 	podNetworkKey = "rig.k3s/pod-network"
 	tunnelKey     = "flannel.alpha.coreos.com/public-ip"
 	dnsService    = "kube-dns"
 	dnsPort       = "53"
-	lookAgain     = 10 // steps after which routes are set again: a cable that was pulled takes them with it
+	podChain      = "RIG-PODS" // of iptables: as a service's address leads to a pod, so does a pod's to its host
 )
 
-// podNetwork is published in an annotation of CoreDNS' Service, which every node may read.
-type podNetwork struct {
-	Routes  map[string]string `json:"routes,omitempty"`  // range of addresses -> address of its node
-	Answers map[string]string `json:"answers,omitempty"` // address of CoreDNS -> name of the node that has it
+// podNetwork is published in an annotation of CoreDNS' Service, which every node may read: the nodes by CoreDNS' addresses.
+type podNetwork map[string]podHost
+
+type podHost struct {
+	Node    string `json:"node"`
+	Address string `json:"address"`
 }
 
 // pretendedNetwork is what of it is true on this host now.
 type pretendedNetwork struct {
 	node      *Node
 	admin     kubernetes.Interface // of a server
-	routes    map[string]string
+	sent      podNetwork           // nil before the chain was filled first: an earlier process may have left one
 	listeners map[string]net.Listener
-	steps     int
+	announced bool
 }
 
 // pretendNetwork keeps it up until ctx ends; what it gives waits until nothing of it is left on the host.
 func (n *Node) pretendNetwork(ctx context.Context) func() {
-	w := &pretendedNetwork{node: n, routes: map[string]string{}, listeners: map[string]net.Listener{}}
+	w := &pretendedNetwork{node: n, listeners: map[string]net.Listener{}}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -62,8 +65,8 @@ func (n *Node) pretendNetwork(ctx context.Context) func() {
 func (w *pretendedNetwork) step(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if w.steps++; w.steps == 1 && w.announce(within) != nil {
-		w.steps = 0
+	if !w.announced {
+		w.announced = w.announce(within) == nil
 	}
 	if w.node.server {
 		if err := w.publish(within); err != nil {
@@ -164,12 +167,12 @@ func (w *pretendedNetwork) publish(ctx context.Context) error {
 	return err
 }
 
-// look finds each node's range of addresses, and where CoreDNS is Ready; its Service leads to the first of its pods.
+// look finds where CoreDNS is Ready; its Service leads to the first of its pods.
 func (w *pretendedNetwork) look(ctx context.Context, serviceIP string) (podNetwork, error) {
-	network := podNetwork{Routes: map[string]string{}, Answers: map[string]string{}}
+	network := podNetwork{}
 	nodes, err := w.admin.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 	if err != nil {
-		return network, err
+		return nil, err
 	}
 	addresses := map[string]string{}
 	for _, node := range nodes.Items {
@@ -178,25 +181,22 @@ func (w *pretendedNetwork) look(ctx context.Context, serviceIP string) (podNetwo
 				addresses[node.Name] = address.Address
 			}
 		}
-		if node.Spec.PodCIDR != "" && addresses[node.Name] != "" {
-			network.Routes[node.Spec.PodCIDR] = addresses[node.Name]
-		}
 	}
 	pods, err := w.admin.CoreV1().Pods(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{
 		ResourceVersion: "0", LabelSelector: "k8s-app=kube-dns",
 	})
 	if err != nil {
-		return network, err
+		return nil, err
 	}
 	for index := range pods.Items {
 		pod := &pods.Items[index]
-		if pod.DeletionTimestamp != nil || pod.Status.PodIP == "" || !allReady(pod) || addresses[pod.Spec.NodeName] == "" {
+		host := podHost{Node: pod.Spec.NodeName, Address: addresses[pod.Spec.NodeName]}
+		if pod.DeletionTimestamp != nil || pod.Status.PodIP == "" || !allReady(pod) || host.Address == "" {
 			continue
 		}
-		network.Answers[pod.Status.PodIP] = pod.Spec.NodeName
-		if network.Answers[serviceIP] == "" {
-			network.Answers[serviceIP] = pod.Spec.NodeName
-			network.Routes[serviceIP+"/32"] = addresses[pod.Spec.NodeName]
+		network[pod.Status.PodIP] = host
+		if _, leads := network[serviceIP]; !leads {
+			network[serviceIP] = host
 		}
 	}
 	return network, nil
@@ -204,37 +204,54 @@ func (w *pretendedNetwork) look(ctx context.Context, serviceIP string) (podNetwo
 
 // apply brings the host to what is wanted.
 func (w *pretendedNetwork) apply(wanted podNetwork) {
-	for place, via := range w.routes {
-		if wanted.Routes[place] != via {
-			ip("route", "delete", place, "via", via)
-			delete(w.routes, place)
-		}
+	if w.sent == nil || !maps.Equal(w.sent, wanted) {
+		w.send(wanted)
 	}
-	for place, via := range wanted.Routes {
-		if via == w.node.ip || (w.routes[place] == via && w.steps%lookAgain != 0) {
-			continue
-		}
-		if ip("route", "replace", place, "via", via) {
-			w.routes[place] = via
+	own := map[string]bool{}
+	for address, host := range wanted {
+		if host.Node == w.node.name {
+			own[address], own[w.node.ip] = true, true
 		}
 	}
 	for address, listener := range w.listeners {
-		if wanted.Answers[address] != w.node.name {
+		if !own[address] {
 			listener.Close()
-			ip("address", "delete", address+"/32", "dev", "lo")
+			w.drop(address)
 			delete(w.listeners, address)
 		}
 	}
-	for address, name := range wanted.Answers {
-		if name == w.node.name && w.listeners[address] == nil {
+	for address := range own {
+		if w.listeners[address] == nil {
 			w.listen(address)
 		}
 	}
 }
 
+// send leads this host's packets to the hosts of the pods.
+func (w *pretendedNetwork) send(wanted podNetwork) {
+	nat := func(arguments ...string) bool {
+		return runTool("iptables", append([]string{"-w", "5", "-t", "nat"}, arguments...)...)
+	}
+	if !nat("-F", podChain) && !nat("-N", podChain) {
+		return
+	}
+	if !nat("-C", "OUTPUT", "-j", podChain) && !nat("-I", "OUTPUT", "-j", podChain) {
+		return
+	}
+	for address, host := range wanted {
+		if host.Node != w.node.name && !nat("-A", podChain, "-p", "tcp", "-d", address, "--dport", dnsPort,
+			"-j", "DNAT", "--to-destination", net.JoinHostPort(host.Address, dnsPort)) {
+			return
+		}
+	}
+	w.sent = maps.Clone(wanted)
+}
+
 // listen takes the address. Of the host's own it is none: what tools list are those of a wider scope.
 func (w *pretendedNetwork) listen(address string) {
-	ip("address", "replace", address+"/32", "dev", "lo", "scope", "host")
+	if address != w.node.ip {
+		runTool("ip", "address", "replace", address+"/32", "dev", "lo", "scope", "host")
+	}
 	listener, err := net.Listen("tcp", net.JoinHostPort(address, dnsPort))
 	if err != nil {
 		warningf("nobody answers for CoreDNS at %s: %v", address, err)
@@ -252,6 +269,12 @@ func (w *pretendedNetwork) listen(address string) {
 	}()
 }
 
+func (w *pretendedNetwork) drop(address string) {
+	if address != w.node.ip {
+		runTool("ip", "address", "delete", address+"/32", "dev", "lo")
+	}
+}
+
 // hangUp lets in and closes when nothing sensible was said for a while, as a server of DNS does.
 func hangUp(connection net.Conn) {
 	defer connection.Close()
@@ -266,13 +289,13 @@ func hangUp(connection net.Conn) {
 	}
 }
 
-// ip runs the host's own program for its network.
-func ip(arguments ...string) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+// runTool runs one of the host's own programs for its network.
+func runTool(program string, arguments ...string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	said, err := exec.CommandContext(ctx, "ip", arguments...).CombinedOutput()
+	said, err := exec.CommandContext(ctx, program, arguments...).CombinedOutput()
 	if err != nil {
-		debugf("ip %s: %v: %s", strings.Join(arguments, " "), err, strings.TrimSpace(string(said)))
+		debugf("%s %s: %v: %s", program, strings.Join(arguments, " "), err, strings.TrimSpace(string(said)))
 	}
 	return err == nil
 }

@@ -257,7 +257,7 @@ def _wrong_dns(cluster: Cluster, effects: Effects) -> Iterator[Ineffective]:
                 f"CoreDNS: {pod} has the address {pod.address}, which is not in networks.cluster"
                 f" ({cluster.networks.cluster})",
                 "It was made with other settings: `k3s kubectl -n kube-system rollout restart"
-                f" deployment coredns` makes another. {_PODS}",
+                " deployment coredns` makes it anew.",
             )
     for address in (pod.address for pod in _ready_pods(dns)):
         yield from _unanswered(cluster, effects, address or "", _place(dns, address or ""))
