@@ -14,9 +14,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
-from xops.aws.access import Aws
-from xops.aws.evidence import S3Store
-from xops.aws.target import Target
 from xops.core.errors import StalePlanError, UnreachableError, XopsError
 from xops.core.evidence.log import EvidenceLog, RecordKind, WaitingRecords
 from xops.core.evidence.settings import FolderEvidence, open_evidence
@@ -281,6 +278,11 @@ def open_log(cluster: Cluster, waiting: Sequence[WaitingRecords] = ()) -> Eviden
     if isinstance(kept, FolderEvidence):
         store = kept.open()
     else:
+        # Of the few seconds that a look may take, a quarter would go by until boto3 is there.
+        from xops.aws.access import Aws
+        from xops.aws.evidence import S3Store
+        from xops.aws.target import Target
+
         aws = Aws(Target.AWS, kept.region, follows_endpoints=True)
         store = S3Store(aws.client("s3"), kept.bucket, kept.prefix)
     return open_evidence(store, cluster.subject, waiting)
