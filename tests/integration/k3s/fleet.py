@@ -93,15 +93,33 @@ def _program(script: Path) -> bytes:
     )
     size = head + len(code) + 16 + len(texts)
     header = struct.pack(
-        "<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 62, 1, base + head, 64, 0, 0, 64, 56, 1, 0, 0, 0
+        "<16sHHIQQQIHHHHHH",
+        b"\x7fELF\x02\x01\x01",
+        2,
+        62,
+        1,
+        base + head,
+        64,
+        0,
+        0,
+        64,
+        56,
+        1,
+        0,
+        0,
+        0,
     )
     segment = struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000)
     return header + segment + code + bytes(16) + texts
 
 
-_EXECUTE = bytes.fromhex("488b0424 488d54c410 48bf") + b"SSSSSSSS" + bytes.fromhex(
-    "48893c24 48b9"
-) + b"TTTTTTTT" + bytes.fromhex("48894c2408 4889e6 b83b000000 0f05")
+_EXECUTE = (
+    bytes.fromhex("488b0424 488d54c410 48bf")
+    + b"SSSSSSSS"
+    + bytes.fromhex("48893c24 48b9")
+    + b"TTTTTTTT"
+    + bytes.fromhex("48894c2408 4889e6 b83b000000 0f05")
+)
 """execve("/bin/sh", [the same, script, arguments...], environment): the first two take the places
 of the count of arguments and of the program's name, before which the stack already has the rest."""
 
@@ -175,7 +193,9 @@ class Fleet:
     def inside(self, *argv: str) -> list[str]:
         """A command line that runs where the hosts can be reached."""
         assert self._process is not None
-        [child] = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        [child] = (
+            Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        )
         return [find("nsenter"), f"--net=/proc/{child}/ns/net", "--", *argv]
 
     def command(self, verb: str, *options: str) -> list[str]:
@@ -253,8 +273,10 @@ class Fleet:
 
     def _filled(self, text: str) -> str:
         form = NODE_FORM.partition("{range")[0]
-        return text.replace("@SHARED@", str(self.shared)).replace("@ROWS@", form).replace(
-            "@VERSION@", VERSION
+        return (
+            text.replace("@SHARED@", str(self.shared))
+            .replace("@ROWS@", form)
+            .replace("@VERSION@", VERSION)
         )
 
     def _write_release(self) -> None:
