@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import costs, focus, github, k3s, local_stack, plans, stream1, triggers, webhooks
+from bench import costs, focus, github, k3s, local_stack, looks, plans, stream1, triggers, webhooks
 from bench.rows import Row, say, show
 
 SUITES: dict[str, Callable[[], list[Row]]] = {
     "stream1": stream1.measure,
     "stack": local_stack.measure,
     "k3s": k3s.measure,
+    "looks": looks.measure,
     "triggers": triggers.measure,
     "github": github.measure,
     "plans": plans.measure,

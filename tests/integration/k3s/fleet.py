@@ -5,8 +5,8 @@ own too. All share a network namespace that has no way out: each has an address 
 interface, and a client enters it (`Fleet.inside`). The scripts that xOps brings run as they are,
 with this machine's own shell and tools.
 
-What it cannot show: K3S itself. What plays it answers at once, where the real `kubectl` takes a
-tenth of a second to start; tests/rig has that.
+What it cannot show: K3S itself, and disks (a host's are in memory). What plays K3S answers at once,
+where the real `kubectl` takes a tenth of a second to start; tests/rig has that.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ import datetime
 import hashlib
 import json
 import os
+import platform
 import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,11 +36,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.integration.k3s.sshd import find, new_key, why_not
+from tests.integration.k3s import sshd
+from tests.integration.k3s.sshd import SEARCH, find, new_key
 from xops.core.files.settings import ROOT
 from xops.k3s.state.api_answers import NODE_FORM
 
-__all__ = ["SERVERS", "VERSION", "Fleet", "why_not"]
+__all__ = ["SERVERS", "VERSION", "Fleet", "running_fleet", "why_not"]
 
 VERSION = "v1.34.1+k3s1"
 SERVERS = 3
@@ -68,10 +72,15 @@ set -e
 folder=$1 host=$1/$2
 mount -t tmpfs -o mode=755 none /run
 mkdir -p /run/sshd /run/systemd/system
+# In memory: where /tmp is a layer itself, it cannot be one of another.
+mkdir "$host/layers"
+mount -t tmpfs none "$host/layers"
 for place in etc usr/local var/lib; do
-  mkdir -p "$host/$place" "$host/work/$place"
-  mount -t overlay -o "lowerdir=/$place,upperdir=$host/$place,workdir=$host/work/$place" none "/$place"
+  own=$host/layers/$place/own work=$host/layers/$place/work
+  mkdir -p "$own" "$work"
+  mount -t overlay -o "lowerdir=/$place,upperdir=$own,workdir=$work" none "/$place"
 done
+cp "$host/passwd" "$host/machine-id" /etc
 # The machine's kernel is not the host's to set.
 mount --bind /proc/sys /proc/sys
 mount -o remount,ro,bind /proc/sys
@@ -299,14 +308,14 @@ class Fleet:
 
     def _write_host(self, name: str) -> None:
         folder = self.folder / "hosts" / name
-        (folder / "etc").mkdir(parents=True)
-        (folder / "home").mkdir()
+        (folder / "home").mkdir(parents=True)
         (folder / "address").write_text(self.address(name))
         lines = Path("/etc/passwd").read_text().splitlines()
         others = [line for line in lines if not line.startswith("root:")]
         root = f"root:x:0:0:root:{folder}/home:/bin/sh"
-        (folder / "etc" / "passwd").write_text("\n".join([root, *others, ""]))
-        (folder / "etc" / "machine-id").write_text(hashlib.md5(name.encode()).hexdigest() + "\n")  # noqa: S324
+        (folder / "passwd").write_text("\n".join([root, *others, ""]))
+        identity = hashlib.sha256(name.encode()).hexdigest()[:32]
+        (folder / "machine-id").write_text(f"{identity}\n")
         key = new_key(folder / "host_key")
         public = key.with_name("host_key.pub").read_text()
         with self.known_hosts.open("a") as pins:
@@ -353,6 +362,26 @@ def _encoded(pem: bytes) -> str:
     return base64.b64encode(pem).decode()
 
 
-def remove(folder: Path) -> None:
-    """What a fleet leaves, once it is stopped."""
-    shutil.rmtree(folder)
+def why_not() -> str | None:
+    """What this machine lacks to run a fleet, or None."""
+    if reason := sshd.why_not():
+        return reason
+    missing = [name for name in ("ip", "nsenter", "ssh") if not shutil.which(name, path=SEARCH)]
+    if platform.machine() != "x86_64":
+        return "a fleet's stand-in for K3S is a program for amd64"
+    return f"a fleet needs {', '.join(missing)}" if missing else None
+
+
+@contextmanager
+def running_fleet(count: int) -> Iterator[Fleet]:
+    """A fleet of so many hosts without K3S; nothing is left of it."""
+    folder = Path(tempfile.mkdtemp(prefix="xops-fleet-"))
+    try:
+        fleet = Fleet(folder, count)
+        try:
+            fleet.start()
+            yield fleet
+        finally:
+            fleet.stop()
+    finally:
+        shutil.rmtree(folder)

@@ -1,7 +1,8 @@
 """A cluster's steps as `xops.core.lifecycle.steps` puts them in order.
 
 Every step connects anew and reads the facts anew: what was done is found done, so that running it
-again is how it resumes.
+again is how it resumes. Only where a plan has found nothing to do, what it has seen is what is
+verified.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class K3sSteps:
     watcher: Watcher
     lock: Lock
     waiting: tuple[WaitingRecords, ...] = ()
+    _steady: list[Observation] = field(default_factory=list, repr=False, compare=False)
+    """What the last plan has seen, if it has found nothing to do and nothing was done since."""
 
     def preflight(self) -> tuple[Observation, list[PreflightFinding]]:
         """What is wrong with the hosts; nothing is changed."""
@@ -95,7 +98,9 @@ class K3sSteps:
         preflight.refuse(self.cluster, found)
         for finding in found:
             self.watcher.note(str(finding))
-        return plan_cluster(self.cluster, observed.facts, self._read_desired())
+        planned = plan_cluster(self.cluster, observed.facts, self._read_desired())
+        self._steady[:] = [observed] if planned.plan.is_empty else []
+        return planned
 
     @cached_property
     def policy(self) -> PolicyInForce:
@@ -138,6 +143,7 @@ class K3sSteps:
             LockedError: somebody else is changing a host.
             NotReadyError: K3S on a host did not come up.
         """
+        self._steady.clear()
         asyncio.run(self._apply(planned, Stage(stage)))
         return self.outputs()
 
@@ -163,7 +169,8 @@ class K3sSteps:
             UnsteadyClusterError: a node is missing, not Ready, no voter, of another version, or
                 has other labels or taints than the file gives it.
         """
-        return asyncio.run(verify_and_keep_kubeconfig(self.cluster, self.connector))
+        seen = self._steady.pop() if self._steady else None
+        return asyncio.run(verify_and_keep_kubeconfig(self.cluster, self.connector, seen))
 
     def status(self) -> ClusterStatus:
         """The cluster as it is now, hosts that are down left out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from xops.core.errors import PermanentError
@@ -38,7 +38,8 @@ class ClusterVerification:
         endpoint: how the API answered at its address from this machine.
         kubeconfig: where the cluster's kubeconfig is kept.
         unmet: rules of the hardening profile that do not hold, or that could not be seen.
-        ssh_requests: made of each host, for this look alone.
+        ssh_requests: made of each host, for this look alone; of a look at what has not changed,
+            with those of the plan that found it so.
         profile: of hardening, as the file says.
         left_out: agents that do not answer, of which nothing is known but their nodes' state.
     """
@@ -76,22 +77,34 @@ def describe_node(node: NodeFacts) -> str:
     return f"{state}{voter}; {roles}; {node.version}; {node.address or 'no address'}"
 
 
-async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> ClusterVerification:
+async def verify_and_keep_kubeconfig(
+    cluster: Cluster, connector: Connector, seen: Observation | None = None
+) -> ClusterVerification:
     """Look at the nodes, the API at its address and the hardening; write the kubeconfig.
+
+    Args:
+        cluster: which.
+        connector: the way to its hosts.
+        seen: what was seen a moment ago, and nothing was done since; else all hosts are looked at.
 
     Raises:
         UnsteadyClusterError: a node is missing, not Ready, no voter, of another version, or has
             other labels or taints than the file gives it.
+        UnreachableError: the server that has the kubeconfig does not answer any more.
     """
-    async with connect_hosts(cluster, connector) as hosts:
-        observed = await collect_facts(cluster, hosts, probe_disk=False, peers=False)
+    needed = None if seen is None else _kubeconfig_source(cluster, seen)
+    async with connect_hosts(cluster, connector, needed) as hosts:
+        for error in hosts.failed.values() if seen else ():
+            raise error
+        observed = seen or await collect_facts(cluster, hosts, probe_disk=False, peers=False)
         formation = topology.read(cluster, observed.facts)
         silent = preflight.left_out(cluster, observed.failed)
         _refuse_unsteady(cluster, formation, observed, silent)
         file = await kubeconfig.keep(cluster, hosts, formation)
         if formation.cluster_id:
             tokens.pin_cluster(cluster.secrets_folder, formation.cluster_id)
-        requests = hosts.ssh_requests()
+        now, before = hosts.ssh_requests(), seen.ssh_requests if seen else {}
+        requests = {name: now.get(name, 0) + before.get(name, 0) for name in {**before, **now}}
     answer = await kubeconfig.ask(cluster.endpoint_url(), file)
     controls = report(cluster, observed.facts)
     return ClusterVerification(
@@ -103,6 +116,11 @@ async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> 
         profile=cluster.hardening.profile,
         left_out=silent,
     )
+
+
+def _kubeconfig_source(cluster: Cluster, seen: Observation) -> Sequence[Host]:
+    source = topology.read(cluster, seen.facts).source
+    return (source,) if source else ()
 
 
 def _refuse_unsteady(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,16 +33,24 @@ class ConnectedHosts:
 
 
 @asynccontextmanager
-async def connect_hosts(cluster: Cluster, connector: Connector) -> AsyncIterator[ConnectedHosts]:
-    """All hosts connected, at the same time; closed at the end.
+async def connect_hosts(
+    cluster: Cluster, connector: Connector, only: Sequence[Host] | None = None
+) -> AsyncIterator[ConnectedHosts]:
+    """Hosts connected, at the same time; closed at the end.
+
+    Args:
+        cluster: whose hosts.
+        connector: the way to them.
+        only: these; by default all.
 
     Raises:
         InputError: what the cluster file says about the way to a host is wrong.
     """
-    tries = [connector.connect(host) for host in cluster.hosts]
+    wanted = cluster.hosts if only is None else only
+    tries = [connector.connect(host) for host in wanted]
     answers = dict(
         zip(
-            (host.name for host in cluster.hosts),
+            (host.name for host in wanted),
             await asyncio.gather(*tries, return_exceptions=True),
             strict=True,
         )
@@ -99,6 +107,7 @@ async def collect_facts(
         offsets={name: offset for name, (_, offset) in seen.items() if name not in gone},
         reached=reached,
         failed={**hosts.failed, **failed, **gone},
+        ssh_requests=hosts.ssh_requests(),
     )
 
 
