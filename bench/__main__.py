@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -24,6 +25,8 @@ SUITES: dict[str, Callable[[], list[Row]]] = {
 
 def main() -> None:
     """Measure the suites one after the other, each printed as soon as it is there."""
+    # Images often set it. Each command would compile all that it imports, for two seconds.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for name in sys.argv[1:] or SUITES:
         say(f"suite {name}")
         show(SUITES[name]())
