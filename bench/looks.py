@@ -1,10 +1,9 @@
 """Stream 2: looking at three and at a hundred hosts, against plain ssh.
 
 The hosts are real sshds on this machine (tests/integration/k3s/fleet.py), which answer from the
-same processors that ask them. The baseline is what a person would script: OpenSSH's client to all of them
-at the same time, with the very scripts that xOps runs there, whose output nobody reads. It agrees on
-keys as asyncssh does (curve25519): its own default, which is safe from quantum computers, takes
-several times as long.
+same processors that ask them. The baseline is what a person would script: OpenSSH's client to all
+of them at the same time, with the very scripts that xOps runs there, whose output nobody reads. It
+agrees on keys as asyncssh does (curve25519), and not in its own, dearer way.
 """
 
 from __future__ import annotations
