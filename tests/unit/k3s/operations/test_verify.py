@@ -1,15 +1,18 @@
 """What is looked at after an apply, and how it is told."""
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from tests.k3s_hosts import cluster, formed, node, row
-from xops.k3s.cluster_file.cluster import Cluster
+from xops.core.errors import UnreachableError
+from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.operations import kubeconfig, verify
 from xops.k3s.operations.verify import ClusterVerification, UnsteadyClusterError
+from xops.k3s.ssh.transport_protocol import Transport
 from xops.k3s.state import topology
 from xops.k3s.state.facts import HostFacts
 from xops.k3s.state.finding import Observation
@@ -54,6 +57,34 @@ def test_they_are_no_success() -> None:
 
     with pytest.raises(UnsteadyClusterError, match=r"agent-1 sends packets of pods by eth0"):
         verify._refuse_unsteady(OF, topology.read(OF, observed.facts), observed, ())
+
+
+@dataclass
+class Silent:
+    """A way to hosts on which none answers; it notes who was called."""
+
+    called: list[str] = field(default_factory=list)
+
+    async def connect(self, host: Host) -> Transport:
+        self.called.append(host.name)
+        raise UnreachableError(f"connecting to {host.name}", "no answer", "See that it is up.")
+
+
+def test_of_what_was_just_seen_only_the_kubeconfig_s_server_is_asked() -> None:
+    of, silent = cluster(3, agents=2), Silent()
+    seen = Observation(formed(of), {}, {}, {}, dict.fromkeys((host.name for host in of.hosts), 1))
+
+    with pytest.raises(UnreachableError, match="no answer"):
+        asyncio.run(verify.verify_and_keep_kubeconfig(of, silent, seen))
+    assert silent.called == ["server-1"]
+
+
+def test_without_it_all_hosts_are_looked_at() -> None:
+    of, silent = cluster(3, agents=2), Silent()
+
+    with pytest.raises(UnsteadyClusterError, match="no server's API answers"):
+        asyncio.run(verify.verify_and_keep_kubeconfig(of, silent))
+    assert silent.called == [host.name for host in of.hosts]
 
 
 def test_a_node_without_its_labels_or_taints_is_no_success() -> None:
