@@ -1185,9 +1185,9 @@ def test_requests_of_a_host_do_not_depend_on_how_many_there_are(lab: MakeLab) ->
 def test_an_apply_with_nothing_to_do_is_cheap(lab: MakeLab) -> None:
     _, again = counted(lab, 3, 2)
 
-    # Facts for the plan and for the look afterwards, and what the host is answered by the cluster;
-    # of one server what the API says of pods, too, and its kubeconfig.
-    assert again == dict.fromkeys(again, 3) | {"server-1": 5}
+    # Facts, and what the host is answered by the cluster; of one server what the API says of pods,
+    # too, and its kubeconfig.
+    assert again == dict.fromkeys(again, 2) | {"server-1": 4}
 
 
 # Killed anywhere

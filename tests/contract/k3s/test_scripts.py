@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -362,6 +362,18 @@ def test_what_a_server_tells_of_nodes_and_members_is_read(bench: Bench) -> None:
     seen = facts_of(bench, moved=with_api(bench))
 
     assert [found.name for found in seen.nodes or ()] == ["server-1"]
+    assert [member.id for member in seen.members or ()] == ["10", "11"]
+
+
+def test_a_thousand_nodes_come_through(bench: Bench) -> None:
+    """Nodes and members are asked at the same time, and both wait until all else was told."""
+    labels = json.dumps({f"example.com/label-{number}": "x" * 40 for number in range(10)})
+    rows = (f"agent-{n}\t{labels}\t\t\t\tTrue\t\t\t10.0.0.1\tv1.34.1+k3s1\n" for n in range(1000))
+    bench.answer("k3s", "kubectl get nodes -o jsonpath=", f"rows\n{''.join(rows)}")
+    bench.answer("k3s", "kubectl get --raw /db/info", TWO)
+    seen = facts_of(bench, moved=with_api(bench))
+
+    assert len(seen.nodes or ()) == 1000
     assert [member.id for member in seen.members or ()] == ["10", "11"]
 
 
@@ -1027,6 +1039,35 @@ def test_open_and_closed_ports_are_told_apart(bench: Bench) -> None:
         ("127.0.0.1", ports[0]): "open",
         ("127.0.0.1", ports[1]): "refused",
     }
+
+
+def test_a_port_that_nobody_answers_is_silent(bench: Bench) -> None:
+    """One whose queue is full; the others do not wait for it longer than they must."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as waiting:
+        place = full.getsockname()
+        for _ in range(3):
+            caller = waiting.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(place)
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            ports = (place[1], listening.getsockname()[1])
+            text = facts.peer_script({"127.0.0.1": ports}, seconds=1)
+            ran = subprocess.run(
+                [*bench.shell, "-c", text], capture_output=True, text=True, timeout=20
+            )
+
+    assert facts.parse_peers(ran.stdout) == {
+        ("127.0.0.1", ports[0]): "silent",
+        ("127.0.0.1", ports[1]): "open",
+    }
+
+
+def test_an_address_of_ipv6_is_told_as_it_was_given(bench: Bench) -> None:
+    text = facts.peer_script({"::1": (1,)}, seconds=5)
+    ran = subprocess.run([*bench.shell, "-c", text], capture_output=True, text=True, timeout=20)
+
+    (answer,) = facts.parse_peers(ran.stdout).items()
+    assert answer in ((("::1", 1), "refused"), (("::1", 1), "unreachable"))  # that is without IPv6
 
 
 def test_busybox_tells_a_port_that_refuses_from_one_that_is_silent(applets: Path) -> None:

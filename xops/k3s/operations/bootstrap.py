@@ -1,7 +1,8 @@
 """A cluster's steps as `xops.core.lifecycle.steps` puts them in order.
 
 Every step connects anew and reads the facts anew: what was done is found done, so that running it
-again is how it resumes.
+again is how it resumes. Only where a plan has found nothing to do, what it has seen is what is
+verified.
 """
 
 from __future__ import annotations
@@ -14,9 +15,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
-from xops.aws.access import Aws
-from xops.aws.evidence import S3Store
-from xops.aws.target import Target
 from xops.core.errors import StalePlanError, UnreachableError, XopsError
 from xops.core.evidence.log import EvidenceLog, RecordKind, WaitingRecords
 from xops.core.evidence.settings import FolderEvidence, open_evidence
@@ -76,6 +74,8 @@ class K3sSteps:
     lock: Lock
     waiting: tuple[WaitingRecords, ...] = ()
     scope: Scope = ALL_HOSTS
+    _steady: list[Observation] = field(default_factory=list, repr=False, compare=False)
+    """What the last plan has seen, if it has found nothing to do and nothing was done since."""
 
     def preflight(self) -> tuple[Observation, list[PreflightFinding]]:
         """What is wrong with the hosts; nothing is changed."""
@@ -105,7 +105,9 @@ class K3sSteps:
         preflight.refuse(self.cluster, found)
         for finding in found:
             self.watcher.note(str(finding))
-        return plan_cluster(self.cluster, observed.facts, self._read_desired(), self.scope)
+        planned = plan_cluster(self.cluster, observed.facts, self._read_desired(), self.scope)
+        self._steady[:] = [observed] if planned.plan.is_empty else []
+        return planned
 
     @cached_property
     def policy(self) -> PolicyInForce:
@@ -148,6 +150,7 @@ class K3sSteps:
             LockedError: somebody else is changing a host.
             NotReadyError: K3S on a host did not come up.
         """
+        self._steady.clear()
         asyncio.run(self._apply(planned, Stage(stage)))
         return self.outputs()
 
@@ -178,9 +181,15 @@ class K3sSteps:
         def report(what: str) -> None:
             self.watcher.progress(Progress(what))
 
-        patience = Patience(_ready_seconds())
         return asyncio.run(
-            verify_and_keep_kubeconfig(self.cluster, self.connector, patience, report, self.scope)
+            verify_and_keep_kubeconfig(
+                self.cluster,
+                self.connector,
+                Patience(_ready_seconds()),
+                report,
+                self.scope,
+                observed=self._steady.pop() if self._steady else None,
+            )
         )
 
     def status(self) -> ClusterStatus:
@@ -308,6 +317,11 @@ def open_log(cluster: Cluster, waiting: Sequence[WaitingRecords] = ()) -> Eviden
     if isinstance(kept, FolderEvidence):
         store = kept.open()
     else:
+        # Of the few seconds that a look may take, a quarter would go by until boto3 is there.
+        from xops.aws.access import Aws
+        from xops.aws.evidence import S3Store
+        from xops.aws.target import Target
+
         aws = Aws(Target.AWS, kept.region, follows_endpoints=True)
         store = S3Store(aws.client("s3"), kept.bucket, kept.prefix)
     return open_evidence(store, cluster.subject, waiting)

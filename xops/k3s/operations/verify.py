@@ -17,6 +17,7 @@ from xops.k3s.state.ask import Patience, ask_cluster
 from xops.k3s.state.collect import collect_facts, connect_hosts
 from xops.k3s.state.effects import Effects
 from xops.k3s.state.facts import HostFacts, NodeFacts
+from xops.k3s.state.finding import Observation
 from xops.k3s.state.scope import ALL_HOSTS, Scope
 from xops.k3s.state.topology import Topology
 
@@ -41,7 +42,8 @@ class ClusterVerification:
         endpoint: how the API answered at its address from this machine.
         kubeconfig: where the cluster's kubeconfig is kept.
         unmet: rules of the hardening profile that do not hold, or that could not be seen.
-        ssh_requests: made of each host, for this look alone.
+        ssh_requests: made of each host, for this look alone; of a look at what has not changed,
+            with those of the plan that found it so.
         profile: of hardening, as the file says.
         left_out: agents that do not answer, of which nothing is known but their nodes' state.
         out_of_scope: hosts of which nothing was asked.
@@ -91,6 +93,8 @@ async def verify_and_keep_kubeconfig(
     patience: Patience,
     report: Callable[[str], None] = lambda _: None,
     scope: Scope = ALL_HOSTS,
+    *,
+    observed: Observation | None = None,
 ) -> ClusterVerification:
     """Look at the nodes, what runs on them, the API at its address and the hardening; write the
     kubeconfig.
@@ -101,14 +105,20 @@ async def verify_and_keep_kubeconfig(
         patience: how long what comes up after the nodes is waited for.
         report: is told what is looked at.
         scope: hosts of which something is asked for; of the others nothing is.
+        observed: what was seen a moment ago, and nothing was done since; else facts are read.
 
     Raises:
         UnsteadyClusterError: a node is missing, not Ready, no voter, of another version, or has
             other labels or taints than the file gives it; or something has not taken effect, as
             `xops.k3s.state.effects` says.
+        UnreachableError: a host that answered a moment ago does not any more.
     """
     async with connect_hosts(cluster, connector) as hosts:
-        observed = await collect_facts(cluster, hosts, probe_disk=False, peers=False)
+        before = observed.ssh_requests if observed else {}
+        if observed is None:
+            observed = await collect_facts(cluster, hosts, probe_disk=False, peers=False)
+        for error in (error for name, error in hosts.failed.items() if name in observed.facts):
+            raise error
         formation = topology.read(cluster, observed.facts)
         outside = scope.outside(cluster)
         failed = scope.left_out(cluster, observed.failed)
@@ -121,7 +131,8 @@ async def verify_and_keep_kubeconfig(
             tokens.pin_cluster(cluster.secrets_folder, formation.cluster_id)
         seen = await ask_cluster(cluster, hosts, formation, list(facts), patience, report)
         _refuse_ineffective(cluster, formation, facts, seen)
-        requests = hosts.ssh_requests()
+        now = hosts.ssh_requests()
+        requests = {name: now.get(name, 0) + before.get(name, 0) for name in {**before, **now}}
     answer = await kubeconfig.ask(cluster.endpoint_url(), file)
     controls = report_hardening(cluster, facts)
     return ClusterVerification(

@@ -99,6 +99,7 @@ async def collect_facts(
         offsets={name: offset for name, (_, offset) in seen.items() if name not in gone},
         reached=reached,
         failed={**hosts.failed, **failed, **gone},
+        ssh_requests=hosts.ssh_requests(),
     )
 
 

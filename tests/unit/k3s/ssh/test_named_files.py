@@ -50,7 +50,7 @@ def test_what_lies_beside_a_key_is_not_read_if_it_is_a_device(tmp_path: Path) ->
     for beside in ("key.pub", "key-cert.pub"):
         tmp_path.joinpath(beside).symlink_to("/dev/zero")
     offered = hop(identity_file=key).arguments["client_keys"]
-    assert offered == [(key.read_bytes(), None)]
+    assert offered == [(asyncssh.read_private_key(key), None)]
 
 
 def test_a_key_s_certificate_goes_with_it(tmp_path: Path) -> None:
