@@ -34,10 +34,14 @@ CLOSED = "/etc/network-is-closed"
 _ARCHIVE_LABEL = "xops.rig.archive"  # of an image in the engine: which archive it was made of
 LOST_PATHS = "/etc/lost-paths"
 """Paths listed here are gone after the next boot: how a host loses its disk while it is off."""
+REAL_PODS = "/etc/pods-are-real"
+"""On a host with this file the test distribution runs the real kubelet on the host's containerd."""
 
 PACKAGES = (
     "bash", "ca-certificates", "coreutils", "curl", "dbus", "iproute2", "iptables", "kmod",
     "openssh-server", "procps", "sudo", "systemd", "systemd-sysv", "util-linux",
+    # Where pods are real (`hosts.Pods.REAL`): K3S brings its own, the test distribution takes these.
+    "busybox-static", "conntrack", "containerd", "containernetworking-plugins", "ipset", "runc",
 )  # fmt: skip
 
 _SSHD = """\
@@ -103,7 +107,7 @@ rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id
 ln -s /etc/machine-id /var/lib/dbus/machine-id
 systemctl enable --quiet ssh.service lose-paths.service close-network.service
 systemctl mask --quiet systemd-udevd.service systemd-udev-trigger.service
-systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer
+systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer containerd.service
 rm -rf /var/cache/apt/archives/*.deb /var/lib/apt/lists/*
 """
 
