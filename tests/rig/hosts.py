@@ -18,6 +18,7 @@ from typing import Any, Literal, Self
 from tests.rig.access import Access, SshKey, new_key
 from tests.rig.engine import LABEL, Engine, RigError, as_root, owner, run
 from tests.rig.image import CLOSED, LOST_PATHS, REAL_PODS, USERS
+from tests.rig.images import FOLDER
 from tests.rig.slow_disk import slow_writes
 
 SSH_PORT = 22
@@ -190,6 +191,16 @@ class Host:
             for file in files:
                 archive.addfile(file.entry(), io.BytesIO(file.text.encode()))
         self.engine.docker("cp", "-", f"{self.container}:/", given=packed.getvalue())
+
+    def bring(self, archive: Path) -> None:
+        """Put an archive of images where K3S looks for them, whether the host is on or off."""
+        self.put(File(FOLDER, "", 0o755))
+        self.engine.docker("cp", str(archive), f"{self.container}:{FOLDER}", deadline=600)
+
+    def fetch(self, path: str, to: Path) -> Path:
+        """Copy a file of its disk to this machine."""
+        self.engine.docker("cp", f"{self.container}:{path}", str(to))
+        return to
 
     def lose_disk(self, paths: Sequence[str] = K3S_PATHS) -> None:
         """Lose these paths, as with a disk that was replaced.

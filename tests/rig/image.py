@@ -40,7 +40,7 @@ REAL_PODS = "/etc/pods-are-real"
 PACKAGES = (
     "bash", "ca-certificates", "coreutils", "curl", "dbus", "iproute2", "iptables", "kmod",
     "openssh-server", "procps", "sudo", "systemd", "systemd-sysv", "util-linux",
-    # Where pods are real (`hosts.Pods.REAL`): K3S brings its own, the test distribution takes these.
+    # For real pods: K3S brings its own, the test distribution takes these.
     "busybox-static", "conntrack", "containerd", "containernetworking-plugins", "ipset", "runc",
 )  # fmt: skip
 

@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
+	"runtime"
 
 	"github.com/coredns/caddy"
 	_ "github.com/coredns/coredns/core/dnsserver" // the server type "dns"
@@ -20,8 +22,10 @@ import (
 	_ "github.com/coredns/coredns/plugin/reload"
 )
 
-// runCoreDNS is the real CoreDNS (v1.11.4) with the plugins that K3S's Corefile names. Its own main package would give
-// every component of Kubernetes flags of its own.
+const corednsVersion = "1.12.3" // of go.mod, and of K3S v1.34
+
+// runCoreDNS is the real CoreDNS with the plugins that K3S's Corefile names. Its own main package would give every
+// component of Kubernetes flags of its own.
 func runCoreDNS(arguments []string) error {
 	flags := flag.NewFlagSet("coredns", flag.ContinueOnError)
 	file := flags.String("conf", "Corefile", "Corefile to load")
@@ -32,7 +36,7 @@ func runCoreDNS(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	caddy.AppName, caddy.AppVersion, caddy.Quiet = "CoreDNS", "1.11.4", true
+	caddy.AppName, caddy.AppVersion, caddy.Quiet = "CoreDNS", corednsVersion, true
 	caddy.SetDefaultCaddyfileLoader("default", caddy.LoaderFunc(func(server string) (caddy.Input, error) {
 		content, err := os.ReadFile(*file)
 		return caddy.CaddyfileInput{Contents: content, Filepath: *file, ServerTypeName: server}, err
@@ -42,6 +46,7 @@ func runCoreDNS(arguments []string) error {
 	if err != nil {
 		return err
 	}
+	fmt.Printf("CoreDNS-%s\n%s/%s, %s\n", corednsVersion, runtime.GOOS, runtime.GOARCH, runtime.Version())
 	instance.Wait()
 	return errors.New("CoreDNS stopped")
 }
