@@ -5,6 +5,7 @@ The tests of this module share one cluster; the last one takes it away.
 """
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -206,13 +207,15 @@ def test_a_container_that_dies_is_started_again_and_counted(
 def test_memory_has_its_limit(cluster: TestCluster, eventually: Eventually) -> None:
     cluster.apply(workloads.greedy())
 
-    def reason() -> str:
+    def end() -> list[int]:
         pods = cluster.objects("pods", NAMESPACE)
         (pod,) = [pod for pod in pods if pod["metadata"]["name"] == "greedy"]
         rows = pod["status"].get("containerStatuses", [])
-        return "".join(row["state"].get("terminated", {}).get("reason", "") for row in rows)
+        return [
+            row["state"]["terminated"]["exitCode"] for row in rows if "terminated" in row["state"]
+        ]
 
-    assert eventually(reason) == "OOMKilled"
+    assert eventually(end) == [128 + signal.SIGKILL]
     cluster.kubectl("delete", "pod", "greedy", "--namespace", NAMESPACE)
 
 

@@ -74,7 +74,7 @@ func (r *realNode) writeKubeletConfig(file string) error {
 	}
 	root, err := cgroupRoot()
 	if err == nil {
-		err = hideForeignGroups(root)
+		err = leaveForeignGroups(root)
 	}
 	if err != nil {
 		return err
