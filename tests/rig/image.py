@@ -42,6 +42,7 @@ PACKAGES = (
     "openssh-server", "procps", "sudo", "systemd", "systemd-sysv", "util-linux",
     # For real pods: K3S brings its own, the test distribution takes these.
     "busybox-static", "conntrack", "containerd", "containernetworking-plugins", "ipset", "runc",
+    "docker-registry",
 )  # fmt: skip
 
 _SSHD = """\
@@ -107,7 +108,8 @@ rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id
 ln -s /etc/machine-id /var/lib/dbus/machine-id
 systemctl enable --quiet ssh.service lose-paths.service close-network.service
 systemctl mask --quiet systemd-udevd.service systemd-udev-trigger.service
-systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer containerd.service
+systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer
+systemctl mask --quiet containerd.service docker-registry.service
 rm -rf /var/cache/apt/archives/*.deb /var/lib/apt/lists/*
 """
 

@@ -7,13 +7,14 @@ The tests of this module share one cluster; the last one takes it away.
 import json
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from tests.rig import k3s_program, watchers, workloads
+from tests.rig import k3s_program, registry, watchers, workloads
 from tests.rig.clusters import TestCluster
 from tests.rig.conftest import MakeCluster, MakeRig
 from tests.rig.hosts import File, Host
@@ -42,7 +43,11 @@ def cluster(
     make_shared_rig: MakeRig, make_cluster: MakeCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> TestCluster:
     rig = make_shared_rig(servers=1, agents=1, pods="real")
-    found = make_cluster(rig)
+    found = make_cluster(rig, registries=_registries(rig.servers[0]))
+    secret = found.folder / "pull-password"
+    secret.touch(mode=0o600)
+    secret.write_text(f"{registry.PASSWORD}\n")
+    registry.start(rig.servers[0])
     _bring_web(rig.hosts, tmp_path_factory.mktemp("images"))
     done = found.run("apply")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -53,6 +58,16 @@ def cluster(
     for what in ("deployment/web", "statefulset/store"):
         _await(found, what)
     return found
+
+
+def _registries(host: Host) -> dict[str, Any]:
+    """Images of xops.test come from the registry on this host."""
+    where = registry.address(host)
+    login = {"username": registry.USER, "password": {"file": "pull-password"}}
+    return {
+        "mirrors": {"xops.test": {"endpoint": [f"http://{where}"]}},
+        "configs": {where: {"auth": login}},
+    }
 
 
 def _bring_web(hosts: list[Host], folder: Path) -> None:
@@ -141,6 +156,22 @@ def test_pods_run_as_restricted_as_they_ask_for(cluster: TestCluster) -> None:
 def test_an_archive_in_the_images_folder_is_imported_with_its_layers(cluster: TestCluster) -> None:
     for host in cluster.rig.hosts:
         assert WEB in host.exec(["k3s", "ctr", "images", "list", "--quiet"]).split()
+
+
+def test_an_image_is_pulled_through_a_mirror_that_asks_for_a_login(
+    cluster: TestCluster, eventually: Eventually
+) -> None:
+    registry.push(cluster.rig.servers[0], WEB, "pulled:1")
+    cluster.apply(*(workloads.says("pulled", host.name) for host in cluster.rig.hosts))
+
+    def said() -> list[str]:
+        listed = cluster.objects("pods", NAMESPACE, "--selector=app=says")
+        return [pod["status"]["phase"] for pod in listed]
+
+    eventually(lambda: said() == ["Succeeded"] * len(cluster.rig.hosts))
+    for host in cluster.rig.hosts:
+        assert cluster.kubectl("logs", f"says-{host.name}", "--namespace", NAMESPACE) == "pulled\n"
+    cluster.kubectl("delete", "pods", "--namespace", NAMESPACE, "--selector=app=says")
 
 
 def test_a_pod_is_reached_from_every_host_and_from_pods_of_other_hosts(
@@ -299,11 +330,19 @@ def test_nothing_is_left_of_real_pods(cluster: TestCluster, eventually: Eventual
     mounts = Path("/proc/self/mountinfo").read_text()
     volumes = rig.engine.docker("volume", "ls", "--quiet").stdout.split()
     for host in hosts:
-        eventually(lambda key=host["Id"]: not _groups(key))
+        eventually(partial(_has_no_group, host["Id"]))
         assert host["Id"] not in mounts
         assert not {row["Name"] for row in host["Mounts"] if "Name" in row} & set(volumes)
-    assert watchers.in_use() >= 0
 
 
-def _groups(key: str) -> list[Path]:
-    return list(Path("/sys/fs/cgroup").rglob(f"*{key}*"))
+def _has_no_group(container: str) -> bool:
+    return not list(Path("/sys/fs/cgroup").rglob(f"*{container}*"))
+
+
+def test_too_few_watchers_are_one_line() -> None:
+    limit = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    reason = watchers.why_too_few(limit, 0)
+    assert reason
+    assert f"real pods on {limit} hosts need {28 * limit} inotify instances: " in reason
+    assert len(reason.splitlines()) == 1
+    assert watchers.why_too_few(0, 0) is None

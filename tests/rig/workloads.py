@@ -64,6 +64,19 @@ def store() -> Object:
     return _named("apps/v1", "StatefulSet", "store", spec=spec)
 
 
+def says(image: str, node: str) -> Object:
+    """A pod on a node whose image `xops.test/IMAGE:1` has to be pulled, and which says its name."""
+    container = {
+        **_restricted("says", ["/bin/echo", image]),
+        "image": f"xops.test/{image}:1",
+        "imagePullPolicy": "Always",
+    }
+    pod = _pod(container, restartPolicy="Never", nodeName=node)
+    made = _named("v1", "Pod", f"says-{node}", spec=pod)
+    made["metadata"]["labels"] = {"app": "says"}
+    return made
+
+
 def greedy() -> Object:
     """A pod that wants more memory than it may have."""
     container = _restricted("greedy", ["/bin/sh", "-c", "tail /dev/zero"])

@@ -60,9 +60,12 @@ func (r *realNode) startContainerd(ctx context.Context) error {
 		return fmt.Errorf("real pods need containerd on the host: %w", err)
 	}
 	file := r.paths.agent("etc", "containerd", "config.toml")
-	content := fmt.Sprintf(containerdConfig, containerdRoot, containerdSocket, pauseImage, r.cniFolder(),
-		r.paths.agent("etc", "containerd", "certs.d"))
-	if err := writeFile(file, []byte(content), 0o600); err != nil {
+	logins, err := r.writeRegistries()
+	if err != nil {
+		return err
+	}
+	content := fmt.Sprintf(containerdConfig, containerdRoot, containerdSocket, pauseImage, r.cniFolder(), r.certsFolder())
+	if err := writeFile(file, []byte(content+logins), 0o600); err != nil {
 		return err
 	}
 	// Asked to end, not made to: the shims of the pods stay, and it finds them again at the next start.

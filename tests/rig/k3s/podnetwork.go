@@ -15,6 +15,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
+const (
+	flannelKey   = "flannel.alpha.coreos.com/"
+	tunnelDevice = "flannel.1"
+)
+
 // networkSettings are of a network namespace each, so a host has its own.
 var networkSettings = map[string]string{
 	"net/ipv4/ip_forward":                "1",
@@ -37,6 +42,7 @@ func (r *realNode) cniFolder() string { return r.paths.agent("etc", "cni", "net.
 func cniConfig(podRange, clusterRange string) ([]byte, error) {
 	bridge := map[string]any{
 		"type": "bridge", "bridge": "cni0", "isDefaultGateway": true, "hairpinMode": true, "forceAddress": true,
+		"mtu": 1450, // what a tunnel leaves of a packet
 		"ipam": map[string]any{
 			"type":   "host-local",
 			"ranges": [][]map[string]string{{{"subnet": podRange}}},
@@ -47,9 +53,9 @@ func cniConfig(podRange, clusterRange string) ([]byte, error) {
 	return json.MarshalIndent(map[string]any{"name": "cbr0", "cniVersion": "0.4.0", "plugins": []any{bridge, ports}}, "", "  ")
 }
 
-// keepNetwork does what flannel does with host-gw: addresses for this node's pods, routes to those of the others.
+// keepNetwork does what flannel does: addresses for this node's pods, and a way to those of the others.
 func (r *realNode) keepNetwork(ctx context.Context) {
-	routes := map[string]string{}
+	ways := map[string]way{}
 	done := false
 	for ; ctx.Err() == nil; pauseQuietly(ctx, time.Second) {
 		within, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -59,8 +65,10 @@ func (r *realNode) keepNetwork(ctx context.Context) {
 				debugf("the pod network waits: %v", err)
 			}
 		}
-		if err := r.routeToOthers(within, routes); err != nil {
-			warningf("routes to the pods of other nodes: %v", err)
+		if done {
+			if err := r.reachOthers(within, ways); err != nil {
+				warningf("the pods of other nodes are not reached: %v", err)
+			}
 		}
 		cancel()
 	}
@@ -78,6 +86,10 @@ func (r *realNode) openNetwork(ctx context.Context) error {
 	if err := masquerade(r.cluster["cluster-cidr"]); err != nil {
 		return err
 	}
+	tunnel, err := r.openTunnel(node.Spec.PodCIDR)
+	if err != nil {
+		return err
+	}
 	content, err := cniConfig(node.Spec.PodCIDR, r.cluster["cluster-cidr"])
 	if err != nil {
 		return err
@@ -85,7 +97,7 @@ func (r *realNode) openNetwork(ctx context.Context) error {
 	if err := writeFile(r.cniFolder()+"/10-flannel.conflist", content, 0o600); err != nil {
 		return err
 	}
-	return r.annotate(ctx)
+	return r.annotate(ctx, tunnel)
 }
 
 // masquerade gives packets that leave the cluster's network the host's address.
@@ -98,13 +110,17 @@ func masquerade(clusterRange string) error {
 	return tell("iptables", append([]string{"--wait", "--table", "nat", "--append"}, rule...)...)
 }
 
-// annotate sets what K3S and flannel say of a node.
-func (r *realNode) annotate(ctx context.Context) error {
+// annotate sets what K3S and flannel say of a node; tunnel is its end's hardware address, if it has one.
+func (r *realNode) annotate(ctx context.Context, tunnel string) error {
 	annotations := r.annotations()
-	annotations["flannel.alpha.coreos.com/backend-data"] = "null"
-	annotations["flannel.alpha.coreos.com/backend-type"] = "host-gw"
-	annotations["flannel.alpha.coreos.com/kube-subnet-manager"] = "true"
-	annotations["flannel.alpha.coreos.com/public-ip"] = r.ip
+	annotations[flannelKey+"backend-data"] = "null"
+	annotations[flannelKey+"backend-type"] = "host-gw"
+	if tunnel != "" {
+		annotations[flannelKey+"backend-data"] = fmt.Sprintf(`{"VNI":1,"VtepMAC":%q}`, tunnel)
+		annotations[flannelKey+"backend-type"] = "vxlan"
+	}
+	annotations[flannelKey+"kube-subnet-manager"] = "true"
+	annotations[flannelKey+"public-ip"] = r.ip
 	content, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
 	if err != nil {
 		return err
@@ -113,40 +129,86 @@ func (r *realNode) annotate(ctx context.Context) error {
 	return err
 }
 
-// routeToOthers brings the host's routes to what the nodes are; routes holds what was set so far.
-func (r *realNode) routeToOthers(ctx context.Context, routes map[string]string) error {
+// openTunnel makes this host's end of the tunnel that flannel's vxlan is, and gives its hardware address; nothing with
+// host-gw, which needs none.
+func (r *realNode) openTunnel(podRange string) (string, error) {
+	if r.cluster["flannel-backend"] == "host-gw" {
+		return "", nil
+	}
+	if !exists("/sys/class/net/" + tunnelDevice) {
+		if err := tell("ip", "link", "add", tunnelDevice, "type", "vxlan", "id", "1", "local", r.ip, "dstport", "8472", "nolearning"); err != nil {
+			return "", err
+		}
+	}
+	if err := tell("ip", "address", "replace", gatewayOf(podRange)+"/32", "dev", tunnelDevice); err != nil {
+		return "", err
+	}
+	return firstLine("/sys/class/net/" + tunnelDevice + "/address"), tell("ip", "link", "set", tunnelDevice, "up")
+}
+
+func gatewayOf(podRange string) string {
+	address, _, _ := strings.Cut(podRange, "/")
+	return address
+}
+
+// way leads to the pods of another node.
+type way struct {
+	host   string // the node's address
+	tunnel string // the hardware address of its tunnel's end; none with host-gw
+}
+
+// reachOthers brings the host's routes to what the nodes are; known holds what was set so far.
+func (r *realNode) reachOthers(ctx context.Context, known map[string]way) error {
 	nodes, err := r.proxy.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 	if err != nil {
 		return err
 	}
-	wanted := map[string]string{}
+	wanted := map[string]way{}
 	for _, node := range nodes.Items {
-		if address := tunnelAddress(&node); node.Name != r.name && node.Spec.PodCIDR != "" && address != "" {
-			wanted[node.Spec.PodCIDR] = address
+		if host := node.Annotations[flannelKey+"public-ip"]; node.Name != r.name && node.Spec.PodCIDR != "" && host != "" {
+			wanted[node.Spec.PodCIDR] = way{host, tunnelEnd(&node)}
 		}
 	}
-	for podRange := range routes {
-		if wanted[podRange] == "" {
-			delete(routes, podRange)
+	for podRange := range known {
+		if _, still := wanted[podRange]; !still {
+			delete(known, podRange)
 			if err := tell("ip", "route", "del", podRange); err != nil {
 				return err
 			}
 		}
 	}
-	for podRange, address := range wanted {
-		if routes[podRange] == address {
+	for podRange, other := range wanted {
+		if known[podRange] == other {
 			continue
 		}
-		if err := tell("ip", "route", "replace", podRange, "via", address, "onlink", "dev", deviceOf(address)); err != nil {
+		if err := other.open(podRange); err != nil {
 			return err
 		}
-		routes[podRange] = address
+		known[podRange] = other
 	}
 	return nil
 }
 
-func tunnelAddress(node *corev1.Node) string {
-	return firstOf(node.Annotations["flannel.alpha.coreos.com/public-ip"], internalAddress(node))
+func tunnelEnd(node *corev1.Node) string {
+	data := struct{ VtepMAC string }{}
+	if err := json.Unmarshal([]byte(node.Annotations[flannelKey+"backend-data"]), &data); err != nil {
+		return ""
+	}
+	return data.VtepMAC
+}
+
+func (w way) open(podRange string) error {
+	if w.tunnel == "" {
+		return tell("ip", "route", "replace", podRange, "via", w.host, "onlink", "dev", deviceOf(w.host))
+	}
+	gateway := gatewayOf(podRange)
+	if err := tell("ip", "neighbour", "replace", gateway, "lladdr", w.tunnel, "dev", tunnelDevice, "nud", "permanent"); err != nil {
+		return err
+	}
+	if err := tell("bridge", "fdb", "replace", w.tunnel, "dev", tunnelDevice, "dst", w.host); err != nil {
+		return err
+	}
+	return tell("ip", "route", "replace", podRange, "via", gateway, "dev", tunnelDevice, "onlink")
 }
 
 // deviceOf is the interface over which an address is reached.
