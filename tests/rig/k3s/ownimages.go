@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -139,12 +140,7 @@ func writeProgram(layer *tar.Writer) error { return addFile(layer, "/proc/self/e
 
 // writeBusybox is a file system with BusyBox under all its names.
 func writeBusybox(layer *tar.Writer) error {
-	for name, mode := range map[string]int64{"bin": 0o755} {
-		if err := addFolder(layer, name, mode); err != nil {
-			return err
-		}
-	}
-	if err := addFolder(layer, "tmp", 0o1777); err != nil {
+	if err := errors.Join(addFolder(layer, "bin", 0o755), addFolder(layer, "tmp", 0o1777)); err != nil {
 		return err
 	}
 	if err := addFile(layer, "/bin/busybox", "bin/busybox"); err != nil {

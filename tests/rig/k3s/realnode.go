@@ -49,33 +49,41 @@ type realNode struct {
 // runReal brings the real components up, calls registered once the kubelet has made the Node, and keeps the pod network
 // current until ctx ends. A component that ends takes this process with it, as K3S does.
 func (n *Node) runReal(ctx context.Context, registered func()) error {
-	if err := n.connectAPI(); err != nil {
-		return err
-	}
-	go n.balancer.watch(ctx)
-	go n.learnServers(ctx)
 	real := &realNode{Node: n}
-	if err := real.prepare(ctx); err != nil {
+	if err := real.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // the process is ending
+		}
 		return err
-	}
-	if err := real.startContainerd(ctx); err != nil {
-		return fmt.Errorf("containerd: %w", err)
-	}
-	if err := real.importOwnImages(); err != nil {
-		return fmt.Errorf("images: %w", err)
-	}
-	go real.importArchives(ctx)
-	if err := real.startKubelet(); err != nil {
-		return err
-	}
-	real.startProxy()
-	if err := real.awaitRegistration(ctx); err != nil {
-		return nil //nolint:nilerr // the process is ending
 	}
 	infof("Successfully registered node %s", n.name)
 	registered()
 	real.keepNetwork(ctx)
 	return nil
+}
+
+// start runs the children one after the other, and waits until the kubelet has registered the node.
+func (r *realNode) start(ctx context.Context) error {
+	if err := r.connectAPI(); err != nil {
+		return err
+	}
+	go r.balancer.watch(ctx)
+	go r.learnServers(ctx)
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	if err := r.startContainerd(ctx); err != nil {
+		return fmt.Errorf("containerd: %w", err)
+	}
+	if err := r.importOwnImages(); err != nil {
+		return fmt.Errorf("images: %w", err)
+	}
+	go r.importArchives(ctx)
+	if err := r.startKubelet(); err != nil {
+		return err
+	}
+	r.startProxy()
+	return r.awaitRegistration(ctx)
 }
 
 // prepare makes what the children read: the cluster's settings, credentials, the host's own kernel settings.
