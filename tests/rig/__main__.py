@@ -1,4 +1,4 @@
-"""A rig to work on by hand: `python -m tests.rig [servers] [agents] [--internal]`.
+"""A rig to work on by hand: `python -m tests.rig [servers] [agents] [--internal] [--real-pods]`.
 
 While it is up, deployments/clusters/rig.yaml is its cluster file.
 """
@@ -14,7 +14,7 @@ from tests.rig import k3s_program
 from tests.rig.access import Access, new_key
 from tests.rig.clusters import TestCluster
 from tests.rig.engine import running_engine, why_not
-from tests.rig.hosts import Rig
+from tests.rig.hosts import Pods, Rig
 from tests.rig.image import host_image
 from xops.core.files.settings import ROOT
 
@@ -28,11 +28,12 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has it ignored
         signal.signal(number, signal.default_int_handler)
     internal = "--internal" in sys.argv
+    pods: Pods = "real" if "--real-pods" in sys.argv else "pretended"
     servers, agents = [*map(int, (n for n in sys.argv[1:] if n.isdigit())), 3, 1][:2]
     with (
         tempfile.TemporaryDirectory() as folder,
         running_engine() as engine,
-        Rig(engine, host_image(engine), new_key("xops-rig"), internal=internal) as rig,
+        Rig(engine, host_image(engine), new_key("xops-rig"), internal=internal, pods=pods) as rig,
     ):
         names = [f"server-{n + 1}" for n in range(servers)]
         rig.add(*names, *(f"agent-{n + 1}" for n in range(agents)))

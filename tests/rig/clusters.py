@@ -147,6 +147,18 @@ class TestCluster:
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def apply(self, *objects: Mapping[str, Any]) -> None:
+        """`kubectl apply` of some objects."""
+        listed = {"apiVersion": "v1", "kind": "List", "items": objects}
+        done = self._kubectl("apply", "--filename=-", given=json.dumps(listed))
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def objects(self, kind: str, namespace: str, *words: str) -> list[dict[str, Any]]:
+        """The objects of a kind in a namespace."""
+        listed = self.kubectl("get", kind, "--namespace", namespace, "--output=json", *words)
+        found: list[dict[str, Any]] = json.loads(listed)["items"]
+        return found
+
     def create_pod(self, pod: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
         """Send one pod to the API server; its answer, a refusal included.
 

@@ -6,15 +6,15 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import pytest
 
 from tests.rig import engine as engines
-from tests.rig import image, k3s_program
+from tests.rig import image, k3s_program, watchers
 from tests.rig.access import Access, SshKey, new_key
 from tests.rig.clusters import TestCluster
-from tests.rig.hosts import Rig
+from tests.rig.hosts import Pods, Rig
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,19 +32,34 @@ def time_limit_stands_still() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, left)
 
 
-class MakeRig(Protocol):
-    """`make_rig(servers=3, agents=1, internal=False)`: booted hosts server-1.., agent-1.."""
+def leave_out(reason: str) -> NoReturn:
+    """Skip for this reason, or fail where every suite has to run."""
+    if os.environ.get("XOPS_REQUIRE_ALL"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
-    def __call__(self, servers: int = 3, agents: int = 1, *, internal: bool = False) -> Rig: ...
+
+class MakeRig(Protocol):
+    """`make_rig(servers=3, agents=1, internal=False)`: booted hosts server-1.., agent-1..
+
+    With `pods="real"` the real kubelet runs on each of them.
+    """
+
+    def __call__(
+        self,
+        servers: int = 3,
+        agents: int = 1,
+        *,
+        internal: bool = False,
+        pods: Pods = "pretended",
+    ) -> Rig: ...
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[engines.Engine]:
     """A container engine, or the reason why there is none as this suite's skip."""
     if reason := engines.why_not():
-        if os.environ.get("XOPS_REQUIRE_ALL"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        leave_out(reason)
     with engines.running_engine() as running:
         yield running
 
@@ -116,8 +131,12 @@ def make_cluster(
 
 
 def _maker(stack: ExitStack, engine: engines.Engine, host_image: str, key: SshKey) -> MakeRig:
-    def make(servers: int = 3, agents: int = 1, *, internal: bool = False) -> Rig:
-        rig = stack.enter_context(Rig(engine, host_image, key, internal=internal))
+    def make(
+        servers: int = 3, agents: int = 1, *, internal: bool = False, pods: Pods = "pretended"
+    ) -> Rig:
+        if pods == "real" and (reason := watchers.why_too_few(servers, agents)):
+            leave_out(reason)
+        rig = stack.enter_context(Rig(engine, host_image, key, internal=internal, pods=pods))
         names = [f"server-{n + 1}" for n in range(servers)]
         rig.add(*names, *(f"agent-{n + 1}" for n in range(agents)))
         return rig

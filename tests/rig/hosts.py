@@ -13,14 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from tests.rig.access import Access, SshKey, new_key
 from tests.rig.engine import LABEL, Engine, RigError, as_root, owner, run
-from tests.rig.image import CLOSED, LOST_PATHS, USERS
+from tests.rig.image import CLOSED, LOST_PATHS, REAL_PODS, USERS
+from tests.rig.images import FOLDER
 from tests.rig.slow_disk import slow_writes
 
 SSH_PORT = 22
+Pods = Literal["pretended", "real"]
+"""What a host's node does with pods: say that they run, or run them with the real kubelet."""
+
 K3S_PATHS = ("/var/lib/rancher", "/etc/rancher")
 """Where K3S keeps what a lost disk takes with it."""
 
@@ -43,6 +47,10 @@ _SYSTEMD_OPTIONS = (
     "--stop-signal=SIGRTMIN+3", "--tmpfs=/run", "--tmpfs=/run/lock",
     "--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
 )  # fmt: skip
+
+# What the kubelet and containerd need besides: the kernel's messages, and a disk on which images
+# can lie in layers, which overlayfs itself is not.
+_POD_OPTIONS = ("--device=/dev/kmsg", "--cap-add=SYSLOG", "--volume=/var/lib/containerd")
 
 # A copy of the path on a file system of its own that has `left` MiB free and no more.
 _FILL = """\
@@ -184,6 +192,16 @@ class Host:
                 archive.addfile(file.entry(), io.BytesIO(file.text.encode()))
         self.engine.docker("cp", "-", f"{self.container}:/", given=packed.getvalue())
 
+    def bring(self, archive: Path) -> None:
+        """Put an archive of images where K3S looks for them, whether the host is on or off."""
+        self.put(File(FOLDER, "", 0o755))
+        self.engine.docker("cp", str(archive), f"{self.container}:{FOLDER}", deadline=600)
+
+    def fetch(self, path: str, to: Path) -> Path:
+        """Copy a file of its disk to this machine."""
+        self.engine.docker("cp", f"{self.container}:{path}", str(to))
+        return to
+
     def lose_disk(self, paths: Sequence[str] = K3S_PATHS) -> None:
         """Lose these paths, as with a disk that was replaced.
 
@@ -264,13 +282,23 @@ class Rig:
         network: the network's name in the engine.
         key: the key pair that `admin` and `asker` log in with.
         internal: whether the network has no way out.
+        pods: what the hosts' nodes do with pods.
     """
 
-    def __init__(self, engine: Engine, image: str, key: SshKey, *, internal: bool = False) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        image: str,
+        key: SshKey,
+        *,
+        internal: bool = False,
+        pods: Pods = "pretended",
+    ) -> None:
         self.engine = engine
         self.image = image
         self.key = key
         self.internal = internal
+        self.pods = pods
         self.hosts: list[Host] = []
         self.network = f"xops-rig-{uuid.uuid4().hex[:8]}"
         self._subnet: ipaddress.IPv4Network | None = None
@@ -357,14 +385,16 @@ class Rig:
         self.engine.docker(
             "create", "--name", container, "--hostname", name, "--network", self.network,
             "--ip", address, "--network-alias", name, "--label", f"{LABEL}={owner()}",
-            *_SYSTEMD_OPTIONS, self.image, "/sbin/init",
+            *_SYSTEMD_OPTIONS, *(_POD_OPTIONS if self.pods == "real" else ()),
+            self.image, "/sbin/init",
         )  # fmt: skip
         host_key = new_key(name)
         public = " ".join(host_key.public.split()[:2])
         place = (container, self.network, self.internal)
         host = Host(self.engine, name, address, public, *place)
-        closed = [File(CLOSED, "")] if self.internal else []
-        host.put(*_keys(host_key, self.key), *closed)
+        marks = [File(CLOSED, "")] if self.internal else []
+        marks += [File(REAL_PODS, "")] if self.pods == "real" else []
+        host.put(*_keys(host_key, self.key), *marks)
         return host
 
 

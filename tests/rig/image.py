@@ -34,10 +34,15 @@ CLOSED = "/etc/network-is-closed"
 _ARCHIVE_LABEL = "xops.rig.archive"  # of an image in the engine: which archive it was made of
 LOST_PATHS = "/etc/lost-paths"
 """Paths listed here are gone after the next boot: how a host loses its disk while it is off."""
+REAL_PODS = "/etc/pods-are-real"
+"""On a host with this file the test distribution runs the real kubelet on the host's containerd."""
 
 PACKAGES = (
     "bash", "ca-certificates", "coreutils", "curl", "dbus", "iproute2", "iptables", "kmod",
     "openssh-server", "procps", "sudo", "systemd", "systemd-sysv", "util-linux",
+    # For real pods: K3S brings its own, the test distribution takes these.
+    "busybox-static", "conntrack", "containerd", "containernetworking-plugins", "ipset", "runc",
+    "docker-registry",
 )  # fmt: skip
 
 _SSHD = """\
@@ -104,6 +109,7 @@ ln -s /etc/machine-id /var/lib/dbus/machine-id
 systemctl enable --quiet ssh.service lose-paths.service close-network.service
 systemctl mask --quiet systemd-udevd.service systemd-udev-trigger.service
 systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer
+systemctl mask --quiet containerd.service docker-registry.service
 rm -rf /var/cache/apt/archives/*.deb /var/lib/apt/lists/*
 """
 

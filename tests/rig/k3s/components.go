@@ -51,9 +51,15 @@ func (a arguments) words() []string {
 
 var (
 	componentMutex sync.Mutex
-	componentPIDs  []int
+	componentPIDs  = map[int]syscall.Signal{} // and how each is asked to end
 	stopping       bool
 )
+
+func rememberChild(pid int, farewell syscall.Signal) {
+	componentMutex.Lock()
+	defer componentMutex.Unlock()
+	componentPIDs[pid] = farewell
+}
 
 // startComponent runs a hidden subcommand of this program as a child that cannot outlive it.
 // PDEATHSIG follows the thread that forked, so that thread is kept for as long as the child lives.
@@ -69,9 +75,7 @@ func startComponent(name string, flags arguments, environment ...string) {
 		if err := command.Start(); err != nil {
 			fatalf("%s failed to start: %v", name, err)
 		}
-		componentMutex.Lock()
-		componentPIDs = append(componentPIDs, command.Process.Pid)
-		componentMutex.Unlock()
+		rememberChild(command.Process.Pid, syscall.SIGKILL)
 		err := command.Wait()
 		componentMutex.Lock()
 		defer componentMutex.Unlock()
@@ -86,8 +90,8 @@ func stopComponents() {
 	componentMutex.Lock()
 	defer componentMutex.Unlock()
 	stopping = true
-	for _, pid := range componentPIDs {
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	for pid, farewell := range componentPIDs {
+		if err := syscall.Kill(pid, farewell); err != nil {
 			debugf("child %d was gone: %v", pid, err)
 		}
 	}
@@ -167,6 +171,9 @@ func (s *Server) apiserverArguments() arguments {
 		"storage-backend":                    "etcd3",
 		"tls-cert-file":                      tls("serving-kube-apiserver.crt"),
 		"tls-private-key-file":               tls("serving-kube-apiserver.key"),
+	}
+	if podsAreReal() {
+		flags["kubelet-preferred-address-types"] = "InternalIP,ExternalIP,Hostname"
 	}
 	if exists(s.encryptionFile()) {
 		flags["encryption-provider-config"] = s.encryptionFile()

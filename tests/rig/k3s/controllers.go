@@ -46,6 +46,9 @@ func (s *Server) startControllers(ctx context.Context) {
 	}()
 	go s.manageMembers(ctx, nodes)
 	go s.deployManifests(ctx)
+	if podsAreReal() {
+		go s.provisionLocalPaths(ctx)
+	}
 	go s.scheduleSnapshots(ctx)
 }
 

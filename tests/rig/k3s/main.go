@@ -54,6 +54,10 @@ func run(command string, arguments []string) {
 		runComponent(controllermanager.NewControllerManagerCommand(), command, arguments)
 	case "kube-scheduler":
 		runComponent(scheduler.NewSchedulerCommand(), command, arguments)
+	case "kubelet":
+		runKubelet(arguments)
+	case "kube-proxy":
+		runProxy(arguments)
 	default:
 		runCommand(command, arguments)
 	}
@@ -68,13 +72,15 @@ func runCommand(command string, arguments []string) {
 		"secrets-encrypt": runSecretsEncrypt,
 		"certificate":     runCertificate,
 		"rig-images":      runImages,
+		"coredns":         runCoreDNS,
+		"ctr":             runCtr,
 	}
 	action, known := commands[command]
 	if !known {
 		fmt.Fprintf(os.Stderr, "No help topic for '%s'\n", command)
 		os.Exit(3)
 	}
-	if command != "server" && command != "agent" {
+	if command != "server" && command != "agent" && command != "coredns" {
 		klog.LogToStderr(false) // the gRPC library's remarks about connections that close
 		klog.SetOutput(io.Discard)
 	}
@@ -95,6 +101,7 @@ COMMANDS:
    etcd-snapshot    Manage etcd snapshots: save, ls, delete, prune
    secrets-encrypt  Show the state of secrets encryption: status
    certificate      Manage certificates: check, rotate
+   ctr              Run ctr on the containerd of real pods
    rig-images       List the images this version's packaged components use
 `)
 }

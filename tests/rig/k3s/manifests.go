@@ -37,6 +37,9 @@ var packagedImages = map[string][2]string{
 	"36": {"rancher/mirrored-coredns-coredns:1.14.2", "rancher/mirrored-metrics-server:v0.8.1"},
 }
 
+// onlyWhere names the packaged components that are there only where pods are real, or only where they are not.
+var onlyWhere = map[string]bool{"local-storage.yaml": true, "metrics-server.yaml": false}
+
 func componentImages() (coredns, metricsServer string) {
 	parts := strings.Split(version, ".")
 	if len(parts) > 1 {
@@ -97,6 +100,9 @@ func (d *deployer) stage(ctx context.Context) error {
 		}
 		content = d.fillIn(content)
 		base := filepath.Base(name)
+		if real, matters := onlyWhere[base]; matters && real != podsAreReal() {
+			continue
+		}
 		file := d.server.paths.server("manifests", base)
 		if slices.Contains(d.server.options.List("disable"), strings.TrimSuffix(base, ".yaml")) {
 			if err := d.withdraw(ctx, file, content); err != nil {

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"net/http"
 	"os"
@@ -76,11 +74,10 @@ func (n *Node) fetchIdentity(remote *Remote) error {
 	if err != nil {
 		return err
 	}
-	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	body, err := encodePublicKey(key.Public())
 	if err != nil {
 		return err
 	}
-	body := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})
 	headers := map[string]string{"k3s-Node-Name": n.name, "k3s-Node-Password": password, "k3s-Node-IP": n.ip}
 	certificate, err := remote.do(http.MethodPost, "/v1-k3s/client-kubelet.crt", body, headers)
 	if err != nil {
@@ -153,6 +150,9 @@ func (n *Node) connectAPI() error {
 
 // run registers the node, calls registered, and keeps the node and its pods alive until ctx ends.
 func (n *Node) run(ctx context.Context, registered func()) error {
+	if podsAreReal() {
+		return n.runReal(ctx, registered)
+	}
 	if err := checkKubeletArguments(n.options.List("kubelet-arg")); err != nil {
 		return err
 	}

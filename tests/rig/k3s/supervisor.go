@@ -72,6 +72,7 @@ func (s *Server) routes(api http.Handler) http.Handler {
 	mux.HandleFunc("GET /v1-k3s/config", s.allow(nodeUser, s.serveConfig))
 	mux.HandleFunc("GET /v1-k3s/apiservers", s.allow(nodeUser, s.serveServers))
 	mux.HandleFunc("POST /v1-k3s/client-kubelet.crt", s.allow(nodeUser, s.serveNodeCertificate))
+	mux.HandleFunc("POST /v1-k3s/client-kube-proxy.crt", s.allow(nodeUser, s.serveProxyCertificate))
 	mux.HandleFunc("GET /v1-k3s/client-ca.crt", s.allow(nodeUser, s.serveFile("client-ca.crt")))
 	mux.HandleFunc("GET /v1-k3s/server-ca.crt", s.allow(nodeUser, s.serveFile("server-ca.crt")))
 	mux.HandleFunc("PUT /v1-k3s/token", s.allow(serverUser, s.serveTokenRotation))
@@ -184,7 +185,16 @@ func (s *Server) serveNodeCertificate(w http.ResponseWriter, r *http.Request) {
 		s.refuseNode(w, name, err)
 		return
 	}
-	certificate, err := s.signNode(name, r.Body)
+	s.serveSigned(w, r, identity{name: "system:node:" + strings.ToLower(name), groups: []string{"system:nodes"}})
+}
+
+// serveProxyCertificate issues the certificate of a node's kube-proxy, which is the same user on each.
+func (s *Server) serveProxyCertificate(w http.ResponseWriter, r *http.Request) {
+	s.serveSigned(w, r, identity{name: "system:kube-proxy"})
+}
+
+func (s *Server) serveSigned(w http.ResponseWriter, r *http.Request, who identity) {
+	certificate, err := s.signClient(who, r.Body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -201,7 +211,7 @@ func (s *Server) refuseNode(w http.ResponseWriter, name string, err error) {
 	http.Error(w, passwordRejected, http.StatusForbidden)
 }
 
-func (s *Server) signNode(name string, body io.Reader) ([]byte, error) {
+func (s *Server) signClient(who identity, body io.Reader) ([]byte, error) {
 	content, err := io.ReadAll(io.LimitReader(body, 1<<16))
 	if err != nil {
 		return nil, err
@@ -218,7 +228,7 @@ func (s *Server) signNode(name string, body io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return authority.sign(identity{name: "system:node:" + strings.ToLower(name), groups: []string{"system:nodes"}}, public)
+	return authority.sign(who, public)
 }
 
 func writeText(w http.ResponseWriter, content string) {
