@@ -1453,3 +1453,45 @@ def test_an_apply_does_what_its_operations_say_and_nothing_else(
         said = [each for work in works if (each := told(work, here.cluster))]
         assert sorted(set(said)) == sorted(done), stages
     assert len(stages) == len(set(stages)) > 0
+
+
+# Manifests that are no longer wanted
+
+KUBE_VIP = "/var/lib/rancher/k3s/server/manifests/xops-kube-vip.yaml"
+
+
+@pytest.fixture
+def had_vip(lab: MakeLab) -> Lab:
+    """Three servers and an agent that have another file, and kube-vip of an earlier one."""
+    here = lab(3, 1)
+    here.apply()
+    for number in (1, 2, 3):
+        here.machine(f"server-{number}").files[KUBE_VIP] = (b"kind: DaemonSet", 0o600)
+    here.change(k3s={"version": VERSION, "config": {"v": 4}, "agent_config": {"v": 4}})
+    here.world.forget_events()
+    return here
+
+
+def test_what_a_manifest_made_goes_with_it_once_nobody_needs_it(had_vip: Lab) -> None:
+    had_vip.apply()
+
+    assert had_vip.world.withdrawn == [KUBE_VIP] * 3
+    changing = [each for each in had_vip.world.events if each.what in ("start", "withdraw")]
+    *before, first, second, third = [(each.host, each.what) for each in changing]
+    assert [first, second, third] == [(f"server-{number}", "withdraw") for number in (1, 2, 3)]
+    assert {name for name, _ in before} == {"server-1", "server-2", "server-3", "agent-1"}
+    assert all(KUBE_VIP not in machine.files for machine in had_vip.world.machines.values())
+    assert had_vip.steps.plan().plan.is_empty
+
+
+def test_killed_anywhere_a_manifest_is_withdrawn_by_running_it_again(had_vip: Lab) -> None:
+    whole = Lab(copy.deepcopy(had_vip.world), had_vip.folder)
+    whole.cluster = had_vip.cluster
+    whole.apply()
+    first = [each.what for each in whole.world.events].index("withdraw")
+
+    for request in range(first, first + 3):
+        here = Lab(copy.deepcopy(had_vip.world), had_vip.folder)
+        killed_then_finished(here, request)
+        assert all(KUBE_VIP not in machine.files for machine in here.world.machines.values())
+        assert here.world.withdrawn == [KUBE_VIP] * 3

@@ -37,6 +37,7 @@ from xops.k3s.operations.operation import (
     TakeMarks,
     TellService,
     Turn,
+    WithdrawManifest,
     Work,
     WriteFile,
     WriteToken,
@@ -53,6 +54,8 @@ _GRACE_SECONDS = 30
 """How much longer than the script itself the wait for its end may last."""
 _LABEL_SECONDS = 60
 """How long one command of scripts/label_nodes.sh may take; a line of its input has two at most."""
+_WITHDRAW_SECONDS = 300
+"""How long a manifest's objects may take to go: three commands of 90 s at most."""
 _UNREAD = b"K3S has yet to read files that xOps wrote.\n"
 _CLUSTER_MARK = re.compile(r"cluster=([0-9a-f]{64})")
 _MOMENT_MARK = re.compile(r"at=([0-9]{14})")
@@ -154,10 +157,17 @@ class Installation:
                 await self._recovery.remove_member(host, member, others)
             case ForgetNode(members=members) if host:
                 await self._recovery.forget_node(host, members, others)
+            case WithdrawManifest(path=path) if host:
+                await self._withdraw(host, path)
             case DiscardData() if host:
                 await self._recovery.discard_data(self.planned.of(host), others)
             case _:
                 return
+
+    async def _withdraw(self, host: Host, path: str) -> None:
+        values = {"BINARY": paths.BINARY, "MANIFESTS": path}
+        attempted = f"deleting what K3S made of {path}"
+        await self.executor.run_script(host, "withdraw", values, attempted, _WITHDRAW_SECONDS)
 
     async def _mark_nodes(self, operations: Sequence[Operation]) -> None:
         """Labels and taints of all nodes in one request: what is taken away, or set."""

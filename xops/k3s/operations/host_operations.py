@@ -35,6 +35,7 @@ from xops.k3s.operations.operation import (
     SwapBinary,
     TakeMarks,
     TellService,
+    WithdrawManifest,
     Work,
     WriteFile,
     WriteToken,
@@ -57,6 +58,7 @@ _STALE = "its disk was lost: the cluster must forget its earlier member before i
 _NODELESS = "it has no node, and its host none of etcd's data: it is removed before the host joins"
 _REMOVED = "its member was removed from etcd: it is moved aside, and the host joins anew"
 _ORPHAN = "it has no node, and no server of the file has its data"
+_WITHDRAWN = "no longer wanted: what K3S made of it is deleted, then the file"
 _FORMED = "once the others have joined"
 
 
@@ -161,7 +163,7 @@ class HostOperations:
             yield Operation(self._host, WriteFile(file), change)
         for path in self.part.tokens:
             yield self._token(path)
-        for path in self.part.removed:
+        for path in self._removed_files():
             before = {"sha256": self._shown_hash(path)}
             effect = OperationEffect.IN_PLACE
             if self.part.restarts and path == paths.REGISTRIES:
@@ -171,6 +173,19 @@ class HostOperations:
         if self.part.binary:
             yield self._swap(self.part.binary)
         yield from self._service(voters)
+
+    def withdrawn(self) -> Iterator[Operation]:
+        """Manifests that are no longer wanted: last of all, since agents may join through what
+        they have made until these have read another address."""
+        for path in self.part.removed:
+            if path not in self._removed_files():
+                before = {"sha256": self._shown_hash(path)}
+                work, effect = WithdrawManifest(path), OperationEffect.REMOVE
+                yield self._operation(work, path, before, None, _WITHDRAWN, effect)
+
+    def _removed_files(self) -> list[str]:
+        manifests = f"{self.of.cluster.k3s.data_dir}/{paths.MANIFESTS}/"
+        return [path for path in self.part.removed if not path.startswith(manifests)]
 
     def written_once_formed(self) -> Iterator[Operation]:
         """What is written after the cluster was formed: whoever initialises it then knows others,

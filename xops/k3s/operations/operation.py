@@ -147,6 +147,13 @@ class RemoveFile:
 
 
 @dataclass(frozen=True)
+class WithdrawManifest:
+    """What K3S has made of a manifest that is no longer wanted is deleted, then the file."""
+
+    path: str
+
+
+@dataclass(frozen=True)
 class SwapBinary:
     """The program that was staged takes the place of the one that runs."""
 
@@ -196,6 +203,7 @@ Work = (
     | WriteFile
     | WriteToken
     | RemoveFile
+    | WithdrawManifest
     | SwapBinary
     | TellService
     | AwaitNode

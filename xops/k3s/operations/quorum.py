@@ -22,6 +22,7 @@ from xops.k3s.operations.operation import (
     TakeMarks,
     TellService,
     Turn,
+    WithdrawManifest,
     WriteToken,
 )
 from xops.k3s.state.facts import EtcdMember
@@ -152,7 +153,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _asks_a_server(host: Host | None, work: object) -> bool:
     """Whether some server's API is asked for it."""
-    if isinstance(work, TakeMarks | SetMarks | ForgetNode | RemoveMember):
+    if isinstance(work, TakeMarks | SetMarks | ForgetNode | RemoveMember | WithdrawManifest):
         return True
     is_agent = host is not None and not host.is_server
     return is_agent and isinstance(work, AwaitNode | WriteToken)

@@ -47,7 +47,9 @@ def put_in_turns(
         **{stage: _own_turns(stage, by_stage[stage], orphans, voters) for stage in _OWN_TURNS},
     }
     later = _together(Stage.FILES, (each.written_once_formed() for each in hosts))
-    turns[Stage.FILES] = chain(turns[Stage.FILES], later)
+    # Each server applies its own file: one after the other, so that none makes anew what is gone.
+    withdrawn = (Turn(Stage.FILES, tuple(each.withdrawn())) for each in hosts)
+    turns[Stage.FILES] = chain(turns[Stage.FILES], later, withdrawn)
     ordered = (turn for stage in Stage for turn in turns[stage] if turn.operations)
     return tuple(numbered(tuple(ordered)))
 
