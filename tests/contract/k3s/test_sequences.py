@@ -1,7 +1,7 @@
 """Sequences of faults and applies, made up by hypothesis: none costs a voter, data or a node.
 
 The hosts in memory keep etcd's membership as K3S does (`hosts_in_memory.World`); how far that is so
-on real etcd is what `tests/rig/test_sequences.py` compares. Every request of an apply is looked at:
+on real etcd is what `tests/rig/test_recovery.py` compares. Every request of an apply is looked at:
 what is gone after it must have been lost before it, or have come with this very apply.
 """
 
