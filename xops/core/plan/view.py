@@ -176,8 +176,11 @@ def _inputs(inputs: Mapping[str, str]) -> Iterator[str]:
 
 
 def _changes(changes: list[Change]) -> Iterator[str]:
-    """In reading order; those that are alike but for their targets once, with all of these."""
-    ordered = sorted(changes, key=lambda change: _READING_ORDER.index(change.action))
+    """In the order of the work where there are turns, else in reading order; those that are alike
+    but for their targets once, with all of these."""
+    ordered = changes
+    if not any(change.turn for change in changes):
+        ordered = sorted(changes, key=lambda change: _READING_ORDER.index(change.action))
     alike: dict[tuple[object, ...], list[Change]] = defaultdict(list)
     shown = {id(change): tuple(details(change)) for change in ordered}
     for change in ordered:
