@@ -268,6 +268,7 @@ class Sequences(RuleBasedStateMachine):
         finally:
             world.on_event, world.kill_at = lambda _: None, None
         faults_came = len(audit.faults) < len(faults)
+        audit.faults.clear()  # what has not come by now comes no more
         audit.look("the end")
         self.ended[ended] += 1
         event(f"an apply ended: {ended}")
