@@ -227,20 +227,27 @@ func (w *pretendedNetwork) apply(wanted podNetwork) {
 	}
 }
 
-// send leads this host's packets to the hosts of the pods.
+// send leads this host's packets to the hosts of the pods. They leave with the address of the interface that leads there: that of the
+// default route, which may lead nowhere, was chosen for the pod's.
 func (w *pretendedNetwork) send(wanted podNetwork) {
 	nat := func(arguments ...string) bool {
 		return runTool("iptables", append([]string{"-w", "5", "-t", "nat"}, arguments...)...)
 	}
-	if !nat("-F", podChain) && !nat("-N", podChain) {
-		return
-	}
-	if !nat("-C", "OUTPUT", "-j", podChain) && !nat("-I", "OUTPUT", "-j", podChain) {
-		return
+	for hook, chain := range map[string]string{"OUTPUT": podChain, "POSTROUTING": podChain + "-SOURCE"} {
+		if !nat("-F", chain) && !nat("-N", chain) {
+			return
+		}
+		if !nat("-C", hook, "-j", chain) && !nat("-I", hook, "-j", chain) {
+			return
+		}
 	}
 	for address, host := range wanted {
-		if host.Node != w.node.name && !nat("-A", podChain, "-p", "tcp", "-d", address, "--dport", dnsPort,
-			"-j", "DNAT", "--to-destination", net.JoinHostPort(host.Address, dnsPort)) {
+		if host.Node == w.node.name {
+			continue
+		}
+		to := net.JoinHostPort(host.Address, dnsPort)
+		if !nat("-A", podChain, "-p", "tcp", "-d", address, "--dport", dnsPort, "-j", "DNAT", "--to-destination", to) ||
+			!nat("-A", podChain+"-SOURCE", "-p", "tcp", "-d", host.Address, "--dport", dnsPort, "-j", "MASQUERADE") {
 			return
 		}
 	}
