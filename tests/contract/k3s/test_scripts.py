@@ -334,6 +334,17 @@ def test_a_host_with_k3s_is_read(bench: Bench) -> None:
     assert list(seen.images.values()) == [6]
 
 
+@pytest.mark.parametrize("said", ["", f"{'0' * 64} */somewhere/else\n"])
+def test_files_are_hashed_where_openssl_fails_too(bench: Bench, said: str) -> None:
+    config = bench.folder / "config.yaml"
+    config.write_text("node-name: here\n")
+    bench.answer("openssl", "dgst -sha256", said, code=1)
+    (found,) = facts_of(bench).files.values()
+
+    assert bench.calls("openssl") == [f"dgst -sha256 -r {config}"]
+    assert found.sha256 == hashlib.sha256(config.read_bytes()).hexdigest()
+
+
 def test_where_a_proxy_is_set_is_told_and_not_which(bench: Bench) -> None:
     file = bench.folder / "k3s.default"
     file.write_text("https_proxy=http://me:canary@proxy:3128\n# NO_PROXY=x\nexport HTTP_PROXY=a\n")

@@ -5,8 +5,8 @@ own too. All share a network namespace that has no way out: each has an address 
 interface, and a client enters it (`Fleet.inside`). The scripts that xOps brings run as they are,
 with this machine's own shell and tools.
 
-What it cannot show: K3S itself, and disks (a host's are in memory). What plays K3S answers at once,
-where the real `kubectl` takes a tenth of a second to start; tests/rig has that.
+What it cannot show: K3S itself with its pods, and disks (a host's are in memory). What plays K3S
+answers at once, where the real `kubectl` takes a tenth of a second to start; tests/rig has that.
 """
 
 from __future__ import annotations
@@ -342,7 +342,7 @@ class Fleet:
         values = {
             "apiVersion": "xops/v1",
             "name": "fleet",
-            "k3s": {"version": VERSION, "disable": ["traefik", "servicelb"]},
+            "k3s": {"version": VERSION, "disable": ["coredns", "traefik", "servicelb"]},
             "artifacts": {"folder": str(self.folder / "release")},
             "ssh": {
                 "user": "root",

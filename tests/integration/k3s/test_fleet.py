@@ -42,13 +42,14 @@ def test_a_plan_with_nothing_to_do_is_one_request_of_each_host(formed: Fleet) ->
     assert cost(formed, "plan") == (each(formed, 1), each(formed, 1))
 
 
-def test_an_apply_with_nothing_to_do_looks_once(formed: Fleet) -> None:
-    """What the plan has seen is what is verified; the kubeconfig is fetched from one server."""
-    first = Counter({formed.names[0]: 1})
-    once = each(formed, 1) + first
+def test_an_apply_with_nothing_to_do_reads_the_facts_once(formed: Fleet) -> None:
+    """What the plan has seen is what is verified; then each host is asked what has taken effect,
+    and one server for the kubeconfig and about pods."""
+    twice = each(formed, 2)
+    asked = twice + Counter({formed.names[0]: 2})
 
-    assert cost(formed, "apply") == (once, once)
-    assert formed.json("apply")["verification"]["ssh_requests"] == once
+    assert cost(formed, "apply") == (twice, asked)
+    assert formed.json("apply")["verification"]["ssh_requests"] == asked
 
 
 def test_what_was_changed_in_between_is_seen(formed: Fleet) -> None:

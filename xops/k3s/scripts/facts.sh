@@ -95,7 +95,7 @@ section files
 set --
 for file in $WATCHED; do [ ! -f "$file" ] || set -- "$@" "$file"; done
 # A file that goes away in between is in one of the two lists, and is not told.
-[ $# = 0 ] || { sha256sum "$@"; stat -c '%a %U:%G %s %n' "$@"; } | awk '
+[ $# = 0 ] || { hashes "$@"; stat -c '%a %U:%G %s %n' "$@"; } | awk '
   length($1) == 64 { sum[substr($0, 67)] = $1; next }
   { name = $0; sub(/^[^ ]+ [^ ]+ [^ ]+ /, "", name); if (name in sum) print sum[name], $0 }
 '
@@ -111,6 +111,8 @@ done
 section etcd; [ -d "$DATA/server/db/etcd/member" ] && echo member
 section datastore_file; [ -f "$DATA/server/db/state.db" ] && echo yes
 }
+# K3S's binary has a hundred megabytes: where the processor can do it, OpenSSL is four times as fast.
+hashes() { { has openssl && openssl dgst -sha256 -r "$@" 2>/dev/null; } || sha256sum "$@"; }
 service() {
   if [ -d /run/systemd/system ]; then
     systemctl show "$1" -p LoadState -p ActiveState -p UnitFileState -p NRestarts -p ActiveEnterTimestamp
