@@ -220,14 +220,6 @@ class Sequences(RuleBasedStateMachine):
     def kubelet_breaks(self, name: str, log: str | None) -> None:
         self.world.machines[name].kubelet_breaks = log
 
-    @rule(name=SERVER, lost=st.booleans(), servers=st.sampled_from([3, 5]))
-    def joiner_breaks(self, name: str, lost: bool, servers: int) -> None:
-        """A server joins, at the next apply, and its kubelet ends K3S when etcd counts it."""
-        if lost:
-            self.world.machines[name].lose_disk()
-        self.world.machines[name].kubelet_breaks = KUBELET
-        self.lab.change(hosts=hosts(servers, 1))
-
     @rule(refuses=st.booleans())
     def removal_is_refused(self, refuses: bool) -> None:
         self.world.refuses_removal = refuses
@@ -277,6 +269,25 @@ class Sequences(RuleBasedStateMachine):
         if not faults_came:
             assert dead_members(world) <= dead, "a member was made, and its data is gone"
             assert world.has_quorum or not (had_quorum and members > 2), "the quorum is gone"
+
+    # Steps that are rare by chance, and matter most
+
+    @rule(name=SERVER, lost=st.booleans(), servers=st.sampled_from([3, 5]))
+    def joiner_breaks(self, name: str, lost: bool, servers: int) -> None:
+        """A server joins, and its kubelet ends K3S when etcd counts it."""
+        if lost:
+            self.world.machines[name].lose_disk()
+        self.world.machines[name].kubelet_breaks = KUBELET
+        self.lab.change(hosts=hosts(servers, 1))
+        self.apply(None, {})
+
+    @rule(unready=SERVER, servers=st.sampled_from([1, 3]))
+    def setting_changes_while_one_is_not_ready(self, unready: str, servers: int) -> None:
+        """Whoever the file names must restart; the others are members all the same."""
+        Fault("unready", unready).happens(self.world)
+        self.lab.change(hosts=hosts(servers, 1))
+        self.setting_changes()
+        self.apply(None, {})
 
     def teardown(self) -> None:
         """What can be mended is mended by running it again, or it is said why not."""
