@@ -84,6 +84,8 @@ class Machine:
     """A host; when K3S is started there, this one's power fails."""
     member: str = ""
     """The id of its etcd member, of its latest life."""
+    cluster_id: str = CLUSTER_ID
+    """Of the cluster that it knows, if it knows one."""
     log: str = ""
     forgets_file: str | None = None
     """A path at which nothing that is written stays."""
@@ -145,6 +147,8 @@ class World:
     etcd: dict[str, str] = field(default_factory=dict)
     """Etcd's members: the names of their hosts by id. Those in `joining` are learners."""
     most_members: int = 0
+    node_is_late: set[str] = field(default_factory=set)
+    """Hosts that are down, and nobody has noticed yet: their nodes count as Ready."""
     unreachable: set[str] = field(default_factory=set)
     """Hosts that answer nobody."""
     refuses_labels: bool = False
@@ -363,7 +367,7 @@ def _facts(world: World, machine: Machine, values: dict[str, str]) -> Answer:
         "files": "\n".join(_file_rows(world, machine, values["WATCHED"])),
         "images": "\n".join(f"{size} {path}" for path, size in machine.images.items()),
         "config": machine.files.get(paths.CONFIG, (b"", 0))[0].decode(),
-        "cluster_id": CLUSTER_ID if machine.knows_ca else "",
+        "cluster_id": machine.cluster_id if machine.knows_ca else "",
         "etcd": "member" if machine.has_etcd else "",
         "nodes": _nodes(world, machine),
         "members": _members_json(world) if world.answers(machine) else "",
@@ -407,9 +411,12 @@ def _members(world: World, machine: Machine, values: dict[str, str]) -> Answer:
 def _node(world: World, name: str) -> dict[str, Any]:
     machine = world.machines[name]
     roles = ("control-plane", "etcd") if machine.host.is_server else ()
-    conditions = {"Ready": str(world.nodes[name] and machine.active == "active")}
+    is_late = name in world.node_is_late
+    is_ready = is_late or (world.nodes[name] and machine.active == "active")
+    conditions = {"Ready": str(is_ready)}
     if roles:
-        conditions["EtcdIsVoter"] = str(name not in world.joining)
+        # K3S says of each voter that does not answer that it is none (pkg/etcd/etcd.go).
+        conditions["EtcdIsVoter"] = str(is_late or (name not in world.joining and machine.votes))
     return {
         "metadata": {
             "name": name,

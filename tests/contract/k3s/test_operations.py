@@ -1495,3 +1495,16 @@ def test_killed_anywhere_a_manifest_is_withdrawn_by_running_it_again(had_vip: La
         killed_then_finished(here, request)
         assert all(KUBE_VIP not in machine.files for machine in here.world.machines.values())
         assert here.world.withdrawn == [KUBE_VIP] * 3
+
+
+def test_a_new_cluster_is_asked_for_once(lab: MakeLab) -> None:
+    """What is written once the others have joined was a part of what was approved."""
+    here, asked = lab(3, 2), []
+
+    def approve(question: Question) -> Sequence[Decision]:
+        asked.append(question)
+        return approve_all(question)
+
+    here.change(approval={"required_for": ["create", "update", "destroy"]})
+    assert run(here.steps, here.watched, approve).status is OutcomeStatus.APPLIED
+    assert len(asked) == 1

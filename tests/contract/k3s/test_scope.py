@@ -1,5 +1,6 @@
 """An apply on some hosts only: `--host`, and what is out of it."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from tests.contract.k3s.lab import Lab, LabMaker, host
 from tests.k3s_release import VERSION
 from xops.core.errors import InputError
 from xops.core.lifecycle.steps import OutcomeStatus
+from xops.k3s import paths
 from xops.k3s.operations.quorum import QuorumError
 from xops.k3s.state.preflight import HostsUnreachableError, PreflightError
 from xops.k3s.state.scope import scope_of
@@ -38,7 +40,8 @@ def power_off(lab: Lab, name: str) -> None:
 
 
 def touched(lab: Lab) -> set[str]:
-    return {event.host for event in lab.world.events if event.what in ("put", "start", "prepare")}
+    changing = ("put", "start", "prepare", "stop", "discard", "roll_back", "withdraw")
+    return {event.host for event in lab.world.events if event.what in changing}
 
 
 def test_with_a_server_down_an_agent_is_added_all_the_same(here: Lab) -> None:
@@ -81,7 +84,6 @@ def test_the_scope_is_a_part_of_the_plan_and_of_its_digest(here: Lab) -> None:
 
 
 def test_what_is_wrong_with_other_hosts_stops_nothing(here: Lab) -> None:
-    here.machine("server-3").host = here.cluster.host("server-3")
     other = here.machine("agent-2")
     other.host = other.host.model_copy(update={"arch": "arm64"})  # not what the file says
     here.change(k3s={"version": VERSION, "agent_config": {"v": 4}})
@@ -117,3 +119,98 @@ def test_a_cluster_is_not_begun_by_an_agent(
 def test_a_name_that_no_host_has_is_told_with_those_that_there_are(here: Lab) -> None:
     with pytest.raises(InputError, match="no host is called agnt-1; there are: server-1, server-2"):
         scope_of(here.cluster, ["agnt-1"])
+
+
+# What no scope makes right
+
+
+def test_a_host_of_another_cluster_is_refused_whoever_is_named(here: Lab) -> None:
+    """Its data is another cluster's, and none that was removed from this one."""
+    other = here.machine("server-3")
+    other.active, other.cluster_id = "inactive", "f" * 64
+    del here.world.etcd[other.member]
+    here.world.nodes.pop("server-3")
+
+    for names in ((), ("server-3",), ("server-2",)):
+        with pytest.raises(PreflightError, match="of another"):
+            here.apply(*names)
+    assert other.has_etcd
+    assert touched(here) == set()
+
+
+def test_no_second_cluster_is_begun_beside_agents_that_know_one(here: Lab) -> None:
+    for number in (1, 2, 3):
+        here.machine(f"server-{number}").lose_disk()
+    here.world.etcd.clear()
+    shutil.rmtree(here.cluster.secrets_folder)
+
+    for names in ((), ("server-1",)):
+        with pytest.raises(PreflightError, match="of which no server here has data"):
+            here.apply(*names)
+    assert here.world.initialised == 1
+
+
+def test_nobody_joins_while_no_server_answers(here: Lab) -> None:
+    here.machine("server-3").lose_disk()
+    for name in ("server-1", "server-2"):
+        here.world.unreachable.add(name)
+    shutil.rmtree(here.cluster.secrets_folder)
+
+    with pytest.raises(QuorumError, match="it takes a server whose API answers"):
+        here.apply("server-3")
+    assert touched(here) == set()
+    assert not here.cluster.secrets_folder.exists()
+
+
+def test_a_server_that_is_seen_down_is_none_that_others_can_restart_beside(here: Lab) -> None:
+    """Its node counts as Ready for most of a minute still."""
+    here.world.node_is_late.add("server-3")
+    here.machine("server-3").active = "failed"
+    here.change(k3s={"version": VERSION, "config": {"v": 4}})
+
+    with pytest.raises(QuorumError, match="only server-2 is ready then, and etcd needs 2 of 3"):
+        here.apply("server-1")
+    assert touched(here) == set()
+
+
+def test_a_named_host_that_does_not_answer_is_no_success(here: Lab) -> None:
+    power_off(here, "agent-2")
+    with pytest.raises(HostsUnreachableError, match="agent-2"):
+        here.apply("agent-2")
+
+
+def test_another_version_reaches_the_named_hosts_only(here: Lab) -> None:
+    power_off(here, "server-3")
+    for machine in here.world.machines.values():
+        machine.version = "v1.36.3+k3s1"
+        machine.files[paths.BINARY] = (b"an older one", 0o755)
+    outcome = here.apply("agent-1")
+
+    assert outcome.status is OutcomeStatus.APPLIED
+    assert here.machine("agent-1").version == VERSION
+    assert touched(here) == {"agent-1"}
+
+
+def test_what_others_may_need_is_not_withdrawn(here: Lab) -> None:
+    manifest = "/var/lib/rancher/k3s/server/manifests/xops-kube-vip.yaml"
+    here.machine("server-1").files[manifest] = (b"kind: DaemonSet", 0o600)
+    here.apply("server-1")
+    assert here.world.withdrawn == []
+    power_off(here, "agent-2")
+    here.apply()
+    assert here.world.withdrawn == []
+
+    here.world.unreachable.clear()
+    here.machine("agent-2").active = "active"
+    here.apply()
+    assert here.world.withdrawn == [manifest]
+
+
+def test_a_host_out_of_scope_comes_and_goes_without_another_plan(here: Lab) -> None:
+    here.change(k3s={"version": VERSION, "agent_config": {"v": 4}})
+    before = here.steps_on("agent-1").plan().plan.digest
+    power_off(here, "agent-2")
+
+    assert here.steps_on("agent-1").plan().plan.digest == before
+    here.machine("agent-2").holder = "another person"
+    assert here.apply("agent-1").status is OutcomeStatus.APPLIED

@@ -140,12 +140,18 @@ class Installation:
                 await self._wait_for_host(host, work)
 
     def _server(self) -> Host:
-        return self._answering or self.cluster.servers[0]
+        connected = self.executor.transports
+        known = (server for server in self.cluster.servers if server.name in connected)
+        return self._answering or next(known)
 
     def _others(self, host: Host | None = None) -> list[Host]:
         """Servers that may tell who is a member, other than `host`; who answers comes first."""
         first = self._server()
-        members = [server for server in self.planned.topology.members if server != first]
+        members = [
+            server
+            for server in self.planned.topology.members
+            if server != first and server.name in self.executor.transports
+        ]
         return [server for server in (first, *members) if server != host]
 
     # What the cluster knows

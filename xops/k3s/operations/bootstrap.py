@@ -26,7 +26,7 @@ from xops.core.lifecycle.steps import ATTEMPTS
 from xops.core.lifecycle.watching import Progress, Watcher
 from xops.core.plan.fingerprint import load_or_create_key
 from xops.k3s import paths
-from xops.k3s.cluster_file.cluster import Cluster
+from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.node import birth, registries, snapshots
 from xops.k3s.node.managed_file import SecretFiles
 from xops.k3s.operations import kubeconfig, tokens
@@ -86,7 +86,9 @@ class K3sSteps:
             observed = await collect_facts(self.cluster, hosts)
         found = [
             *tokens.findings(self.cluster, observed),
-            *birth.findings(self.cluster, observed),
+            *preflight.milder_outside(
+                self.cluster, self.scope, birth.findings(self.cluster, observed)
+            ),
         ]
         brought = {
             arch: {image for archive in archives for image in archive.images}
@@ -202,11 +204,18 @@ class K3sSteps:
         async with AsyncExitStack() as stack:
             hosts = await stack.enter_async_context(connect_hosts(self.cluster, self.connector))
             self._raise_first(hosts.failed)
-            for transport in hosts.transports.values():
+            for host in self._locked():
+                transport = hosts.transports.get(host.name)
+                if transport is None:
+                    continue
                 held_by = f"xops k3s apply by {account()}"
                 lock = transport.lock(paths.LOCK, held_by)
                 await stack.enter_async_context(lock)
             await self._apply_if_unchanged(hosts, planned, stage)
+
+    def _locked(self) -> Iterator[Host]:
+        """Hosts that are locked: those that are touched, and every server, for the quorum."""
+        return (host for host in self.cluster.hosts if host.is_server or host in self.scope)
 
     async def _apply_if_unchanged(
         self, hosts: ConnectedHosts, planned: K3sPlan, stage: Stage

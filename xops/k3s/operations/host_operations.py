@@ -137,7 +137,7 @@ class HostOperations:
         node = self.of.formation.node(self._host)
         named = tuple(each for each in self.part.earlier if node and node.member == each.name)
         if self.part.rejoins and node:
-            before = {"name": node.name}
+            before = {"name": node.name, **({"members": sorted(map(str, named))} if named else {})}
             work = ForgetNode(named)
             yield self._operation(work, "node", before, None, _STALE, OperationEffect.REMOVE)
         for member in self.part.earlier:
@@ -193,7 +193,8 @@ class HostOperations:
         if found := self.of.once_formed():
             now, then = found
             told = effects.told(self.of.key_differences(now.content, then.content))
-            before, after = {"content": now.content}, {"content": then.content}
+            # As facts tell it by then: without its last end of line.
+            before, after = {"content": now.content.rstrip("\n")}, {"content": then.content}
             reason = f"{_FORMED}; {told}"
             yield self._operation(WriteFile(then), paths.CONFIG, before, after, reason)
 

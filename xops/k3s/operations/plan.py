@@ -95,9 +95,10 @@ def plan_cluster(
         if host.name in facts and host in scope
     ]
     hosts = [HostOperations(each, each.difference()) for each in compared]
-    voters = Voters.of(formation)
+    voters = Voters.of(cluster, facts, formation)
+    is_whole = not scope.names and all(host.name in facts for host in cluster.hosts)
     orphans = () if scope.names else formation.orphans
-    turns = put_in_turns(hosts, orphans, voters)
+    turns = put_in_turns(hosts, orphans, voters, is_whole=is_whole)
     voters.go_through(turns)
     changes = tuple(operation.change for turn in turns for operation in turn.operations)
     given = {**desired.inputs, **dict(_addresses(cluster))} if changes else {}
@@ -105,7 +106,7 @@ def plan_cluster(
         subject=cluster.subject,
         target=TARGET,
         changes=changes,
-        inputs={**given, **dict(_left_out(cluster, facts)), **dict(_scope(scope))},
+        inputs={**given, **dict(_left_out(cluster, facts, scope)), **dict(_scope(scope))},
         key=desired.key.id,
         warnings=(_UNKNOWN_MARKS,) if formation.members and formation.nodes is None else (),
     )
@@ -114,8 +115,10 @@ def plan_cluster(
     return K3sPlan(plan, turns, tuple(each.part for each in hosts), formation, made)
 
 
-def _left_out(cluster: Cluster, facts: Mapping[str, HostFacts]) -> Iterator[tuple[str, str]]:
-    names = (host.name for host in cluster.hosts if host.name not in facts)
+def _left_out(
+    cluster: Cluster, facts: Mapping[str, HostFacts], scope: Scope
+) -> Iterator[tuple[str, str]]:
+    names = (host.name for host in cluster.hosts if host.name not in facts and host in scope)
     return ((f"{LEFT_OUT}{name}", "no answer") for name in names)
 
 

@@ -6,12 +6,12 @@ what would take the quorum away if all went right, or what needs an API that nob
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from xops.core.errors import PermanentError
-from xops.k3s.cluster_file.cluster import Host
+from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.operations.operation import (
     AwaitNode,
     ForgetNode,
@@ -25,7 +25,7 @@ from xops.k3s.operations.operation import (
     WithdrawManifest,
     WriteToken,
 )
-from xops.k3s.state.facts import EtcdMember
+from xops.k3s.state.facts import EtcdMember, HostFacts
 from xops.k3s.state.topology import Topology
 
 
@@ -41,7 +41,7 @@ class Voters:
 
     Attributes:
         counted: members with a vote, up or down.
-        ready: servers that vote and whose node is Ready, in the file's order.
+        ready: servers that vote, whose node is Ready and whose service was not seen down.
         learners: servers that are members without a vote yet.
         answers: whether some server's API answers.
         is_known: whether an API has told all this; else it is what the disks tell.
@@ -55,15 +55,27 @@ class Voters:
     _starting: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, formation: Topology) -> Voters:
-        """As the facts tell. A server whose disk is lost does not vote, whatever its node says."""
+    def of(cls, cluster: Cluster, facts: Mapping[str, HostFacts], formation: Topology) -> Voters:
+        """As the facts tell.
+
+        A server whose disk is lost does not vote, whatever its node says. A node counts as Ready
+        for most of a minute after its host has gone: a server of the file is up only if it was seen
+        up. K3S says of every voter that does not answer that it is none, so who is a learner is
+        asked of etcd.
+        """
         lost = {host.name for host in (*formation.joiners, *formation.removed)}
+        down = {host.name for host in cluster.servers if not _is_up(facts.get(host.name))}
         nodes = [node for node in formation.nodes or () if node.name not in lost]
         told = formation.etcd
+        known = [node for node in nodes if node.voter is not None]
         return cls(
-            counted=len(formation.members) if told is None else sum(map(_votes, told)),
-            ready=tuple(node.name for node in nodes if node.voter and node.ready),
-            learners=frozenset(node.name for node in nodes if node.voter is False),
+            counted=max(len(formation.members), len(known))
+            if told is None
+            else sum(map(_votes, told)),
+            ready=tuple(
+                node.name for node in nodes if node.voter and node.ready and node.name not in down
+            ),
+            learners=frozenset(each.node_name for each in told or () if each.is_learner),
             answers=formation.source is not None,
             is_known=formation.nodes is not None,
         )
@@ -143,6 +155,10 @@ class Voters:
         )
 
 
+def _is_up(seen: HostFacts | None) -> bool:
+    return seen is not None and seen.service is not None and seen.service.is_active
+
+
 def _votes(member: EtcdMember) -> bool:
     return not member.is_learner
 
@@ -155,5 +171,7 @@ def _asks_a_server(host: Host | None, work: object) -> bool:
     """Whether some server's API is asked for it."""
     if isinstance(work, TakeMarks | SetMarks | ForgetNode | RemoveMember | WithdrawManifest):
         return True
+    if isinstance(work, TellService):
+        return work.joins and not work.initialises
     is_agent = host is not None and not host.is_server
     return is_agent and isinstance(work, AwaitNode | WriteToken)

@@ -79,10 +79,11 @@ class Recovery:
             PermanentError: the server could not.
         """
         server = servers[0]
-        if members:
+        if host.is_server:  # with its node K3S removes the member that the node names
             view = await self._ask_live_server(servers)
             server = view.server
-            self._refuse_loss_of_quorum(members, view)
+            own = [each for each in view.members if each.node_name == host.name]
+            self._refuse_loss_of_quorum([*members, *own], view)
         await self._forget(server, host.name, host.name, members)
 
     async def remove_member(

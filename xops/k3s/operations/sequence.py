@@ -27,7 +27,11 @@ _OWN_TURNS = (Stage.SERVERS, Stage.AGENTS, Stage.FILES, Stage.NODES)
 
 
 def put_in_turns(
-    hosts: Sequence[HostOperations], orphans: Sequence[EtcdMember], voters: Voters
+    hosts: Sequence[HostOperations],
+    orphans: Sequence[EtcdMember],
+    voters: Voters,
+    *,
+    is_whole: bool,
 ) -> tuple[Turn, ...]:
     """All operations, in turns that begin when the one before has ended well.
 
@@ -35,6 +39,7 @@ def put_in_turns(
         hosts: what differs on each.
         orphans: members of etcd that no node and no host of the file stands for.
         voters: as they are before the first turn.
+        is_whole: whether these are all hosts of the file; else what others may need stays.
     """
     servers_busy = any(each.part.is_busy for each in hosts if each.part.host.is_server)
     by_stage: dict[Stage, list[HostOperations]] = {stage: [] for stage in _OWN_TURNS}
@@ -49,7 +54,8 @@ def put_in_turns(
     later = _together(Stage.FILES, (each.written_once_formed() for each in hosts))
     # Each server applies its own file: one after the other, so that none makes anew what is gone.
     withdrawn = (Turn(Stage.FILES, tuple(each.withdrawn())) for each in hosts)
-    turns[Stage.FILES] = chain(turns[Stage.FILES], later, withdrawn)
+    if is_whole:
+        turns[Stage.FILES] = chain(turns[Stage.FILES], later, withdrawn)
     ordered = (turn for stage in Stage for turn in turns[stage] if turn.operations)
     return tuple(numbered(tuple(ordered)))
 
@@ -65,32 +71,35 @@ def _own_turns(
     voters: Voters,
 ) -> Iterator[Turn]:
     """The turns of a stage in which hosts have their own."""
-    if stage is Stage.SERVERS:
-        yield from (Turn(stage, (remove_orphan(member),)) for member in orphans)
     yield from _together(stage, (each.staged() for each in hosts))
-    yield from (Turn(stage, (operation,)) for each in hosts for operation in each.forgotten())
-    yield from (Turn(stage, (operation,)) for each in hosts for operation in each.discarded())
     if stage is Stage.FILES:
         yield from _together(stage, (each.changed(0) for each in hosts))
         return
-    yield from _servers(stage, [each for each in hosts if each.part.host.is_server], voters)
-    agents = [each for each in hosts if not each.part.host.is_server]
-    for batch in _agents(agents):
+    servers = [each for each in hosts if each.part.host.is_server]
+    down = [each for each in servers if each.part.starts and not each.part.joins]
+    # A member that was down is waited for alone: it is one of several that may be down, and none of
+    # these can be ready before the others are.
+    yield from _together(stage, (each.changed(1) for each in down))
+    if stage is Stage.SERVERS:
+        yield from (Turn(stage, (remove_orphan(member),)) for member in orphans)
+    yield from (Turn(stage, (operation,)) for each in hosts for operation in each.forgotten())
+    yield from (Turn(stage, (operation,)) for each in hosts for operation in each.discarded())
+    ready = dict.fromkeys([*voters.ready, *(each.part.host.name for each in down)])
+    yield from _one_by_one(stage, [each for each in servers if each not in down], list(ready))
+    for batch in _agents([each for each in hosts if not each.part.host.is_server]):
         yield from _together(stage, (each.changed(0) for each in batch))
 
 
-def _servers(stage: Stage, hosts: Sequence[HostOperations], voters: Voters) -> Iterator[Turn]:
-    """Members that are down together; then one by one, those that are missed least first.
+def _one_by_one(
+    stage: Stage, hosts: Sequence[HostOperations], ready: Sequence[str]
+) -> Iterator[Turn]:
+    """Servers that are not down, those that are missed least first.
 
-    Who restarts or joins waits for all voters that there were, so that the next server is touched
-    with the quorum whole. A member that was down is waited for alone: it is one of several that may
-    be down, and none of these can be ready before the others are.
+    Each waits for all voters that there were, so that the next server is touched with the quorum
+    whole.
     """
-    down = [each for each in hosts if each.part.starts and not each.part.joins]
-    others = sorted((each for each in hosts if each not in down), key=_rank)
-    yield from _together(stage, (each.changed(1) for each in down))
-    wanted = dict.fromkeys([*voters.ready, *(each.part.host.name for each in down)])
-    for each in others:
+    wanted = dict.fromkeys(ready)
+    for each in sorted(hosts, key=_rank):
         wanted[each.part.host.name] = None
         yield Turn(stage, tuple(each.changed(len(wanted))))
 

@@ -117,10 +117,11 @@ async def verify_and_keep_kubeconfig(
         before = observed.ssh_requests if observed else {}
         if observed is None:
             observed = await collect_facts(cluster, hosts, probe_disk=False, peers=False)
-        for error in (error for name, error in hosts.failed.items() if name in observed.facts):
-            raise error
-        formation = topology.read(cluster, observed.facts)
         outside = scope.outside(cluster)
+        gone = (name for name in hosts.failed if name in observed.facts and name not in outside)
+        for name in gone:
+            raise hosts.failed[name]
+        formation = topology.read(cluster, observed.facts)
         failed = scope.left_out(cluster, observed.failed)
         silent = tuple(name for name in failed if name not in outside)
         unasked = {*silent, *outside}
@@ -182,7 +183,7 @@ def _unsteady(cluster: Cluster, formation: Topology, unasked: Collection[str]) -
     if formation.nodes is None:
         yield "no server's API answers"
         return
-    for member in formation.orphans:
+    for member in formation.orphans if not unasked else ():
         yield f"etcd has a member without a node: {member}"
     for host in cluster.hosts:
         if host.name in unasked:

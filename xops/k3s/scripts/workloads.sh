@@ -39,7 +39,7 @@ addressed() {
   done
 }
 in_trouble() {
-  printf '%s\n%s\n' "$dns" "$vip" | grep -Eq "$trouble" || return
+  printf '%s\n%s\n' "$dns" "$vip" | grep -Eq "$trouble" || { since=; return 1; }
   since=${since:-$(date +%s)}
   [ $(($(date +%s) - since)) -ge "$PATIENCE" ]
 }

@@ -99,13 +99,14 @@ async def _ask_workloads(
         "vip": cluster.vip is not None,
         "tunnels": has_flannel,
     }
+    carriers = [host.name for host in cluster.servers if host.name in names]
     values = {
         "BINARY": paths.BINARY,
         "LIMIT": str(patience.seconds),
         "PATIENCE": str(patience.trouble_seconds),
         "POD_FORM": workloads.POD_FORM,
         "DNS": "yes" if wanted["dns"] else "",
-        "VIP": " ".join(host.name for host in cluster.servers) if wanted["vip"] else "",
+        "VIP": " ".join(carriers) if wanted["vip"] else "",
         "TUNNELS": " ".join(names) if has_flannel else "",
     }
     script = scripts.script("workloads", values)

@@ -87,7 +87,7 @@ def ineffective(
         *_wrong_versions(cluster, formation, facts, effects),
         *_wrong_tunnels(cluster, formation, facts, effects.workloads.tunnels),
         *_wrong_dns(cluster, effects),
-        *_wrong_vip(cluster, effects),
+        *_wrong_vip(cluster, facts, effects),
     ]
 
 
@@ -110,7 +110,7 @@ def rows(
         "cluster DNS": (_wrong_dns(cluster, effects), _told_dns(cluster, effects)),
     }
     if cluster.vip:
-        seen["VIP"] = _wrong_vip(cluster, effects), _told_vip(cluster, cluster.vip, effects)
+        seen["VIP"] = _wrong_vip(cluster, facts, effects), _told_vip(cluster, cluster.vip, effects)
     return {name: _told([*wrong], right) for name, (wrong, right) in seen.items()}
 
 
@@ -132,7 +132,7 @@ def _wrong_versions(
     cluster: Cluster, formation: Topology, facts: Mapping[str, HostFacts], effects: Effects
 ) -> Iterator[Ineffective]:
     wanted = cluster.k3s.version
-    for host in cluster.hosts:
+    for host in (host for host in cluster.hosts if host.name in facts):
         asked, seen, node = effects.hosts.get(host.name), facts.get(host.name), formation.node(host)
         if host.is_server and asked and asked.api_version != wanted:
             said = asked.api_version or "nothing"
@@ -234,9 +234,19 @@ def _ready_pods(dns: DnsFacts) -> list[PodFacts]:
 
 def _may_be_asked(cluster: Cluster, pod: PodFacts) -> bool:
     """Whether a pod has an address of pods. One server's word sends no host anywhere else."""
-    if cluster.networks.backend == "none":
-        return True  # another network plugin may have a range of its own
+    if cluster.networks.backend == "none":  # another network plugin may have a range of its own
+        return _is_of_a_network(pod.address or "")
     return cluster.networks.holding(pod.address or "") == "cluster"
+
+
+def _is_of_a_network(text: str) -> bool:
+    """Whether it is an address that a pod may have: none of the host's own or of its link."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    own = address.is_loopback or address.is_link_local or address.is_multicast
+    return not (own or address.is_unspecified or "%" in text)
 
 
 def _wrong_dns(cluster: Cluster, effects: Effects) -> Iterator[Ineffective]:
@@ -371,11 +381,13 @@ def _told_unable(effects: Effects, pairs: Sequence[tuple[str, int]]) -> str:
 # The address that moves
 
 
-def _wrong_vip(cluster: Cluster, effects: Effects) -> Iterator[Ineffective]:
+def _wrong_vip(
+    cluster: Cluster, facts: Mapping[str, HostFacts], effects: Effects
+) -> Iterator[Ineffective]:
     if cluster.vip is None:
         return
     pods = effects.workloads.vip_pods or ()
-    for host in cluster.servers:
+    for host in (server for server in cluster.servers if server.name in facts):
         own = [pod for pod in pods if pod.node == host.name]
         if not any(pod.ready for pod in own):
             told = str(own[0]) if own else "no pod"

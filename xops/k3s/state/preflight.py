@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import textwrap
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -28,7 +28,7 @@ from xops.k3s.state.topology import Topology
 
 __all__ = [
     "HostsUnreachableError", "Observation", "PreflightError", "PreflightFinding", "Severity",
-    "findings", "ports_to_try", "refuse",
+    "findings", "milder_outside", "ports_to_try", "refuse",
 ]  # fmt: skip
 
 _FAR_OFF = 3600.0
@@ -84,20 +84,25 @@ def findings(
         brought: images that an apply brings besides K3S's own, in full.
         scope: the hosts that may be touched.
     """
-    found = [
-        finding for host in cluster.hosts for finding in _of_host(cluster, host, observed, scope)
-    ]
+    of_hosts = (each for host in cluster.hosts for each in _of_host(cluster, host, observed, scope))
+    # What is wrong between hosts is wrong whichever of them is named.
+    found = list(milder_outside(cluster, scope, of_hosts))
     rules = (_clocks, _unique, _one_cluster, _one_etcd, _members_gone)
     found += [finding for rule in rules for finding in rule(cluster, observed)]
     found += _vip_image(cluster, observed, brought)
     if not any(host.name in observed.failed for host in cluster.servers):
         found += [*_agents_of_nobody(cluster, observed), *_vip_free(cluster, observed)]
-    outside = set(scope.outside(cluster))
-    found = [
-        replace(finding, severity=Severity.WARNING) if finding.host in outside else finding
-        for finding in found
-    ]
     return sorted(found, key=lambda finding: finding.severity is not Severity.ERROR)
+
+
+def milder_outside(
+    cluster: Cluster, scope: Scope, found: Iterable[PreflightFinding]
+) -> Iterator[PreflightFinding]:
+    """The same findings about single hosts; of hosts that are out of scope, warnings."""
+    outside = set(scope.outside(cluster))
+    for finding in found:
+        is_outside = finding.host in outside
+        yield replace(finding, severity=Severity.WARNING) if is_outside else finding
 
 
 def _of_host(

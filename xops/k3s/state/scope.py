@@ -27,15 +27,18 @@ class Scope:
         return tuple(host.name for host in cluster.hosts if host not in self)
 
     def left_out(self, cluster: Cluster, failed: Mapping[str, XopsError]) -> tuple[str, ...]:
-        """Hosts that do not answer and are not waited for: agents, and whoever is out of scope.
+        """Hosts that could not be looked at and are not waited for.
 
-        Every server in scope is waited for: what it has may be what the cluster's quorum needs.
+        Whoever is named is waited for, and without names every server: what it has may be what the
+        cluster's quorum needs. Of hosts out of scope it does not matter why.
         """
-        waited_for = {host.name for host in cluster.servers if host in self}
-        unreachable = (
-            name for name, error in failed.items() if isinstance(error, UnreachableError)
+        outside = self.outside(cluster)
+        waited_for = self.names or {host.name for host in cluster.servers}
+        return tuple(
+            name
+            for name, error in failed.items()
+            if name in outside or (isinstance(error, UnreachableError) and name not in waited_for)
         )
-        return tuple(name for name in unreachable if name not in waited_for)
 
 
 ALL_HOSTS = Scope()

@@ -64,7 +64,10 @@ def read(cluster: Cluster, facts: Mapping[str, HostFacts]) -> Topology:
     source = next((host for host in holding if facts[host.name].api_answers), None)
     asked = (facts[host.name].members for host in (*([source] if source else []), *holding))
     etcd = next((found for found in asked if found is not None), None)
-    removed = tuple(host for host in holding if _is_removed(host, facts[host.name], etcd))
+    told_by = next(
+        (facts[host.name].cluster_id for host in holding if _tells(facts[host.name])), None
+    )
+    removed = tuple(host for host in holding if _is_removed(host, facts[host.name], etcd, told_by))
     members = tuple(host for host in holding if host not in removed)
     empty = tuple(host for host in seen if host not in members)
     is_new = not holding and len(seen) == len(cluster.servers)
@@ -95,13 +98,21 @@ def read(cluster: Cluster, facts: Mapping[str, HostFacts]) -> Topology:
     )
 
 
-def _is_removed(host: Host, seen: HostFacts, etcd: Sequence[EtcdMember] | None) -> bool:
+def _tells(seen: HostFacts) -> bool:
+    return seen.api_answers or seen.members is not None
+
+
+def _is_removed(
+    host: Host, seen: HostFacts, etcd: Sequence[EtcdMember] | None, cluster_id: str | None
+) -> bool:
     """Whether a live server's etcd has no member that the host with data could be.
 
     So an apply leaves it that was killed between a member's removal and the erasing of its host.
+    Data of another cluster is none that was removed from this one.
     """
-    tells = seen.api_answers or seen.members is not None
-    return etcd is not None and not tells and not members_of(host, seen.addresses, etcd)
+    if etcd is None or _tells(seen) or seen.cluster_id != cluster_id:
+        return False
+    return not members_of(host, seen.addresses, etcd)
 
 
 def members_of(

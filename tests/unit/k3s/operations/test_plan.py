@@ -41,6 +41,7 @@ from xops.k3s.operations.compare import (
 from xops.k3s.operations.host_operations import staged_path
 from xops.k3s.operations.operation import ServiceStep, Stage
 from xops.k3s.operations.plan import K3sPlan, plan_cluster
+from xops.k3s.operations.quorum import QuorumError
 from xops.k3s.release.lock import Kind
 from xops.k3s.state.facts import FileFacts, HostFacts
 
@@ -657,12 +658,13 @@ def test_a_new_host_is_no_earlier_one() -> None:
         assert (part(seen, name).joins, part(seen, name).rejoins) == (True, False)
 
 
-def test_an_unknown_node_is_no_stale_one() -> None:
+def test_while_no_api_answers_nobody_joins() -> None:
     """With no API nobody can say what the cluster knows."""
     seen = {name: replace(each, nodes=None) for name, each in WHOLE.items()}
     seen["server-3"] = bare(OF.host("server-3"))
 
-    assert not part(seen, "server-3").rejoins
+    with pytest.raises(QuorumError, match="it takes a server whose API answers"):
+        planned(seen)
 
 
 def test_the_node_of_a_host_that_joins_is_not_waited_for_twice() -> None:

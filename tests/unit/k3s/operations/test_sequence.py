@@ -22,6 +22,7 @@ from xops.k3s.operations.plan import K3sPlan, plan_cluster
 from xops.k3s.operations.quorum import QuorumError
 from xops.k3s.operations.sequence import batches
 from xops.k3s.state.facts import HostFacts
+from xops.k3s.state.scope import scope_of
 
 
 @pytest.mark.parametrize(
@@ -111,8 +112,8 @@ def test_who_joins_comes_before_who_restarts_and_who_is_down_before_both() -> No
     seen = with_members({**seen, "server-3": bare(OF.host("server-3"))}, *map(member, OF.servers))
 
     assert works(planned(seen)) == [
-        ("servers", ["server-3: remove"]),
         ("servers", ["server-2: start"]),
+        ("servers", ["server-3: remove"]),
         ("servers", ["server-3: join"]),
         ("servers", ["server-1: restart"]),
     ]
@@ -202,3 +203,68 @@ def test_with_the_quorum_whole_the_same_is_a_plan() -> None:
         ("servers", ["server-3: remove"]),
         ("servers", ["server-3: join"]),
     ]
+
+
+def test_a_voter_that_does_not_answer_is_counted_once() -> None:
+    """K3S says that it is none; etcd knows better, and it starts before the others restart."""
+    seen = changed(WHOLE, "server-1", "server-2")
+    nodes = tuple(
+        replace(each, ready=False, voter=False, voter_reason="Unhealthy")
+        if each.name == "server-3"
+        else each
+        for each in WHOLE["server-1"].nodes or ()
+    )
+    seen = {
+        name: replace(each, nodes=nodes) if each.nodes is not None else each
+        for name, each in seen.items()
+    }
+    service = seen["server-3"].service
+    assert service is not None
+    seen["server-3"] = replace(
+        seen["server-3"], nodes=None, members=None, service=replace(service, active="failed")
+    )
+
+    assert works(planned(with_members(seen, *map(member, OF.servers)))) == [
+        ("servers", ["server-3: start"]),
+        ("servers", ["server-1: restart"]),
+        ("servers", ["server-2: restart"]),
+    ]
+
+
+def test_nobody_joins_while_the_voters_that_are_up_are_too_few() -> None:
+    five = cluster(5, hardening={"profile": "none"})
+    seen = installed(five, without=["server-5"])
+    nodes = tuple(
+        replace(each, ready=each.name not in ("server-3", "server-4"))
+        for each in seen["server-1"].nodes or ()
+    )
+    seen = {
+        name: replace(each, nodes=nodes) if each.nodes is not None else each
+        for name, each in seen.items()
+    }
+    seen = with_members(seen, *map(member, five.servers[:4]))
+    # Who is waited for first is taken to come up: so these two are out of scope.
+    scope = scope_of(five, ["server-5"])
+
+    with pytest.raises(QuorumError, match="etcd needs 3 of 4"):
+        plan_cluster(five, seen, desired(), scope)
+
+
+def test_members_that_nobody_tells_are_counted_by_their_nodes() -> None:
+    five = cluster(5, hardening={"profile": "none"})
+    seen = {
+        name: replace(each, members=None)
+        for name, each in changed(installed(five), "server-1").items()
+        if name not in ("server-4", "server-5")
+    }
+    nodes = tuple(
+        replace(each, ready=each.name not in ("server-4", "server-5"))
+        for each in seen["server-1"].nodes or ()
+    )
+    seen = {
+        name: replace(each, nodes=nodes) if each.nodes is not None else each
+        for name, each in seen.items()
+    }
+
+    with pytest.raises(QuorumError, match="etcd needs 3 of 5"):
+        plan_cluster(five, seen, desired(), scope_of(five, ["server-1"]))
