@@ -44,7 +44,8 @@ def cluster(
 ) -> TestCluster:
     rig = make_shared_rig(servers=1, agents=1, pods="real")
     found = make_cluster(rig, registries=_registries(rig.servers[0]))
-    secret = found.folder / "pull-password"
+    secret = found.home / "secrets" / "pull-password"
+    secret.parent.mkdir(parents=True, exist_ok=True)
     secret.touch(mode=0o600)
     secret.write_text(f"{registry.PASSWORD}\n")
     registry.start(rig.servers[0])
@@ -63,7 +64,7 @@ def cluster(
 def _registries(host: Host) -> dict[str, Any]:
     """Images of xops.test come from the registry on this host."""
     where = registry.address(host)
-    login = {"username": registry.USER, "password": {"file": "pull-password"}}
+    login = {"username": registry.USER, "password": {"file": "home/secrets/pull-password"}}
     return {
         "mirrors": {"xops.test": {"endpoint": [f"http://{where}"]}},
         "configs": {where: {"auth": login}},
