@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
-from bench import costs, focus, github, k3s, local_stack, plans, stream1, triggers, webhooks
+from bench import costs, focus, github, k3s, local_stack, looks, plans, stream1, triggers, webhooks
 from bench.rows import Row, say, show
 
 SUITES: dict[str, Callable[[], list[Row]]] = {
     "stream1": stream1.measure,
     "stack": local_stack.measure,
     "k3s": k3s.measure,
+    "looks": looks.measure,
     "triggers": triggers.measure,
     "github": github.measure,
     "plans": plans.measure,
@@ -23,6 +25,8 @@ SUITES: dict[str, Callable[[], list[Row]]] = {
 
 def main() -> None:
     """Measure the suites one after the other, each printed as soon as it is there."""
+    # Images often set it. Each command would compile all that it imports, for two seconds.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for name in sys.argv[1:] or SUITES:
         say(f"suite {name}")
         show(SUITES[name]())

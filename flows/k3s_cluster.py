@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from xops.k3s.cluster_file.cluster import Cluster, names
 from xops.k3s.operations.bootstrap import K3sSteps
 from xops.k3s.release.lock import Lock
 from xops.k3s.ssh.connector import SshConnector
+from xops.k3s.state.scope import scope_of
 from xops.prefect_server.evidence import WaitingArtifacts
 
 
@@ -51,6 +53,17 @@ class K3sRequest(Form):
     )
 
 
+class BootstrapRequest(K3sRequest):
+    """Which cluster, and which of its hosts."""
+
+    hosts: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")], ...] = Field(
+        default=(),
+        title="Only these hosts",
+        description="Names of hosts on which something may be done; none for all. The others are"
+        " looked at if they answer, and stop nothing if they do not.",
+    )
+
+
 @task(
     name="read-inventory",
     cache_policy=NO_CACHE,
@@ -69,8 +82,8 @@ def _named_file(text: str) -> Path | str:
     return flow_file(text, "cluster") if "/" in text else text
 
 
-def open_cluster(request: K3sRequest) -> K3sSteps:
-    """The cluster's steps; nobody is connected to yet."""
+def open_cluster(request: K3sRequest, hosts: Collection[str] = ()) -> K3sSteps:
+    """The cluster's steps, on these hosts or on all; nobody is connected to yet."""
     cluster = read_inventory(request)
     return K3sSteps(
         cluster,
@@ -78,4 +91,5 @@ def open_cluster(request: K3sRequest) -> K3sSteps:
         RunWatcher(cluster.subject),
         Lock.configured(os.environ),
         waiting=(WaitingArtifacts(cluster.subject),),
+        scope=scope_of(cluster, hosts),
     )

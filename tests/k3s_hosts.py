@@ -12,7 +12,7 @@ from tests.plans import KEY
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.node import config
-from xops.k3s.operations.plan import Desired, images_path
+from xops.k3s.operations.compare import Desired, images_path
 from xops.k3s.operations.tokens import Tokens
 from xops.k3s.release.lock import ARCHITECTURES, Artifact, Kind
 from xops.k3s.state import facts, topology

@@ -121,10 +121,11 @@ ATTACKS: dict[str, dict[str, str]] = {
     "xops/k3s/release/behaviour.py": {"_RELEASE": "1."},
     "xops/k3s/state/diagnosis.py": {"_TOKEN": "K10", "_CONTROL": "\x1b[1;"},
     "xops/k3s/state/facts.py": {
-        "_SECTION": "@@a", "_COPIED": "copied, 1", "_PORT": "1", "_SHA256": "a", "_TENTHS": "1.",
+        "_COPIED": "copied, 1", "_PORT": "1", "_SHA256": "a", "_TENTHS": "1.",
     },
     "xops/k3s/state/log_pattern.py": {"_HARMLESS": "a"},
     "xops/k3s/state/network_facts.py": {"_HEX": "a", "_NUMBER": "1"},
+    "xops/k3s/state/sections.py": {"_SECTION": "@@a"},
     "xops/local/up.py": {"\\[[^][]*\\]": "["},
     "xops/triggers/measure/classification/buckets.py": {
         "_REVERT_TITLE": "revert(", "_REVERT_BRANCH": "revert-1", "_BUMP_BRANCH": "image-updater",

@@ -311,6 +311,10 @@ class Rig:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def host(self, name: str) -> Host:
+        """The host of this name."""
+        return next(host for host in self.hosts if host.name == name)
+
     @property
     def servers(self) -> list[Host]:
         """The hosts that are meant to be servers."""

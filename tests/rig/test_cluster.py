@@ -22,6 +22,7 @@ from tests.rig.hosts import Host
 from tests.rig.k3s_program import NEXT, version_of
 from xops.core.errors import ExitCode
 from xops.core.files.settings import ROOT
+from xops.k3s import scripts
 from xops.k3s.release import behaviour
 
 pytestmark = [pytest.mark.xdist_group("rig"), pytest.mark.timeout(300)]
@@ -153,9 +154,45 @@ def test_a_second_run_writes_and_restarts_nothing(cluster: TestCluster) -> None:
     outcome = cluster.json("apply")
     assert outcome["status"] == "unchanged"
     assert touched(cluster) == before
-    # Facts, and the kubeconfig of one of them.
+    # Facts and what it is answered by the cluster; of one what runs and its kubeconfig, too.
     trips = outcome["verification"]["ssh_requests"]
-    assert sorted(trips.values()) == [1, 1, 1, 2]
+    assert sorted(trips.values()) == [2, 2, 2, 4]
+
+
+def test_coredns_answers_every_host_or_who_hears_nothing_is_named(cluster: TestCluster) -> None:
+    assert "CoreDNS answers every host at" in FIRST["out"]
+    whole = cluster.json("status")["effects"]
+    assert (whole["wrong"], whole["failed"]) == ([], {})
+    assert set(whole["seen"]) == {"version", "pod network", "cluster DNS"}
+    (agent,) = cluster.rig.agents
+    rule = ["OUTPUT", "--protocol", "tcp", "--dport", "53", "--jump", "DROP"]
+    agent.exec(["iptables", "-I", *rule])
+    try:
+        wrong = [row["found"] for row in cluster.json("status")["effects"]["wrong"]]
+    finally:
+        agent.exec(["iptables", "-D", *rule])
+    assert wrong
+    assert all(found.endswith("does not answer agent-1 (silent)") for found in wrong)
+    assert cluster.json("status")["effects"]["wrong"] == []
+
+
+def test_a_manifest_that_is_withdrawn_takes_what_it_made_with_it(cluster: TestCluster) -> None:
+    """The file goes last; an apply that wants it brings both back."""
+    server = cluster.rig.servers[0]
+    file = "/var/lib/rancher/k3s/server/manifests/xops-etcd-s3.yaml"
+
+    def there() -> str:
+        return server.shell(
+            f"k3s kubectl get secret etcd-s3 -n kube-system --ignore-not-found -o name; ls {file}"
+            " 2>/dev/null || true"
+        )
+
+    assert there() == f"secret/etcd-s3\n{file}\n"
+    withdraw = scripts.script("withdraw", {"BINARY": "k3s", "MANIFESTS": file})
+    for _ in range(2):
+        server.shell(withdraw)
+        assert there() == ""
+    assert cluster.run("apply").returncode == 0
 
 
 def test_the_profile_is_in_force(cluster: TestCluster) -> None:

@@ -8,11 +8,15 @@ import json
 import re
 import tarfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.contract.k3s.hosts_in_memory import Event, Killed
+from tests.contract.k3s.lab import Lab, LabMaker
+from tests.k3s_release import VERSION
 from tests.rig.clusters import XOPS, TestCluster
 from tests.rig.conftest import MakeCluster, MakeRig
 from tests.rig.engine import run
@@ -187,9 +191,95 @@ def test_a_host_that_reboots_while_it_joins_is_joined_by_running_again(
     assert cluster.json("plan")["plan"]["changes"] == []
 
 
-def archive(path: Path, image: str) -> Path:
+@dataclass
+class BothWorlds:
+    """The same steps on these hosts and on the hosts in memory, which the sequences that hypothesis
+    makes up are tried on (`tests/contract/k3s/test_sequences.py`): are members as they are told?"""
+
+    cluster: TestCluster
+    model: Lab
+    values: int = 0
+
+    def setting_changes(self) -> None:
+        """K3S of every server has to restart."""
+        self.values += 1
+        config = {"config": {"v": self.values}}
+        self.cluster.values["k3s"] |= config
+        self.cluster.write()
+        self.model.change(k3s={"version": VERSION, **config})
+
+    def stops(self, name: str) -> None:
+        self.cluster.rig.host(name).shell("systemctl stop k3s")
+        self.model.machine(name).active = "inactive"
+
+    def loses_disk(self, name: str) -> None:
+        self.cluster.rig.host(name).lose_disk()
+        self.model.machine(name).lose_disk()
+
+    def apply(self) -> None:
+        done = self.cluster.run("apply", *approval(self.cluster))
+        assert done.returncode == 0, done.stdout + done.stderr
+        self.model.apply()
+
+    def killed_once_forgotten(self, name: str) -> None:
+        """The apply ends when the cluster has forgotten the host, which has not joined anew yet."""
+        self.cluster.apply_until(rf"{name}: forgotten by", lambda: None, *approval(self.cluster))
+        world = self.model.world
+
+        def end(request: Event) -> None:
+            if (request.host, request.what) == (name, "put") and name not in world.etcd.values():
+                raise Killed
+
+        world.on_event = end
+        with pytest.raises(Killed):
+            self.model.apply()
+        world.on_event = lambda _: None
+
+    def compare(self, asked: str = "server-1") -> dict[str, str]:
+        """Members and voters are the same; the ids of the members on the hosts, by name."""
+        server = self.cluster.rig.host(asked)
+        world = self.model.world
+        told = {name: name in world.members for name in world.etcd.values()}
+        assert self.cluster.members(server) == told
+        assert self.cluster.voters(server) == set(world.voters)
+        rows = server.exec(["/usr/local/bin/k3s", "kubectl", "get", "--raw", "/db/info"])
+        return {row["name"].rpartition("-")[0]: row["ID"] for row in json.loads(rows)["members"]}
+
+
+def test_members_are_here_as_the_hosts_in_memory_have_them(
+    cluster: TestCluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Callable[..., object],
+) -> None:
+    monkeypatch.setenv("XOPS_HOME", str(tmp_path / "home"))
+    model = LabMaker(tmp_path)(3, 1)
+    model.apply()
+    both = BothWorlds(cluster, model)
+    first = both.compare()
+
+    both.stops("server-2")
+    eventually(lambda: cluster.voters(cluster.rig.servers[0]) == {"server-1", "server-3"}, 90)
+    both.compare()
+    both.setting_changes()
+    both.apply()
+    assert both.compare() == first
+
+    both.loses_disk("server-1")
+    both.setting_changes()
+    both.killed_once_forgotten("server-1")
+    left = both.compare("server-2")
+    assert left == {name: id_ for name, id_ in first.items() if name != "server-1"}
+    both.apply()
+    last = both.compare()
+    assert {name for name in last if last[name] == first[name]} == {"server-2", "server-3"}
+    assert cluster.json("plan")["plan"]["changes"] == []
+
+
+def archive(path: Path, *images: str) -> Path:
     """An archive of images as `docker save` writes it; only the names in it count here."""
-    manifest = json.dumps([{"Config": "config.json", "RepoTags": [image], "Layers": []}]).encode()
+    rows = [{"Config": "config.json", "RepoTags": [image], "Layers": []} for image in images]
+    manifest = json.dumps(rows).encode()
     with tarfile.open(path, "w") as packed:
         for name, content in (("manifest.json", manifest), ("config.json", b"{}")):
             info = tarfile.TarInfo(name)
@@ -222,7 +312,9 @@ def test_without_a_way_out_all_comes_from_one_bundle(
     for host in cluster.rig.hosts:
         host.add_idle_route()
 
-    images = archive(tmp_path / "images.tar", "docker.io/example/known:1")
+    # As K3S's own archive has what K3S runs: without CoreDNS no apply is a success.
+    packaged = run([cluster.program, "rig-images"]).stdout.split()
+    images = archive(tmp_path / "images.tar", *packaged, "docker.io/example/known:1")
     cluster.offer(cluster.program, images)
     version = cluster.values["k3s"]["version"]
     bundle = tmp_path / "k3s.bundle"

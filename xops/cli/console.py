@@ -123,7 +123,7 @@ def exit_if_changes(plan: Plan) -> None:
 
 def print_row(name: str, value: str) -> None:
     """A line of a summary."""
-    say("{name} {value}", name=f"{f'{name.capitalize()}:':<13}", value=value)
+    say("{name} {value}", name=f"{f'{name[:1].upper()}{name[1:]}:':<13}", value=value)
 
 
 def run_steps(

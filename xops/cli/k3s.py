@@ -47,17 +47,29 @@ LockFile = Annotated[
 ]
 
 
-def _open_cluster(name: str, lock: Path | None, watcher: TerminalWatcher) -> K3sSteps:
+OnlyHosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--host",
+        metavar="NAME",
+        help="Touch this host only; repeat it for more. Others are looked at if they answer.",
+    ),
+]
+
+
+def _open_cluster(
+    name: str, lock: Path | None, watcher: TerminalWatcher, only: Sequence[str] = ()
+) -> K3sSteps:
     from xops.k3s.cluster_file.cluster import Cluster
     from xops.k3s.operations.bootstrap import K3sSteps
     from xops.k3s.release.lock import Lock
     from xops.k3s.ssh.connector import SshConnector
+    from xops.k3s.state.scope import scope_of
 
     cluster = Cluster.load(name).completed()
     connector = SshConnector(cluster.ssh, cluster=name)
-    return K3sSteps(
-        cluster, connector, watcher, Lock.load(lock) if lock else Lock.configured(os.environ)
-    )
+    known = Lock.load(lock) if lock else Lock.configured(os.environ)
+    return K3sSteps(cluster, connector, watcher, known, scope=scope_of(cluster, only))
 
 
 @app.command()
@@ -130,14 +142,19 @@ def _print_findings(observed: Observation, found: Sequence[PreflightFinding]) ->
 
 
 @app.command()
-def plan(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) -> None:
+def plan(
+    cluster: ClusterName,
+    host: OnlyHosts = None,
+    lock: LockFile = None,
+    as_json: AsJson = False,
+) -> None:
     """List every change, host by host, restarts among them; exit code 10 if there is any.
 
     Agents that do not answer are left out and said; if nothing else is to be changed, exit code 11.
     """
     from xops.k3s.operations.plan import LEFT_OUT
 
-    outcome = _run_lifecycle("plan", cluster, lock, None, as_json=as_json)
+    outcome = _run_lifecycle("plan", cluster, host, lock, None, as_json=as_json)
     exit_if_changes(outcome.plan)
     if any(name.startswith(LEFT_OUT) for name in outcome.plan.inputs):
         raise typer.Exit(ExitCode.INCOMPLETE)
@@ -147,6 +164,7 @@ def plan(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) -
 def apply(
     cluster: ClusterName,
     approve: Approve = None,
+    host: OnlyHosts = None,
     lock: LockFile = None,
     merge_kubeconfig: Annotated[
         Path | None,
@@ -163,18 +181,24 @@ def apply(
 
     if merge_kubeconfig:
         kubeconfig.read(merge_kubeconfig)  # a wrong file must be known before the apply
-    outcome = _run_lifecycle("apply", cluster, lock, approve, as_json=as_json)
+    outcome = _run_lifecycle("apply", cluster, host, lock, approve, as_json=as_json)
     if merge_kubeconfig and outcome.verification:
         name = kubeconfig.merge(Path(outcome.verification.kubeconfig), merge_kubeconfig)
         tell("context {name} is in {file} now", name=name, file=merge_kubeconfig)
 
 
 def _run_lifecycle(
-    verb: str, name: str, lock: Path | None, approve: str | None, *, as_json: bool
+    verb: str,
+    name: str,
+    only: Sequence[str] | None,
+    lock: Path | None,
+    approve: str | None,
+    *,
+    as_json: bool,
 ) -> Outcome[Any]:
     with bar(f"{verb} {name}") as show:
         watcher = TerminalWatcher(show, quiet=as_json)
-        steps = _open_cluster(name, lock, watcher)
+        steps = _open_cluster(name, lock, watcher, only or ())
         outcome = run_steps(steps, watcher, approve, apply=verb == "apply", as_json=as_json)
     print_outcome(outcome, as_json=as_json)
     return outcome
@@ -194,7 +218,7 @@ def drift(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) 
 
 @app.command()
 def status(cluster: ClusterName, lock: LockFile = None, as_json: AsJson = False) -> None:
-    """Show nodes, quorum and hardening as they are now.
+    """Show nodes, quorum, what runs and hardening as they are now.
 
     Exit code 10 if the quorum is lost, 11 if that cannot be told.
     """
@@ -225,6 +249,7 @@ def _print_status(found: ClusterStatus) -> None:
         say("[yellow]etcd[/] a member without a node: {member}", member=member)
     for name, error in found.failed.items():
         say("[bold red]{name}[/] {error}", name=name, error=error)
+    _print_effects(found)
     unmet = [control for control in found.hardening if control.met is not True]
     for control in unmet:
         say(
@@ -233,6 +258,17 @@ def _print_status(found: ClusterStatus) -> None:
             rule=control.rule,
             found=control.found,
         )
+
+
+def _print_effects(found: ClusterStatus) -> None:
+    if found.effects is None:
+        return
+    for name, seen in found.effects.seen.items():
+        print_row(name, seen)
+    for each in found.effects.wrong:
+        say("[yellow]not in effect[/] {found}\n  -> {remedy}", found=each.found, remedy=each.remedy)
+    for name, error in found.effects.failed.items():
+        say("[yellow]{name}[/] {error}", name=name, error=error)
 
 
 @app.command()

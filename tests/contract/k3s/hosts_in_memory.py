@@ -37,8 +37,9 @@ CLUSTER_ID = hashlib.sha256(CA).hexdigest()
 TEXTS = {
     name: resources.files(scripts).joinpath(f"{name}.sh").read_text()
     for name in (
-        "diagnose", "discard", "facts", "forget", "label_nodes", "members", "nodes_ready", "peers",
-        "prepare", "roll_back", "start", "stop", "wait_ready",
+        "diagnose", "discard", "effects", "facts", "forget", "label_nodes", "members",
+        "nodes_ready", "peers", "prepare", "roll_back", "start", "stop", "wait_ready", "withdraw",
+        "workloads",
     )
 }  # fmt: skip
 KNOWN = {text.partition("\n")[0]: name for name, text in TEXTS.items()}
@@ -88,6 +89,19 @@ class Machine:
     """A path at which nothing that is written stays."""
     images: dict[str, int] = field(default_factory=dict)
     holder: str | None = None
+    runs: str | None = None
+    """The version of the process, where it is not that of the program on its disk."""
+    flannel_address: str | None = None
+    """The address that flannel has taken; by default the host's own, "" for none."""
+    hears_nothing_of: set[str] = field(default_factory=set)
+    """Addresses of the cluster that give this host no answer."""
+    cannot_ask: bool = False
+    """Whether no program on it can ask an address for anything."""
+
+    @property
+    def pod_address(self) -> str:
+        """Of the pod of CoreDNS on it, should it be there."""
+        return f"10.42.{sum(map(int, self.host.internal_address.split('.'))) % 200}.2"
 
     @property
     def text(self) -> dict[str, Any]:
@@ -149,6 +163,18 @@ class World:
     kubeconfig: str = ""
     kill_at: int | None = None
     """The number of the request at which the applying process ends."""
+    dns_node: str | None = None
+    """Where CoreDNS' pod runs; by default on the first server that is a node."""
+    dns_trouble: tuple[str, str] | None = None
+    """Why CoreDNS' pod waits: reason and message."""
+    dns_deployed: bool = True
+    """Whether K3S has made the Deployment."""
+    vip_trouble: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Why kube-vip's pod waits, by server."""
+    withdrawn: list[str] = field(default_factory=list)
+    """Files of manifests whose objects were deleted, in order, over all servers."""
+    pods_cut_off: bool = False
+    """Whether the answer about pods loses its end on the way."""
     on_event: Callable[[Event], None] = lambda _: None
     """Called with each request before it is answered."""
 
@@ -402,7 +428,7 @@ def _node(world: World, name: str) -> dict[str, Any]:
         "status": {
             "conditions": [{"type": kind, "status": value} for kind, value in conditions.items()],
             "addresses": [{"type": "InternalIP", "address": machine.host.internal_address}],
-            "nodeInfo": {"kubeletVersion": machine.version},
+            "nodeInfo": {"kubeletVersion": machine.runs or machine.version},
         },
     }
 
@@ -410,6 +436,69 @@ def _node(world: World, name: str) -> dict[str, Any]:
 def _peers(world: World, machine: Machine, values: dict[str, str]) -> Answer:
     for pair in values["PAIRS"].splitlines():  # an address that moves is nobody's yet
         yield f"{pair} {'silent' if pair.split()[0] == world.cluster.vip else 'refused'}"
+
+
+def _workloads(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    """As K3S at work: CoreDNS on one node, kube-vip on each that it shall run on."""
+    if not world.answers(machine):
+        yield 21
+        return
+    said = "@@dns\n" + "\n".join(_dns_rows(world) if values["DNS"] else ())
+    said += "\n@@vip\n" + "\n".join(
+        _pod_row(f"kube-vip-{name}", name, _address(world, name), world.vip_trouble.get(name))
+        for name in values["VIP"].split()
+    )
+    said += "\n@@tunnels\n" + "\n".join(
+        f"{name}\t{_flannel_address(world.machines[name])}" for name in world.nodes
+    )
+    yield said if world.pods_cut_off else f"{said}\n@@end"
+
+
+def _address(world: World, name: str) -> str:
+    return world.machines[name].host.internal_address
+
+
+def _flannel_address(machine: Machine) -> str:
+    taken = machine.flannel_address
+    return machine.host.internal_address if taken is None else taken
+
+
+def _dns_rows(world: World) -> Iterator[str]:
+    if not world.dns_deployed:
+        return
+    up = "0" if world.dns_trouble else "1"
+    yield "\t".join(["Deployment", "coredns", "", "", "1", "1", "1", "1", "1", up, *[""] * 5])
+    node = world.dns_node or next(iter(world.nodes))
+    yield _pod_row("coredns-0", node, world.machines[node].pod_address, world.dns_trouble)
+
+
+def _pod_row(name: str, node: str, address: str, trouble: tuple[str, str] | None) -> str:
+    waiting = {"waiting": dict(zip(("reason", "message"), trouble, strict=True))} if trouble else {}
+    state = json.dumps([{"name": "it", "state": waiting}])
+    ready = "False" if trouble else "True"
+    shown = "" if trouble else address
+    return "\t".join(["Pod", name, node, shown, *[""] * 6, ready, "", state, "", ""])
+
+
+def _withdraw(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    if not world.answers(machine):
+        yield 1
+        return
+    for path in values["MANIFESTS"].splitlines():
+        if machine.files.pop(path, None):
+            world.withdrawn.append(path)
+
+
+def _effects(world: World, machine: Machine, values: dict[str, str]) -> Answer:
+    """What the host is answered; a version that its API has is that of its process."""
+    yield "@@version"
+    if values["BINARY"]:
+        yield json.dumps({"major": "1", "gitVersion": machine.runs or machine.version})
+    yield "@@answers"
+    for pair in values["PAIRS"].splitlines():
+        silent = pair.split()[0] in machine.hears_nothing_of
+        yield f"{pair} {'unknown' if machine.cannot_ask else 'silent' if silent else 'open'}"
+    yield "@@end"
 
 
 def _prepare(world: World, machine: Machine, values: dict[str, str]) -> Answer:
@@ -617,12 +706,15 @@ def _kubeconfig(world: World, machine: Machine, values: dict[str, str]) -> Answe
 _ANSWERS = {
     "diagnose": _diagnose,
     "discard": _discard,
+    "effects": _effects,
     "facts": _facts,
     "forget": _forget,
     "label_nodes": _label_nodes,
     "members": _members,
     "stop": _stop,
     "wait_ready": _wait_ready,
+    "withdraw": _withdraw,
+    "workloads": _workloads,
     "nodes_ready": _nodes_ready,
     "peers": _peers,
     "prepare": _prepare,

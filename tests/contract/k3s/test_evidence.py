@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.contract.k3s.hosts_in_memory import World
-from tests.contract.k3s.test_operations import Watched
+from tests.contract.k3s.lab import Watched
 from tests.http_servers import serving
 from tests.k3s_hosts import cluster
 from tests.k3s_release import release

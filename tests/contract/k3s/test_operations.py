@@ -1,39 +1,45 @@
 """An apply on hosts in memory: the order that keeps quorum, what is rolled back, what is left."""
 
 import asyncio
-import base64
 import copy
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives import serialization
 
-from tests.certificates import self_signed
-from tests.contract.k3s.hosts_in_memory import CLUSTER_ID, Event, Killed, Machine, World
-from tests.k3s_hosts import row
+from tests.contract.k3s.hosts_in_memory import CLUSTER_ID, Event, Killed
+from tests.contract.k3s.lab import Lab, MakeLab, Watched, host, run
+from tests.contract.k3s.lab import approve as approve_all
 from tests.k3s_release import VERSION, release, saved
 from tests.soak import ROUNDS
 from xops.core.errors import PermanentError, StalePlanError, TemporaryError, UnreachableError
-from xops.core.files.settings import ROOT
 from xops.core.lifecycle.drift import DriftStatus, detect_drift
-from xops.core.lifecycle.gate import Approver, Decision, IdentityKind, Question
-from xops.core.lifecycle.steps import Outcome, OutcomeStatus, UnsettledError, run_lifecycle
-from xops.core.lifecycle.watching import Progress
+from xops.core.lifecycle.gate import Decision, Question
+from xops.core.lifecycle.steps import OutcomeStatus, UnsettledError
 from xops.core.plan.model import Plan
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.operations import tokens
-from xops.k3s.operations.apply import QuorumError
-from xops.k3s.operations.bootstrap import K3sSteps
-from xops.k3s.operations.recover import MemberStaysError, NotReadyError
+from xops.k3s.operations.compare import images_path
+from xops.k3s.operations.host_operations import staged_path
+from xops.k3s.operations.operation import (
+    BringArchive,
+    ForgetNode,
+    Operation,
+    SetMarks,
+    Stage,
+    StageBinary,
+    TakeMarks,
+    TellService,
+    WriteFile,
+    WriteToken,
+)
+from xops.k3s.operations.quorum import QuorumError
+from xops.k3s.operations.recover import NotReadyError
 from xops.k3s.operations.tokens import Tokens
-from xops.k3s.operations.verify import ClusterVerification
 from xops.k3s.release import bundle
 from xops.k3s.release.lock import ARCHITECTURES, Lock
 from xops.k3s.release.lock_entry import with_extra_images
@@ -42,142 +48,6 @@ from xops.k3s.ssh.transport_protocol import HostKeyError, LockedError
 from xops.k3s.state.preflight import HostsUnreachableError, PreflightError
 
 STUCK = 'level=fatal msg="preparing server: critical configuration value mismatch"'
-
-
-@dataclass
-class Watched:
-    """Who watches: all that was shown, as text."""
-
-    shown: list[str] = field(default_factory=list)
-
-    def plan_ready(self, plan: Plan) -> None:
-        self.shown.append(plan.model_dump_json())
-
-    def note(self, message: str) -> None:
-        self.shown.append(message)
-
-    def progress(self, progress: Progress) -> None:
-        self.shown.append(progress.message)
-
-
-@dataclass
-class Lab:
-    """A cluster's file, its hosts in memory, and how xOps is run on them."""
-
-    world: World
-    folder: Path
-    watched: Watched = field(default_factory=Watched)
-    lock: Lock = field(default_factory=lambda: release().lock)
-    cluster: Cluster = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.cluster = self.world.cluster
-
-    @property
-    def steps(self) -> K3sSteps:
-        self.cluster._file = ROOT / "deployments" / "clusters" / "onprem.yaml"  # any will do
-        return K3sSteps(self.cluster, self.world, self.watched, self.lock)
-
-    def apply(self) -> Outcome[ClusterVerification]:
-        """From facts to record, approved by whoever is asked."""
-        return run(self.steps, self.watched)
-
-    def change(self, **values: Any) -> None:
-        """Write other values into the cluster's file."""
-        self.cluster = self.cluster.model_validate(self.cluster.model_dump() | values)
-        self.world.cluster = self.cluster
-
-    def machine(self, name: str) -> Machine:
-        return self.world.machines[name]
-
-    @property
-    def restarts(self) -> dict[str, int]:
-        return {name: machine.restarts for name, machine in self.world.machines.items()}
-
-    @property
-    def evidence(self) -> list[str]:
-        return [file.read_text() for file in sorted((self.folder / "evidence").rglob("*.json"))]
-
-    @property
-    def record(self) -> Any:
-        """The newest record."""
-        return yaml.safe_load(self.evidence[-1])
-
-
-def _yes(question: Question) -> Sequence[Decision]:
-    return (Decision("a person", "by hand", IdentityKind.ACCOUNT),)
-
-
-def run(
-    steps: K3sSteps,
-    watched: Watched,
-    approve: Approver = _yes,
-    sleep: Callable[[float], None] = lambda _: None,
-) -> Outcome[ClusterVerification]:
-    return run_lifecycle(steps, approve, watched, apply=True, run={"by": "command"}, sleep=sleep)
-
-
-type MakeLab = Callable[..., Lab]
-
-
-@pytest.fixture(scope="session")
-def kubeconfig() -> str:
-    """A server's kubeconfig, with a certificate that a TLS library accepts as an authority."""
-    pem, key = self_signed("k3s-server-ca")
-    cluster = {"server": "https://127.0.0.1:6443"}
-    cluster["certificate-authority-data"] = base64.b64encode(pem).decode()
-    secret = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    )
-    user = {
-        "client-certificate-data": base64.b64encode(pem).decode(),
-        "client-key-data": base64.b64encode(secret).decode(),
-    }
-    return yaml.safe_dump(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "default", "cluster": cluster}],
-            "users": [{"name": "default", "user": user}],
-            "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
-            "current-context": "default",
-        }
-    )
-
-
-@pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kubeconfig: str) -> MakeLab:
-    """`lab(3, 2)`: three servers and two agents without K3S; more keys of the file by name."""
-    monkeypatch.setenv("XOPS_HOME", str(tmp_path / "home"))
-    numbers = itertools.count()
-
-    def make(servers: int = 3, agents: int = 0, **values: Any) -> Lab:
-        folder = tmp_path / str(next(numbers))
-        files = release().write(folder / "release")
-        hosts = [_host("server", number) for number in range(1, servers + 1)]
-        hosts += [_host("agent", number) for number in range(1, agents + 1)]
-        document = {
-            "apiVersion": "xops/v1",
-            "name": "unit",
-            "k3s": {"version": VERSION},
-            "hardening": {"profile": "none"},
-            "artifacts": None if "air_gap" in values else {"folder": files},
-            "secrets": {"folder": folder / "secrets"},
-            "evidence": {"folder": folder / "evidence"},
-            "hosts": hosts,
-        }
-        world = World(Cluster.model_validate(document | values))
-        world.kubeconfig = kubeconfig
-        return Lab(world, folder)
-
-    return make
-
-
-def _host(role: str, number: int) -> dict[str, Any]:
-    """On loopback: what asks for the API from here is refused at once."""
-    return row(role, number, address=f"127.0.{1 if role == 'server' else 2}.{number}")
 
 
 # Bringing up
@@ -518,7 +388,7 @@ def test_what_the_api_refuses_fails_before_any_file_is_written(lab: MakeLab) -> 
     assert marks(here)[0]["pool"] == "old"
 
 
-def test_a_new_binary_is_staged_everywhere_then_put_in_place_host_by_host(lab: MakeLab) -> None:
+def test_a_new_binary_is_staged_everywhere_then_put_in_place_host_byhost(lab: MakeLab) -> None:
     here = lab(3)
     here.apply()
     for machine in here.world.machines.values():
@@ -535,18 +405,59 @@ def test_a_new_binary_is_staged_everywhere_then_put_in_place_host_by_host(lab: M
     assert {machine.version for machine in here.world.machines.values()} == {VERSION}
 
 
+def one_of_three(lab: MakeLab) -> Lab:
+    """The file names the first of three servers, for which it has another setting; the third one's
+    node is not Ready."""
+    here = lab(3)
+    here.apply()
+    here.world.nodes["server-3"] = False
+    here.change(hosts=here.cluster.hosts[:1])
+    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+    here.world.forget_events()
+    return here
+
+
 def test_no_server_restarts_when_that_would_lose_the_quorum(lab: MakeLab) -> None:
+    here = one_of_three(lab)
+
+    with pytest.raises(QuorumError, match="only server-2 is ready then, and etcd needs 2 of 3"):
+        here.apply()
+    assert here.world.seen("prepare", "put", "start") == []
+    assert set(here.restarts.values()) == {0}
+    assert here.record["kind"] == "refused"
+
+
+def test_a_server_that_is_not_ready_restarts_before_those_that_are(lab: MakeLab) -> None:
+    """It may be the file's new setting that it waits for, and it is missed least."""
     here = lab(3)
     here.apply()
     here.world.nodes["server-3"] = False
     here.change(k3s={"version": VERSION, "disable": ("traefik",)})
     here.world.forget_events()
+    here.apply()
 
-    with pytest.raises(QuorumError, match="only server-2 is ready, and etcd needs 2 of 3"):
-        here.apply()
-    assert here.world.seen("prepare", "put", "start") == []
-    assert set(here.restarts.values()) == {0}
-    assert here.record["kind"] == "refused"
+    assert here.world.seen("start") == [
+        "server-3: start restart", "server-1: start restart", "server-2: start restart",
+    ]  # fmt: skip
+
+
+def test_a_server_that_lost_its_disk_joins_before_the_others_restart(lab: MakeLab) -> None:
+    """Two are left: neither could restart before there are three again."""
+    here = lab(3)
+    here.apply()
+    here.machine("server-3").lose_disk()
+    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+    here.world.forget_events()
+
+    assert here.apply().status is OutcomeStatus.APPLIED
+    assert here.world.seen("forget", "start") == [
+        "server-1: forget server-3",
+        "server-3: start start",
+        "server-1: start restart",
+        "server-2: start restart",
+    ]
+    assert sorted(here.world.voters) == ["server-1", "server-2", "server-3"]
+    assert here.steps.plan().plan.is_empty
 
 
 def test_the_quorum_is_counted_before_a_lost_server_is_forgotten(lab: MakeLab) -> None:
@@ -554,14 +465,29 @@ def test_the_quorum_is_counted_before_a_lost_server_is_forgotten(lab: MakeLab) -
     here = lab(3)
     here.apply()
     here.machine("server-3").lose_disk()
-    here.change(k3s={"version": VERSION, "disable": ("traefik",)})
+    here.world.nodes["server-2"] = False
     here.world.forget_events()
 
-    with pytest.raises(QuorumError, match="needs 2 of 2"):
+    with pytest.raises(QuorumError, match="of the 2 voters that stay only server-1 is ready"):
         here.apply()
     assert here.world.seen("prepare", "put", "forget", "start") == []
     assert "server-3" in here.world.etcd.values()
     assert here.record["kind"] == "refused"
+
+
+def test_what_a_quorum_forbids_is_planned_for_nobody_to_approve(lab: MakeLab) -> None:
+    here = one_of_three(lab)
+
+    def approve(question: Question) -> Sequence[Decision]:
+        raise AssertionError(question)
+
+    with pytest.raises(QuorumError):
+        here.steps.plan()
+    with pytest.raises(QuorumError):
+        run(here.steps, here.watched, approve)
+    assert (here.record["digest"], here.record["status"]) == ("", "refused")
+    assert "etcd needs 2 of 3" in here.record["error"]["found"]
+    assert here.record["open"] == {}
 
 
 # Agents that run
@@ -587,7 +513,7 @@ def test_a_setting_that_breaks_the_kubelet_costs_the_canary_only(lab: MakeLab) -
     assert "not touched, since nothing goes on after a failure: agent-2, agent-3, agent-4" in (
         caught.value.found
     )
-    assert caught.value.remedy.endswith("It goes on with the agents that were not touched.")
+    assert caught.value.remedy.endswith("It goes on with those that were not touched.")
     assert here.world.seen("start") == ["agent-1: start restart"]
     assert {name: here.machine(name).files for name in before} == before
     assert here.record["error"]["found"] == caught.value.found
@@ -816,7 +742,7 @@ def test_a_member_without_a_node_is_removed_as_planned(lab: MakeLab) -> None:
 
     def approve(question: Question) -> Sequence[Decision]:
         approved.append(question.plan)
-        return _yes(question)
+        return approve_all(question)
 
     assert here.cluster.approval.grounds(here.steps.plan().plan)
     run(here.steps, here.watched, approve)
@@ -837,7 +763,7 @@ def test_a_removal_that_would_cost_the_quorum_is_refused(lab: MakeLab) -> None:
     del here.world.nodes["server-3"], here.world.annotations["server-3"]
     here.world.nodes["server-2"] = False
 
-    with pytest.raises(MemberStaysError, match="too few are up to keep the quorum"):
+    with pytest.raises(QuorumError, match="too few are up to keep the quorum"):
         here.apply()
     assert here.world.has_quorum
     assert here.world.seen("forget") == []
@@ -950,7 +876,7 @@ def test_a_stale_plan_is_shown_and_approved_anew(lab: MakeLab) -> None:
         approved.append(question.plan.digest)
         if len(approved) == 1:
             here.machine("server-1").files[paths.CONFIG] = (b"debug: true\n", 0o600)
-        return _yes(question)
+        return approve_all(question)
 
     outcome = run(here.steps, here.watched, approve)
     assert len(set(approved)) == 2
@@ -1206,8 +1132,8 @@ def test_a_folder_tells_whose_tokens_it_has(lab: MakeLab) -> None:
         (
             {
                 "hosts": [
-                    _host("server", 1),
-                    *(_host("agent", each) | {"role": "server"} for each in (1, 2)),
+                    host("server", 1),
+                    *(host("agent", each) | {"role": "server"} for each in (1, 2)),
                 ]
             },
             "agent-1",
@@ -1259,7 +1185,9 @@ def test_requests_of_a_host_do_not_depend_on_how_many_there_are(lab: MakeLab) ->
 def test_an_apply_with_nothing_to_do_is_cheap(lab: MakeLab) -> None:
     _, again = counted(lab, 3, 2)
 
-    assert max(again.values()) <= 3
+    # Facts, and what the host is answered by the cluster; of one server what the API says of pods,
+    # too, and its kubeconfig.
+    assert again == dict.fromkeys(again, 2) | {"server-1": 4}
 
 
 # Killed anywhere
@@ -1459,3 +1387,111 @@ def test_a_key_that_is_not_pinned_is_no_host_that_does_not_answer(lab: MakeLab) 
     here.world.connect = refuse  # type: ignore[method-assign]
     with pytest.raises(PreflightError, match="agent-1: ssh: connecting to agent-1"):
         here.steps.plan()
+
+
+# The operations of a plan
+
+CHANGING = ("put", "start", "forget", "discard", "stop", "roll_back", "label_nodes")
+"""Requests that change something; `prepare` makes folders, and is the executor's own."""
+
+
+def told(operation: Operation, of: Cluster) -> str | None:
+    """The request that an operation becomes; None for a part of another, and for what waits."""
+    name = operation.host.name if operation.host else ""
+    match operation.work:
+        case WriteFile(file=file):
+            return f"{name}: put {file.path}"
+        case WriteToken(path=path):
+            return f"{name}: put {path}"
+        case StageBinary(artifact=binary):
+            return f"{name}: put {staged_path(binary)}"
+        case BringArchive(artifact=archive):
+            return f"{name}: put {images_path(of, archive)}"
+        case TellService(step=step):
+            return f"{name}: start {step.verb}"
+        case ForgetNode():
+            return f"forget {name}"
+        case SetMarks() | TakeMarks():
+            return "label_nodes"
+        case _:
+            return None
+
+
+def asked(event: Event) -> str:
+    """A request as `told` has it: which server the API is asked through does not matter."""
+    if event.what == "label_nodes":
+        return event.what
+    return f"forget {event.about}" if event.what == "forget" else str(event)
+
+
+def others(each: dict[str, Any]) -> dict[str, Any]:
+    return each | {"labels": {"example.com/tier": "gold"}}
+
+
+@pytest.mark.parametrize("what", ["bare", "setting", "disk", "labels", "images"])
+def test_an_apply_does_what_its_operations_say_and_nothing_else(
+    lab: MakeLab, closed: MakeLab, what: str
+) -> None:
+    here = (closed if what == "images" else lab)(3, 2)
+    if what in ("setting", "disk", "labels"):
+        here.apply()
+    if what == "setting":
+        here.change(k3s={"version": VERSION, "config": {"v": 4}, "agent_config": {"v": 4}})
+    elif what == "disk":
+        here.machine("server-2").lose_disk()
+    elif what == "labels":
+        here.change(hosts=[others(each.model_dump()) for each in here.cluster.hosts])
+    steps, stages = here.steps, []
+    while not (made := steps.plan()).plan.is_empty:
+        stages.append(Stage(made.plan.stages[0]))
+        here.world.forget_events()
+        steps.apply(made, stages[-1])
+        events = [each for each in here.world.events if each.what in CHANGING]
+        # The note that K3S has something to read, and a look at sysctl, are the executor's own.
+        done = [asked(each) for each in events if each.about not in (paths.UNREAD, "keep")]
+        works = (each for turn in made.of_stage(stages[-1]) for each in turn.operations)
+        said = [each for work in works if (each := told(work, here.cluster))]
+        assert sorted(set(said)) == sorted(done), stages
+    assert len(stages) == len(set(stages)) > 0
+
+
+# Manifests that are no longer wanted
+
+KUBE_VIP = "/var/lib/rancher/k3s/server/manifests/xops-kube-vip.yaml"
+
+
+@pytest.fixture
+def had_vip(lab: MakeLab) -> Lab:
+    """Three servers and an agent that have another file, and kube-vip of an earlier one."""
+    here = lab(3, 1)
+    here.apply()
+    for number in (1, 2, 3):
+        here.machine(f"server-{number}").files[KUBE_VIP] = (b"kind: DaemonSet", 0o600)
+    here.change(k3s={"version": VERSION, "config": {"v": 4}, "agent_config": {"v": 4}})
+    here.world.forget_events()
+    return here
+
+
+def test_what_a_manifest_made_goes_with_it_once_nobody_needs_it(had_vip: Lab) -> None:
+    had_vip.apply()
+
+    assert had_vip.world.withdrawn == [KUBE_VIP] * 3
+    changing = [each for each in had_vip.world.events if each.what in ("start", "withdraw")]
+    *before, first, second, third = [(each.host, each.what) for each in changing]
+    assert [first, second, third] == [(f"server-{number}", "withdraw") for number in (1, 2, 3)]
+    assert {name for name, _ in before} == {"server-1", "server-2", "server-3", "agent-1"}
+    assert all(KUBE_VIP not in machine.files for machine in had_vip.world.machines.values())
+    assert had_vip.steps.plan().plan.is_empty
+
+
+def test_killed_anywhere_a_manifest_is_withdrawn_by_running_it_again(had_vip: Lab) -> None:
+    whole = Lab(copy.deepcopy(had_vip.world), had_vip.folder)
+    whole.cluster = had_vip.cluster
+    whole.apply()
+    first = [each.what for each in whole.world.events].index("withdraw")
+
+    for request in range(first, first + 3):
+        here = Lab(copy.deepcopy(had_vip.world), had_vip.folder)
+        killed_then_finished(here, request)
+        assert all(KUBE_VIP not in machine.files for machine in here.world.machines.values())
+        assert here.world.withdrawn == [KUBE_VIP] * 3

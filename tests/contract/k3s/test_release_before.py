@@ -18,7 +18,8 @@ from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.node import registries, snapshots
 from xops.k3s.node.managed_file import SecretFiles
 from xops.k3s.operations import tokens
-from xops.k3s.operations.plan import Desired, plan_cluster
+from xops.k3s.operations.compare import Desired
+from xops.k3s.operations.plan import plan_cluster
 from xops.k3s.release.lock import Kind
 from xops.k3s.ssh import known_hosts
 from xops.k3s.ssh.host_keys import PinnedKeys

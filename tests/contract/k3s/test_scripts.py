@@ -1,6 +1,7 @@
 """What runs on the hosts, run by real shells, with stand-ins for K3S and the init system."""
 
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -9,7 +10,8 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,8 +24,9 @@ from tests.k3s_hosts import cluster
 from tests.waiting import look_until_found
 from xops.core.errors import PermanentError
 from xops.k3s import scripts
-from xops.k3s.state import facts
+from xops.k3s.state import facts, workloads
 from xops.k3s.state.facts import HostFacts
+from xops.k3s.state.workloads import DnsFacts, PodFacts
 
 FOLDER = Path(scripts.__file__).parent
 SHELLS = [
@@ -331,6 +334,17 @@ def test_a_host_with_k3s_is_read(bench: Bench) -> None:
     assert list(seen.images.values()) == [6]
 
 
+@pytest.mark.parametrize("said", ["", f"{'0' * 64} */somewhere/else\n"])
+def test_files_are_hashed_where_openssl_fails_too(bench: Bench, said: str) -> None:
+    config = bench.folder / "config.yaml"
+    config.write_text("node-name: here\n")
+    bench.answer("openssl", "dgst -sha256", said, code=1)
+    (found,) = facts_of(bench).files.values()
+
+    assert bench.calls("openssl") == [f"dgst -sha256 -r {config}"]
+    assert found.sha256 == hashlib.sha256(config.read_bytes()).hexdigest()
+
+
 def test_where_a_proxy_is_set_is_told_and_not_which(bench: Bench) -> None:
     file = bench.folder / "k3s.default"
     file.write_text("https_proxy=http://me:canary@proxy:3128\n# NO_PROXY=x\nexport HTTP_PROXY=a\n")
@@ -359,6 +373,18 @@ def test_what_a_server_tells_of_nodes_and_members_is_read(bench: Bench) -> None:
     seen = facts_of(bench, moved=with_api(bench))
 
     assert [found.name for found in seen.nodes or ()] == ["server-1"]
+    assert [member.id for member in seen.members or ()] == ["10", "11"]
+
+
+def test_a_thousand_nodes_come_through(bench: Bench) -> None:
+    """Nodes and members are asked at the same time, and both wait until all else was told."""
+    labels = json.dumps({f"example.com/label-{number}": "x" * 40 for number in range(10)})
+    rows = (f"agent-{n}\t{labels}\t\t\t\tTrue\t\t\t10.0.0.1\tv1.34.1+k3s1\n" for n in range(1000))
+    bench.answer("k3s", "kubectl get nodes -o jsonpath=", f"rows\n{''.join(rows)}")
+    bench.answer("k3s", "kubectl get --raw /db/info", TWO)
+    seen = facts_of(bench, moved=with_api(bench))
+
+    assert len(seen.nodes or ()) == 1000
     assert [member.id for member in seen.members or ()] == ["10", "11"]
 
 
@@ -1026,6 +1052,35 @@ def test_open_and_closed_ports_are_told_apart(bench: Bench) -> None:
     }
 
 
+def test_a_port_that_nobody_answers_is_silent(bench: Bench) -> None:
+    """One whose queue is full; the others do not wait for it longer than they must."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as waiting:
+        place = full.getsockname()
+        for _ in range(3):
+            caller = waiting.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(place)
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            ports = (place[1], listening.getsockname()[1])
+            text = facts.peer_script({"127.0.0.1": ports}, seconds=1)
+            ran = subprocess.run(
+                [*bench.shell, "-c", text], capture_output=True, text=True, timeout=20
+            )
+
+    assert facts.parse_peers(ran.stdout) == {
+        ("127.0.0.1", ports[0]): "silent",
+        ("127.0.0.1", ports[1]): "open",
+    }
+
+
+def test_an_address_of_ipv6_is_told_as_it_was_given(bench: Bench) -> None:
+    text = facts.peer_script({"::1": (1,)}, seconds=5)
+    ran = subprocess.run([*bench.shell, "-c", text], capture_output=True, text=True, timeout=20)
+
+    (answer,) = facts.parse_peers(ran.stdout).items()
+    assert answer in ((("::1", 1), "refused"), (("::1", 1), "unreachable"))  # that is without IPv6
+
+
 def test_busybox_tells_a_port_that_refuses_from_one_that_is_silent(applets: Path) -> None:
     """Without bash; a server of HTTP answers as K3S does to who speaks no TLS."""
     listening = socket.create_server(("127.0.0.1", 0))
@@ -1098,3 +1153,287 @@ def test_a_cause_that_was_mended_is_not_told_again(
     first, second = bench.calls("journalctl")
     assert first.startswith(recent)
     assert second.startswith(last)
+
+
+# workloads.sh
+
+
+def workload_values(bench: Bench, **values: str) -> dict[str, str]:
+    return {
+        "BINARY": str(bench.programs / "k3s"),
+        "LIMIT": "20",
+        "PATIENCE": "0",
+        "POD_FORM": workloads.POD_FORM,
+        "DNS": "yes",
+        "VIP": "",
+        "TUNNELS": "",
+        **values,
+    }
+
+
+def deployment(available: str, present: str = "1") -> str:
+    counts = ["2", "2", "1", present, "1", available]
+    return "\t".join(["Deployment", "coredns", "", "", *counts, *[""] * 5]) + "\n"
+
+
+def pod_row(name: str, node: str, ready: str, reason: str = "") -> str:
+    # Without spaces, as Go writes it.
+    state = json.dumps(
+        [{"state": {"waiting": {"message": "it\nsays", "reason": reason}}}], separators=(",", ":")
+    )
+    row = ["Pod", name, node, "10.42.0.7", *[""] * 6, ready, "", state if reason else "", "", ""]
+    return "\t".join(row) + "\n"
+
+
+def looks(bench: Bench) -> int:
+    """How often the API was asked. A call has the line breaks of its form."""
+    return len([line for line in bench.calls("k3s") if line.startswith("kubectl get")])
+
+
+def workloads_of(bench: Bench, asked: Sequence[str], **values: str) -> workloads.WorkloadFacts:
+    ran = bench.run("workloads", workload_values(bench, **values))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return workloads.parse_workloads("server-1", ran.stdout, asked=asked)
+
+
+def test_coredns_is_waited_for_until_it_is_up(bench: Bench) -> None:
+    starting = deployment("") + pod_row("coredns-1", "server-1", "False", "ContainerCreating")
+    old = deployment("1", present="2") + pod_row("coredns-0", "server-1", "True")
+    up = deployment("1") + pod_row("coredns-1", "server-1", "True")
+    bench.answer("k3s", "k8s-app=kube-dns", "", starting, old, up)
+    found = workloads_of(bench, ["dns"])
+
+    assert looks(bench) == 4
+    assert found.dns == DnsFacts(
+        1, 1, is_current=True, pods=(PodFacts("coredns-1", "server-1", "10.42.0.7", ready=True),)
+    )
+
+
+@pytest.mark.parametrize("reason", ["ImagePullBackOff", "CrashLoopBackOff", "ErrImageNeverPull"])
+def test_a_pod_in_trouble_is_not_waited_for_to_the_end(bench: Bench, reason: str) -> None:
+    text = deployment("") + pod_row("coredns-1", "server-1", "False", reason)
+    bench.answer("k3s", "k8s-app=kube-dns", text)
+    found = workloads_of(bench, ["dns"], LIMIT="600")
+
+    assert looks(bench) == 1
+    assert found.dns is not None
+    assert str(found.dns.pods[0]) == f"pod coredns-1 on server-1: {reason}: it says"
+
+
+def test_trouble_that_passes_is_none(bench: Bench) -> None:
+    trouble = deployment("") + pod_row("coredns-1", "server-1", "False", "ErrImagePull")
+    up = deployment("1") + pod_row("coredns-1", "server-1", "True")
+    bench.answer("k3s", "k8s-app=kube-dns", trouble, up)
+    found = workloads_of(bench, ["dns"], PATIENCE="600")
+
+    assert found.dns is not None
+    assert found.dns.pods[0].ready
+
+
+def test_one_look_waits_for_nothing(bench: Bench) -> None:
+    bench.answer("k3s", "k8s-app=kube-dns", deployment(""))
+    found = workloads_of(bench, ["dns"], LIMIT="0")
+
+    assert looks(bench) == 1
+    assert found.dns == DnsFacts(1, 0, is_current=True, pods=())
+
+
+def test_who_wants_no_coredns_is_not_waited_for(bench: Bench) -> None:
+    assert workloads_of(bench, [], DNS="").dns is None
+    assert bench.calls("k3s") == []
+
+
+def test_kube_vip_is_waited_for_on_each_server(bench: Bench) -> None:
+    one = pod_row("kube-vip-a", "server-1", "True")
+    both = one + pod_row("kube-vip-b", "server-2", "True")
+    starting = one + pod_row("kube-vip-b", "server-2", "False", "ContainerCreating")
+    bench.answer("k3s", "app.kubernetes.io/name=kube-vip", one, starting, both)
+    found = workloads_of(bench, ["vip"], DNS="", VIP="server-1 server-2")
+
+    assert [pod.ready for pod in found.vip_pods or ()] == [True, True]
+    assert looks(bench) == 3
+
+
+def test_flannel_s_address_of_each_node_is_waited_for(bench: Bench) -> None:
+    bench.answer(
+        "k3s",
+        "get nodes",
+        "server-1\t10.0.0.11\nagent-1\t\n",
+        "server-1\t10.0.0.11\nagent-1\t10.0.0.21\nother\t\n",
+    )
+    found = workloads_of(bench, ["tunnels"], DNS="", TUNNELS="server-1 agent-1")
+
+    assert found.tunnels == {"server-1": "10.0.0.11", "agent-1": "10.0.0.21", "other": ""}
+    assert looks(bench) == 2
+
+
+def test_an_api_that_refuses_is_no_cluster_without_pods(bench: Bench) -> None:
+    bench.answer("k3s", "get", "", code=1)
+    ran = bench.run("workloads", workload_values(bench, LIMIT="0"))
+
+    assert ran.returncode == 21
+    assert "@@" not in ran.stdout
+
+
+# effects.sh
+
+
+def effect_values(bench: Bench, ports: Sequence[int], **values: str) -> dict[str, str]:
+    return {
+        "BINARY": str(bench.programs / "k3s"),
+        "PAIRS": "\n".join(f"127.0.0.1 {port}" for port in ports),
+        "SECONDS_EACH": "5",
+        "LIMIT": "0",
+        "LOOK": scripts.text("peers"),
+        **values,
+    }
+
+
+def local(*ports: int) -> list[tuple[str, int]]:
+    return [("127.0.0.1", port) for port in ports]
+
+
+def test_a_host_says_how_each_address_answered_and_its_api_s_version(bench: Bench) -> None:
+    bench.answer("k3s", "get --raw /version", '{"gitVersion": "v1.36.4+k3s1"}')
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        ports = (listening.getsockname()[1], closed.getsockname()[1])
+        ran = bench.run("effects", effect_values(bench, ports))
+    found = workloads.parse_effects("server-1", ran.stdout, local(*ports), has_api=True)
+
+    assert found.api_version == "v1.36.4+k3s1"
+    assert list(found.answers.values()) == ["open", "refused"]
+
+
+def test_an_agent_has_no_api_to_ask(bench: Bench) -> None:
+    ran = bench.run("effects", effect_values(bench, (), BINARY=""))
+
+    assert workloads.parse_effects("agent-1", ran.stdout, [], has_api=False).answers == {}
+    assert bench.calls("k3s") == []
+
+
+def test_an_address_is_asked_until_it_answers(bench: Bench) -> None:
+    """As kube-proxy refuses for a moment what it learns of then."""
+    with socket.socket() as later, ThreadPoolExecutor(1) as pool:
+        later.bind(("127.0.0.1", 0))
+        port = later.getsockname()[1]
+        values = effect_values(bench, (port,), LIMIT="20", LOOK=f"echo >>{bench.folder}/looks\n")
+        values["LOOK"] += scripts.text("peers")
+        ran = pool.submit(bench.run, "effects", values)
+        look_until_found((bench.folder / "looks").exists, 20)
+        later.listen()
+        found = workloads.parse_effects("agent-1", ran.result().stdout, local(port), has_api=False)
+
+    assert list(found.answers.values()) == ["open"]
+
+
+def test_who_has_no_program_to_ask_with_says_so_at_once(bench: Bench, applets: Path) -> None:
+    for name in ("wget", "nc"):
+        (applets / name).unlink()
+    dash = shutil.which("dash") or "sh"
+    small = Bench(bench.folder, [dash])
+    values = effect_values(small, (1,), LIMIT="600", LOOK=scripts.text("peers"))
+    ran = small.run("effects", values, moved={PEERS_PATH: ""}, path=str(applets))
+    found = workloads.parse_effects("agent-1", ran.stdout, local(1), has_api=False)
+
+    assert list(found.answers.values()) == ["unknown"]
+
+
+def test_a_service_of_dns_is_open_for_a_small_host_too(applets: Path, bench: Bench) -> None:
+    """It says nothing to who speaks no DNS, and closes after a while, as CoreDNS does."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
+
+        def close_unheard() -> None:
+            for _ in range(2):  # `nc -z`, where it can scan; else wget alone
+                with suppress(OSError):
+                    listening.settimeout(20)
+                    taken, _ = listening.accept()
+                    taken.settimeout(1)
+                    with suppress(TimeoutError):
+                        while taken.recv(4096):
+                            pass
+                    taken.close()
+
+        pool.submit(close_unheard)
+        port = listening.getsockname()[1]
+        small = Bench(bench.folder, [str(applets / "sh")])
+        ran = small.run(
+            "effects", effect_values(small, (port,)), moved={PEERS_PATH: ""}, path=str(applets)
+        )
+        listening.shutdown(socket.SHUT_RDWR)
+    found = workloads.parse_effects("agent-1", ran.stdout, local(port), has_api=False)
+
+    assert list(found.answers.values()) == ["open"]
+
+
+# withdraw.sh
+
+
+CRD = "get crd addons.k3s.cattle.io"
+
+
+def withdraw(bench: Bench, *paths: Path | str) -> subprocess.CompletedProcess[str]:
+    values = {"BINARY": str(bench.programs / "k3s"), "MANIFESTS": "\n".join(map(str, paths))}
+    return bench.run("withdraw", values)
+
+
+def manifest(bench: Bench, name: str = "xops-kube-vip.yaml") -> Path:
+    file = bench.folder / name
+    file.write_text("kind: DaemonSet\n")
+    return file
+
+
+def test_what_a_manifest_made_is_deleted_by_the_file_and_k3s_forgets_its_hash(bench: Bench) -> None:
+    file = manifest(bench)
+    bench.answer("k3s", CRD, "customresourcedefinition.apiextensions.k8s.io/addons\n")
+    ran = withdraw(bench, file)
+
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    assert bench.calls("k3s") == [
+        f"kubectl delete --ignore-not-found --timeout=60s -f {file}",
+        f"kubectl {CRD} --ignore-not-found -o name",
+        "kubectl delete addons.k3s.cattle.io -n kube-system xops-kube-vip --ignore-not-found"
+        " --timeout=60s",
+    ]
+    assert not file.exists()
+
+
+def test_a_manifest_that_is_gone_was_withdrawn_before(bench: Bench) -> None:
+    ran = withdraw(bench, bench.folder / "xops-gone.yaml", "")
+
+    assert ran.returncode == 0
+    assert bench.calls("k3s") == []
+
+
+def test_where_k3s_keeps_no_addons_there_is_none_to_forget(bench: Bench) -> None:
+    assert withdraw(bench, manifest(bench)).returncode == 0
+    assert [call for call in bench.calls("k3s") if "delete addons" in call] == []
+
+
+@pytest.mark.parametrize("refused", ["delete --ignore-not-found", CRD, "delete addons"])
+def test_what_the_api_does_not_delete_is_no_success(bench: Bench, refused: str) -> None:
+    bench.answer("k3s", refused, "", code=1)
+    if refused != CRD:
+        bench.answer("k3s", CRD, "there\n")
+    files = [manifest(bench), manifest(bench, "xops-etcd-s3.yaml")]
+
+    assert withdraw(bench, *files).returncode == 1
+    assert all(file.exists() for file in files)
+    assert not [call for call in bench.calls("k3s") if "etcd-s3" in call]
+
+
+def test_withdrawing_again_after_it_was_cut_short_ends_the_same(bench: Bench) -> None:
+    """Killed before the file was removed: it is still there, what it made is not."""
+    file = manifest(bench, "xops with a space.yaml")
+    bench.answer("k3s", CRD, "there\n")
+    # The file is still there when its objects go, so that whoever is cut off here begins anew.
+    asks_for_it = f'case "$*" in *"-f "*) [ -f "{file}" ] || exit 9 ;; esac'
+    program = bench.programs / "k3s"
+    program.write_text(STAND_IN.replace("here=", f"{asks_for_it}\nhere=", 1))
+
+    assert withdraw(bench, file).returncode == 0
+    file.write_text("kind: DaemonSet\n")
+    assert withdraw(bench, file).returncode == 0
+    assert not file.exists()
+    assert withdraw(bench, file).returncode == 0
+    assert len([call for call in bench.calls("k3s") if "-f" in call.split()]) == 2

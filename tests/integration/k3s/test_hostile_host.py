@@ -33,7 +33,10 @@ from xops.k3s.operations.status import read_status
 from xops.k3s.ssh import channel
 from xops.k3s.ssh.connector import SshConnector, SshTransport
 from xops.k3s.ssh.transport_protocol import CommandTimeoutError, Upload
+from xops.k3s.state import topology
+from xops.k3s.state.ask import AS_IT_IS, ask_cluster
 from xops.k3s.state.collect import collect_facts, connect_hosts
+from xops.k3s.state.effects import Effects
 
 _BEGIN = "echo xops-begin; echo xops-begin >&2; "
 _MOST_MEMORY = 100 << 20
@@ -215,6 +218,67 @@ def test_what_a_host_says_of_its_peers_stops_no_other(
         return {*observed.facts, *observed.failed}
 
     assert asyncio.run(look()) == {"server-1", "agent-1"}
+
+
+async def ask(cluster: Cluster) -> Effects:
+    """What is seen of a cluster whose first server's API answers."""
+    formation = topology.read(cluster, k3s_hosts.formed(cluster))
+    names = [host.name for host in cluster.hosts]
+    async with connect_hosts(cluster, SshConnector(cluster.ssh)) as hosts:
+        return await ask_cluster(cluster, hosts, formation, names, AS_IT_IS)
+
+
+def pods(address: str = "10.42.0.7") -> str:
+    """Prints one pod of CoreDNS for who asks about pods, and for others what they were answered."""
+    counts = "Deployment\\tcoredns" + "\\t" * 2 + "\\t1" * 6 + "\\t" * 5
+    pod = f"Pod\\tcoredns-1\\tserver-1\\t{address}" + "\\t" * 7 + "True" + "\\t" * 4
+    rows = f"@@dns\\n{counts}\\n{pod}\\n@@vip\\n@@tunnels\\nserver-1\\t10.0.0.1\\n@@end\\n"
+    answers = "@@version\\n@@answers\\n" + "".join(
+        f"{at} 53 open\\n" for at in (address, "10.43.0.10")
+    )
+    return (
+        f"{_BEGIN} case $SSH_ORIGINAL_COMMAND in *PATIENCE=*) printf '{rows}' ;;"
+        f" *) printf '{answers}@@end\\n' ;; esac"
+    )
+
+
+EFFECTS = {
+    "nothing": _BEGIN,
+    "no end": _BEGIN + "printf '@@version\\n@@answers\\n10.42.0.7 53 open\\n10.43.0.10 53 open\\n'",
+    "half": _BEGIN + "printf '@@version\\n@@answers\\n10.42.0.7 53 open\\n@@end\\n'",
+    "too much": _BEGIN + "printf '@@version\\n@@answers\\n'; yes 10.42.0.7 53 open",
+    "garbage": _BEGIN + "head -c 100000 /dev/urandom",
+    "other words": _BEGIN + "printf '@@version\\n@@answers\\n10.42.0.7 53 fine\\n@@end\\n'",
+    "no program": "echo nothing of that; exit 3",
+}
+
+
+@pytest.mark.parametrize("kind", EFFECTS)
+def test_what_a_host_says_it_was_answered_is_success_only_if_it_is_whole(
+    make_sshd: MakeSshd, tmp_path: Path, kind: str
+) -> None:
+    good, bad = make_sshd(), make_sshd()
+    answering(good, pods(), tmp_path)
+    answering(bad, EFFECTS[kind], tmp_path)
+    found = asyncio.run(ask(of_two(tmp_path, good, bad)))
+
+    assert set(found.failed) == {"agent-1"}
+    assert len(str(found.failed["agent-1"])) < 4000
+    assert found.hosts["server-1"].answers == {
+        ("10.42.0.7", 53): "open",
+        ("10.43.0.10", 53): "open",
+    }
+
+
+@pytest.mark.parametrize("kind", EFFECTS)
+def test_a_server_s_nonsense_about_pods_is_an_error(
+    make_sshd: MakeSshd, tmp_path: Path, kind: str
+) -> None:
+    good, bad = make_sshd(), make_sshd()
+    answering(bad, EFFECTS[kind], tmp_path)
+    with bounded(40), pytest.raises(XopsError) as caught:
+        asyncio.run(ask(of_two(tmp_path, bad, good)))
+    assert len(str(caught.value)) < 4000
 
 
 def test_a_wrong_ssh_section_stops_all_before_any_host_is_asked(sshd: Sshd, tmp_path: Path) -> None:

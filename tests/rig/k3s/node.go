@@ -176,6 +176,7 @@ func (n *Node) run(ctx context.Context, registered func()) error {
 	go n.images.watch(ctx)
 	go n.learnServers(ctx)
 	go n.runPods(ctx)
+	defer n.pretendNetwork(ctx)()
 	n.beat(ctx)
 	return nil
 }

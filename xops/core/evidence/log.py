@@ -275,7 +275,7 @@ class EvidenceLog:
 
         Args:
             kind: what it tells.
-            digest: the plan's that it is about.
+            digest: the plan's that it is about; empty where none could be made.
             facts: JSON values.
             opens: whether something must end it.
             closes: ids of the records that it ends.

@@ -209,14 +209,17 @@ def run_lifecycle[PlanT: Planned, VerificationT: Verification](
         sleep: waits.
     """
     cause: TemporaryError | None = None
+    changed = False
     for attempt in range(1, steps.attempts + 1):
+        gate_of = partial(Gate, approver=approve, run=run, author=author, way=way)
+        one = _Attempt(steps, gate_of, watcher, run, how_ended, changed=changed)
         try:
-            gate_of = partial(Gate, approver=approve, run=run, author=author, way=way)
-            return _Attempt(steps, gate_of, watcher, run, how_ended).carry_out(apply=apply)
+            return one.carry_out(apply=apply)
         except TemporaryError as error:
             if attempt == steps.attempts:
                 raise
             cause = error
+            changed = one.changed
             watcher.note(f"{error}\n  trying again in {error.retry_after:.0f} s")
             sleep(error.retry_after)
         except ApprovalRequired as error:
@@ -237,7 +240,10 @@ class _Attempt[PlanT: Planned, VerificationT: Verification]:
         watcher: Watcher,
         run: dict[str, Any],
         how_ended: RunEnd,
+        *,
+        changed: bool,
     ) -> None:
+        self.changed = changed  # whether this run may have changed something, now or before
         self._steps, self._watcher, self._run, self._gate_of = steps, watcher, run, gate_of
         self._how_ended = how_ended
         self._log = steps.log
@@ -248,7 +254,12 @@ class _Attempt[PlanT: Planned, VerificationT: Verification]:
     def carry_out(self, *, apply: bool) -> Outcome[VerificationT]:
         """Plan; with `apply` all that follows."""
         seen = self._read_log(required=apply)
-        planned = self._plan()
+        try:
+            planned = self._plan()
+        except XopsError as error:
+            if apply and error.is_refusal:
+                self._record_refusal(error)
+            raise
         plan = planned.plan
         self._close_ended(plan)
         outcome: Outcome[VerificationT] = Outcome(
@@ -389,6 +400,27 @@ class _Attempt[PlanT: Planned, VerificationT: Verification]:
             intent = self._log.wait(RecordKind.INTENT, plan.digest, body, opens=True)[0]
         self._intents.append(intent)
 
+    def _record_refusal(self, error: XopsError) -> None:
+        """That an apply was asked for which no plan can bring about, without a plan's digest.
+
+        It is a refusal only if no earlier attempt of this run has changed something.
+        """
+        kind = self._steps.kind if self.changed else RecordKind.REFUSED
+        body = {
+            **self._steps.facts(),
+            "run": self._run,
+            "policy": self._steps.policy.provenance.to_json(),
+            "subject": self._log.subject,
+            "status": "failed" if self.changed else "refused",
+            "error": _error_json(error),
+        }
+        try:
+            record = self._log.append(kind, "", body)
+        except XopsError as second:
+            self._watcher.note(f"the refusal is not on record: {second}")
+            return
+        self._watcher.note(f"evidence of the refusal: {self._log.address(record)}")
+
     def _look(self, outcome: Outcome[VerificationT]) -> Outcome[VerificationT]:
         """Nothing is to be changed: the outputs as they are, verified all the same."""
         outputs = self._steps.outputs()
@@ -400,7 +432,9 @@ class _Attempt[PlanT: Planned, VerificationT: Verification]:
         return replace(outcome, verification=verification)
 
     def _record_failure(self, outcome: Outcome[VerificationT], error: BaseException) -> None:
-        if not self._done and isinstance(error, XopsError) and error.is_refusal:
+        refused = isinstance(error, XopsError) and error.is_refusal
+        self.changed = self.changed or bool(self._done) or not refused
+        if not self.changed:
             kind, status, said = RecordKind.REFUSED, "refused", "refusal"
         else:
             status = "failed" if isinstance(error, Exception) else "interrupted"

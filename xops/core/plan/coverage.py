@@ -64,7 +64,29 @@ def find_uncovered(approved: Plan, now: Plan, explains: Explains) -> tuple[Uncov
         for change in now.follows
         if not _follows(change, following, explains) and _why_uncovered(change, rows, explains)
     )
-    return (*of_changes, *of_follows)
+    return (*of_changes, *of_follows) or tuple(_out_of_order(approved, now, explains))
+
+
+def _out_of_order(approved: Plan, now: Plan, explains: Explains) -> Iterator[Uncovered]:
+    """Changes with turns that come sooner than they were approved to come, or beside others.
+
+    What is left has fewer turns, which are counted anew; what is done after what stays, and so does
+    what is done at the same time.
+    """
+    stages = approved.stages
+    rows = _by_target(change for change in approved.changes if change.turn)
+    reached, at = (-1, 0), ("", 0)
+    for change in now.changes:
+        found = (row for row in rows.get(change.target, []) if _covers(row, change, explains))
+        row = next(found, None)
+        if not change.turn or row is None:
+            continue
+        place, here = (stages.index(row.stage), row.turn), (change.stage, change.turn)
+        if place < reached:
+            yield Uncovered(change.target, "was approved to be done before others, and comes later")
+        elif here == at and place != reached:
+            yield Uncovered(change.target, "was approved to be done after others, and comes sooner")
+        reached, at = max(place, reached), here
 
 
 def _foreign(approved: Plan, now: Plan) -> Iterator[Uncovered]:

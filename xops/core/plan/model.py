@@ -49,6 +49,9 @@ class Change(BaseModel):
         disposable: whether replacing the target loses nothing (a task definition's revision, say),
             so that it does not count as a destroy.
         stage: the stage of the apply that makes the change; empty where there is only one.
+        turn: which of the stage's turns makes it, from 1: the changes of one turn are made at the
+            same time. 0 where a tool has an order of its own.
+        effect: what it does to what runs, in a step's own words; empty where it says nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +63,8 @@ class Change(BaseModel):
     reason: str = ""
     disposable: bool = False
     stage: str = ""
+    turn: int = 0
+    effect: str = ""
 
     @property
     def destroys(self) -> bool:
@@ -71,8 +76,9 @@ class Change(BaseModel):
     def bound(self) -> dict[str, Any]:
         """What the digest covers. Keys that came later are left out where they say nothing."""
         values = dict(self)
-        if not self.stage:
-            del values["stage"]
+        for key in ("stage", "turn", "effect"):
+            if not values[key]:
+                del values[key]
         return values
 
 

@@ -176,12 +176,17 @@ def _inputs(inputs: Mapping[str, str]) -> Iterator[str]:
 
 
 def _changes(changes: list[Change]) -> Iterator[str]:
-    """In reading order; those that are alike but for their targets once, with all of these."""
-    ordered = sorted(changes, key=lambda change: _READING_ORDER.index(change.action))
+    """In the order of the work where there are turns, else in reading order; those that are alike
+    but for their targets once, with all of these."""
+    ordered = changes
+    if not any(change.turn for change in changes):
+        ordered = sorted(changes, key=lambda change: _READING_ORDER.index(change.action))
     alike: dict[tuple[object, ...], list[Change]] = defaultdict(list)
     shown = {id(change): tuple(details(change)) for change in ordered}
     for change in ordered:
-        alike[(change.action, change.reason, shown[id(change)])].append(change)
+        # What is done at different times is not alike.
+        when = (change.stage, change.turn, change.effect)
+        alike[(change.action, change.reason, shown[id(change)], when)].append(change)
     for group in alike.values():
         lines = shown[id(group[0])]
         if len(group) < _FOLDED or not lines:
@@ -196,7 +201,14 @@ def _changes(changes: list[Change]) -> Iterator[str]:
 
 def _headline(change: Change, what: str) -> str:
     reason = f" ({change.reason})" if change.reason else ""
-    return f"{_MARKS[change.action]} {what}{reason}"
+    return f"{_MARKS[change.action]} {what}{reason}{_when(change)}"
+
+
+def _when(change: Change) -> str:
+    """In which turn of which stage it is done, and what it does to what runs."""
+    if not change.turn:
+        return ""
+    return f" [{change.stage} {change.turn}{f': {change.effect}' if change.effect else ''}]"
 
 
 def _name(target: str) -> str:

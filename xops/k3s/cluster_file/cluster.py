@@ -270,6 +270,12 @@ class Cluster(Model):
         return len({host.site for host in self.hosts}) > 1
 
     @property
+    def tunnels_between_sites(self) -> bool:
+        """Whether flannel's encrypted tunnels go from external address to external address."""
+        crosses = self.spans_sites and self.networks.backend == "wireguard-native"
+        return crosses and any(host.private_address for host in self.hosts)
+
+    @property
     def secrets_folder(self) -> Path:
         """Where tokens and kubeconfig are kept."""
         return self.secrets.folder or settings.home() / "clusters" / self.name

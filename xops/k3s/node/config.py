@@ -164,7 +164,7 @@ def _pod_interface(cluster: Cluster, host: Host, seen: HostFacts) -> str | None:
     pkg/agent/flannel/flannel.go (LookupExtInterface).
     """
     own = seen.interfaces.get(host.internal_address)
-    if seen.routes is None or cluster.networks.backend == "none" or _crosses_sites(cluster):
+    if seen.routes is None or cluster.networks.backend == "none" or cluster.tunnels_between_sites:
         return None  # unknown, not flannel's, or between sites: there the external address counts
     return own if own != seen.default_interface else None
 
@@ -218,7 +218,7 @@ def _server(cluster: Cluster) -> dict[str, Any]:
         "cluster-domain": networks.domain,
         "flannel-backend": networks.backend,
         # Between sites nodes find each other by their external addresses only.
-        "flannel-external-ip": _crosses_sites(cluster) or None,
+        "flannel-external-ip": cluster.tunnels_between_sites or None,
         "disable": sorted(cluster.k3s.disable),
         "tls-san": list(cluster.tls_sans),
         "write-kubeconfig-mode": "0600",
@@ -226,11 +226,6 @@ def _server(cluster: Cluster) -> dict[str, Any]:
         "system-default-registry": cluster.registries.system_default,
         **snapshots.config(cluster.snapshots, cluster.k3s.version),
     }
-
-
-def _crosses_sites(cluster: Cluster) -> bool:
-    crosses = cluster.spans_sites and cluster.networks.backend == "wireguard-native"
-    return crosses and any(host.private_address for host in cluster.hosts)
 
 
 def _free(values: Mapping[str, Any]) -> dict[str, Any]:

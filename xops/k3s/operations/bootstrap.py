@@ -1,7 +1,8 @@
 """A cluster's steps as `xops.core.lifecycle.steps` puts them in order.
 
 Every step connects anew and reads the facts anew: what was done is found done, so that running it
-again is how it resumes.
+again is how it resumes. Only where a plan has found nothing to do, what it has seen is what is
+verified.
 """
 
 from __future__ import annotations
@@ -14,9 +15,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
-from xops.aws.access import Aws
-from xops.aws.evidence import S3Store
-from xops.aws.target import Target
 from xops.core.errors import StalePlanError, UnreachableError, XopsError
 from xops.core.evidence.log import EvidenceLog, RecordKind, WaitingRecords
 from xops.core.evidence.settings import FolderEvidence, open_evidence
@@ -33,8 +31,10 @@ from xops.k3s.node import birth, registries, snapshots
 from xops.k3s.node.managed_file import SecretFiles
 from xops.k3s.operations import kubeconfig, tokens
 from xops.k3s.operations.apply import READY_SECONDS, Installation
+from xops.k3s.operations.compare import Desired
 from xops.k3s.operations.executor import HostExecutor, report_transfers
-from xops.k3s.operations.plan import LEFT_OUT, Desired, K3sPlan, Stage, plan_cluster
+from xops.k3s.operations.operation import Stage
+from xops.k3s.operations.plan import LEFT_OUT, K3sPlan, plan_cluster
 from xops.k3s.operations.status import ClusterStatus, read_status
 from xops.k3s.operations.verify import (
     ClusterVerification,
@@ -45,8 +45,10 @@ from xops.k3s.release.obtain import ReleaseFiles, obtain_files, source_of
 from xops.k3s.scripts import script_hashes
 from xops.k3s.ssh.transport_protocol import Connector
 from xops.k3s.state import preflight
+from xops.k3s.state.ask import Patience
 from xops.k3s.state.collect import ConnectedHosts, collect_facts, connect_hosts
 from xops.k3s.state.preflight import Observation, PreflightFinding
+from xops.k3s.state.scope import ALL_HOSTS, Scope
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class K3sSteps:
         watcher: who is shown what happens.
         lock: which bytes K3S's programs and images have.
         waiting: where else records wait while their store takes none.
+        scope: the hosts on which something may be done.
     """
 
     attempts: ClassVar[int] = ATTEMPTS
@@ -70,6 +73,9 @@ class K3sSteps:
     watcher: Watcher
     lock: Lock
     waiting: tuple[WaitingRecords, ...] = ()
+    scope: Scope = ALL_HOSTS
+    _steady: list[Observation] = field(default_factory=list, repr=False, compare=False)
+    """What the last plan has seen, if it has found nothing to do and nothing was done since."""
 
     def preflight(self) -> tuple[Observation, list[PreflightFinding]]:
         """What is wrong with the hosts; nothing is changed."""
@@ -86,7 +92,8 @@ class K3sSteps:
             arch: {image for archive in archives for image in archive.images}
             for arch, archives in self._brought().items()
         }
-        return observed, [*found, *preflight.findings(self.cluster, observed, brought)]
+        of_hosts = preflight.findings(self.cluster, observed, brought, self.scope)
+        return observed, [*found, *of_hosts]
 
     def plan(self) -> K3sPlan:
         """Facts, preflight, then what differs.
@@ -98,7 +105,9 @@ class K3sSteps:
         preflight.refuse(self.cluster, found)
         for finding in found:
             self.watcher.note(str(finding))
-        return plan_cluster(self.cluster, observed.facts, self._read_desired())
+        planned = plan_cluster(self.cluster, observed.facts, self._read_desired(), self.scope)
+        self._steady[:] = [observed] if planned.plan.is_empty else []
+        return planned
 
     @cached_property
     def policy(self) -> PolicyInForce:
@@ -141,6 +150,7 @@ class K3sSteps:
             LockedError: somebody else is changing a host.
             NotReadyError: K3S on a host did not come up.
         """
+        self._steady.clear()
         asyncio.run(self._apply(planned, Stage(stage)))
         return self.outputs()
 
@@ -160,13 +170,27 @@ class K3sSteps:
         }
 
     def verify(self, outputs: Mapping[str, Any]) -> ClusterVerification:
-        """Nodes, the API at its address, the hardening report; writes the kubeconfig.
+        """Nodes, pods at work, the API at its address, the hardening; writes the kubeconfig.
 
         Raises:
             UnsteadyClusterError: a node is missing, not Ready, no voter, of another version, or
-                has other labels or taints than the file gives it.
+                has other labels or taints than the file gives it; or something has not taken
+                effect.
         """
-        return asyncio.run(verify_and_keep_kubeconfig(self.cluster, self.connector))
+
+        def report(what: str) -> None:
+            self.watcher.progress(Progress(what))
+
+        return asyncio.run(
+            verify_and_keep_kubeconfig(
+                self.cluster,
+                self.connector,
+                Patience(_ready_seconds()),
+                report,
+                self.scope,
+                observed=self._steady.pop() if self._steady else None,
+            )
+        )
 
     def status(self) -> ClusterStatus:
         """The cluster as it is now, hosts that are down left out."""
@@ -177,7 +201,7 @@ class K3sSteps:
     async def _apply(self, planned: K3sPlan, stage: Stage) -> None:
         async with AsyncExitStack() as stack:
             hosts = await stack.enter_async_context(connect_hosts(self.cluster, self.connector))
-            _raise_first(self.cluster, hosts.failed)
+            self._raise_first(hosts.failed)
             for transport in hosts.transports.values():
                 held_by = f"xops k3s apply by {account()}"
                 lock = transport.lock(paths.LOCK, held_by)
@@ -204,13 +228,13 @@ class K3sSteps:
             now,
             kept,
             await self._obtain_files(now),
-            int(os.environ.get("XOPS_K3S_GATE_SECONDS", READY_SECONDS)),
+            _ready_seconds(),
         ).run(stage)
 
     async def _plan_now(self, hosts: ConnectedHosts) -> K3sPlan:
         observed = await collect_facts(self.cluster, hosts, probe_disk=False, peers=False)
-        _raise_first(self.cluster, observed.failed)
-        return plan_cluster(self.cluster, observed.facts, self._read_desired())
+        self._raise_first(observed.failed)
+        return plan_cluster(self.cluster, observed.facts, self._read_desired(), self.scope)
 
     def _read_desired(self) -> Desired:
         """What the hosts shall have; passwords and tokens are read now."""
@@ -235,6 +259,13 @@ class K3sSteps:
                 **{f"scripts/{name}": value for name, value in script_hashes().items()},
             },
         )
+
+    def _raise_first(self, failed: Mapping[str, XopsError]) -> None:
+        """Raise why a host could not be looked at, unless it is one that is left out."""
+        silent = self.scope.left_out(self.cluster, failed)
+        for name, error in failed.items():
+            if name not in silent:
+                raise error
 
     def _brought(self) -> Mapping[Architecture, tuple[ExtraImages, ...]]:
         """Archives of images besides K3S's own that come to hosts without internet access."""
@@ -269,9 +300,14 @@ class _Steps:
         """Something was done on a host; `seconds` is None while it goes on."""
         if what == "node":
             self._up.add(host)
-        hosts = {part.host.name for part in self.planned.hosts if part.stage is self.stage}
+        hosts = {name for turn in self.planned.of_stage(self.stage) for name in turn.hosts}
         line = f"{host}: {what}"
         self.watcher.progress(Progress(line, len(self._up), len(hosts), "hosts", seconds))
+
+
+def _ready_seconds() -> int:
+    """How long what is to come up is waited for."""
+    return int(os.environ.get("XOPS_K3S_GATE_SECONDS", READY_SECONDS))
 
 
 def open_log(cluster: Cluster, waiting: Sequence[WaitingRecords] = ()) -> EvidenceLog:
@@ -281,6 +317,11 @@ def open_log(cluster: Cluster, waiting: Sequence[WaitingRecords] = ()) -> Eviden
     if isinstance(kept, FolderEvidence):
         store = kept.open()
     else:
+        # Of the few seconds that a look may take, a quarter would go by until boto3 is there.
+        from xops.aws.access import Aws
+        from xops.aws.evidence import S3Store
+        from xops.aws.target import Target
+
         aws = Aws(Target.AWS, kept.region, follows_endpoints=True)
         store = S3Store(aws.client("s3"), kept.bucket, kept.prefix)
     return open_evidence(store, cluster.subject, waiting)
@@ -295,11 +336,3 @@ def _secret_places(cluster: Cluster) -> Iterator[tuple[str, str]]:
     if s3 and s3.access_key and s3.secret_key:
         yield "access key of the snapshots' bucket", str(s3.access_key)
         yield "secret key of the snapshots' bucket", str(s3.secret_key)
-
-
-def _raise_first(cluster: Cluster, failed: Mapping[str, XopsError]) -> None:
-    """Raise why a host could not be looked at, unless it is one that is left out."""
-    silent = preflight.left_out(cluster, failed)
-    for name, error in failed.items():
-        if name not in silent:
-            raise error

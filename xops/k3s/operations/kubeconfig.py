@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import yaml
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -293,6 +292,8 @@ async def ask(url: str, file: Path) -> Answer:
     Raises:
         PermanentError: something answers that does not prove to be this cluster.
     """
+    import httpx  # late: who only plans asks no API from here, and it takes a tenth of a second
+
     trust = _trust(_kept(file), file)
     try:
         async with (
@@ -316,6 +317,8 @@ def api_probe(file: Path) -> Callable[[], str | None]:
     Raises:
         PermanentError: the kubeconfig cannot be used.
     """
+    import httpx  # late, as above
+
     document = _kept(file)
     trust = _trust(document, file)
     url = f"{document['clusters'][0]['cluster']['server']}/readyz"

@@ -19,8 +19,8 @@ from xops.core.errors import PermanentError, XopsError
 from xops.core.process import redact
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster, Host
+from xops.k3s.operations.compare import HostDifference
 from xops.k3s.operations.executor import SCRIPT_DEADLINE, HostExecutor, marks
-from xops.k3s.operations.plan import HostPlan
 from xops.k3s.operations.tokens import Tokens
 from xops.k3s.scripts import script
 from xops.k3s.ssh.transport_protocol import Ran, shorten
@@ -69,7 +69,9 @@ class Recovery:
 
     # What the cluster forgets
 
-    async def forget_host(self, part: HostPlan, servers: Sequence[Host]) -> None:
+    async def forget_node(
+        self, host: Host, members: Sequence[EtcdMember], servers: Sequence[Host]
+    ) -> None:
         """Remove an earlier life of the host: its node, its password, its members of etcd.
 
         Raises:
@@ -77,14 +79,21 @@ class Recovery:
             PermanentError: the server could not.
         """
         server = servers[0]
-        if part.earlier:
+        if members:
             view = await self._ask_live_server(servers)
             server = view.server
-            self._refuse_loss_of_quorum(part.earlier, view)
-        await self._forget(server, part.host.name, part.host.name, part.earlier)
+            self._refuse_loss_of_quorum(members, view)
+        await self._forget(server, host.name, host.name, members)
 
-    async def remove_member(self, member: EtcdMember, servers: Sequence[Host]) -> None:
+    async def remove_member(
+        self, host: Host | None, member: EtcdMember, servers: Sequence[Host]
+    ) -> None:
         """Remove a member of etcd that no node stands for.
+
+        Args:
+            host: whose earlier life it is; None for one of no host of the file.
+            member: the member.
+            servers: those that may be asked.
 
         Raises:
             MemberStaysError: that would cost the quorum.
@@ -92,9 +101,10 @@ class Recovery:
         """
         view = await self._ask_live_server(servers)
         self._refuse_loss_of_quorum([member], view)
-        await self._forget(view.server, member.node_name or "etcd", "", [member])
+        name = host.name if host else member.node_name or "etcd"
+        await self._forget(view.server, name, host.name if host else "", [member])
 
-    async def discard_data(self, part: HostPlan, servers: Sequence[Host]) -> None:
+    async def discard_data(self, part: HostDifference, servers: Sequence[Host]) -> None:
         """Move etcd's data of a member that was removed aside; it is seen to be none once more.
 
         Raises:
@@ -176,7 +186,13 @@ class Recovery:
     # A host that does not come up
 
     async def roll_back_and_raise(
-        self, part: HostPlan, ran: Ran, servers: Sequence[Host], *, initialises: bool = False
+        self,
+        part: HostDifference,
+        ran: Ran,
+        servers: Sequence[Host],
+        *,
+        joins: bool,
+        initialises: bool,
     ) -> NoReturn:
         """Say why the host is not ready; roll it back if it never was.
 
@@ -184,6 +200,7 @@ class Recovery:
             part: what was done on the host.
             ran: how the wait for it has ended.
             servers: those that may tell the members, who answers at best first.
+            joins: whether the host was no member before.
             initialises: whether the host is the whole cluster, made a moment ago and never ready.
 
         Raises:
@@ -198,7 +215,7 @@ class Recovery:
         # Before anything is cleaned up: that would add its own lines, or never end.
         said, advice = await self._diagnose(part.host, ran.duration_seconds)
         became, remedy = "", "It stays as it is."
-        if part.joins:
+        if joins:
             became, remedy = await self._roll_back(part, servers, initialises)
         raise NotReadyError(
             f"waiting for K3S on {part.host.name}",
@@ -232,7 +249,7 @@ class Recovery:
         return redact(ran.stdout, [self.tokens.server, self.tokens.agent])
 
     async def _roll_back(
-        self, part: HostPlan, servers: Sequence[Host], initialises: bool
+        self, part: HostDifference, servers: Sequence[Host], initialises: bool
     ) -> tuple[str, str]:
         """What became of the host, and what a person reads of it at the end."""
         name = part.host.name
@@ -250,7 +267,7 @@ class Recovery:
             return left, f"{error.remedy} {became}."
         return "", f"{name} was rolled back to before it joined."
 
-    async def _leave_cluster(self, part: HostPlan, servers: Sequence[Host]) -> None:
+    async def _leave_cluster(self, part: HostDifference, servers: Sequence[Host]) -> None:
         """Stop K3S on the host when it is no member of etcd, and see that it is none.
 
         A member is removed while its etcd runs: of two, both must agree to it. K3S on the host
@@ -280,7 +297,7 @@ class Recovery:
             f"`systemctl stop {paths.service(part.host)}` there once it is no member.",
         )
 
-    async def _forget_joiner(self, part: HostPlan, view: LiveView) -> None:
+    async def _forget_joiner(self, part: HostDifference, view: LiveView) -> None:
         """Remove the members that are this host, and its node unless that is another machine's."""
         own = topology.members_at(self._addresses(part), view.members)
         self._refuse_loss_of_quorum(own, view)
@@ -289,15 +306,15 @@ class Recovery:
         node = "" if is_another else part.host.name
         await self._forget(view.server, part.host.name, node, own)
 
-    def _own_node(self, part: HostPlan, view: LiveView) -> bool:
+    def _own_node(self, part: HostDifference, view: LiveView) -> bool:
         """Whether the host's node is there, and is not another machine's of the same name."""
         nodes = [node for node in view.nodes if node.name == part.host.name]
         return any(node.address in {None, *self._addresses(part)} for node in nodes)
 
-    def _addresses(self, part: HostPlan) -> frozenset[str]:
+    def _addresses(self, part: HostDifference) -> frozenset[str]:
         return part.addresses | {part.host.internal_address}
 
-    async def _tell_service(self, part: HostPlan, verb: str) -> None:
+    async def _tell_service(self, part: HostDifference, verb: str) -> None:
         values = {"SERVICE": paths.service(part.host)}
         if verb == "start":
             values |= dict.fromkeys(("BINARY", "STAGED", "REMOVED"), "")
@@ -305,7 +322,7 @@ class Recovery:
         attempted = f"telling K3S on {part.host.name} to {verb}"
         await self.executor.run_script(part.host, verb, values, attempted)
 
-    async def _erase(self, part: HostPlan) -> None:
+    async def _erase(self, part: HostDifference) -> None:
         """Stop K3S on the host and delete its configuration, its tokens and etcd's data."""
         host = part.host
         values = {

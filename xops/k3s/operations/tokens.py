@@ -284,12 +284,10 @@ def differing_files(
                 yield path
 
 
-def server_uploads(
-    files: Iterable[str], tokens: Tokens, cluster_id: str | None
-) -> Iterator[Upload]:
-    """Those of a server's token files, with what they hold."""
+def server_upload(path: str, tokens: Tokens, cluster_id: str | None) -> Upload:
+    """One of a server's token files, with what it holds."""
     contents = {paths.AGENT_TOKEN: tokens.agent, paths.TOKEN: tokens.of_server(cluster_id)}
-    return (token_upload(path, contents[path]) for path in files)
+    return token_upload(path, contents[path])
 
 
 def token_upload(path: str, token: str) -> Upload:

@@ -1,20 +1,24 @@
-"""What an apply has brought about, seen from outside: nodes, the API at its address, hardening."""
+"""What an apply has brought about, seen from outside: nodes, pods at work, the API, hardening."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from xops.core.errors import PermanentError
 from xops.k3s.cluster_file.cluster import Cluster, Host
 from xops.k3s.node import labels
-from xops.k3s.node.hardening import Control, report
+from xops.k3s.node.hardening import Control
+from xops.k3s.node.hardening import report as report_hardening
 from xops.k3s.operations import kubeconfig, tokens
 from xops.k3s.ssh.transport_protocol import Connector
-from xops.k3s.state import preflight, topology
+from xops.k3s.state import effects, topology
+from xops.k3s.state.ask import Patience, ask_cluster
 from xops.k3s.state.collect import collect_facts, connect_hosts
-from xops.k3s.state.facts import NodeFacts
+from xops.k3s.state.effects import Effects
+from xops.k3s.state.facts import HostFacts, NodeFacts
 from xops.k3s.state.finding import Observation
+from xops.k3s.state.scope import ALL_HOSTS, Scope
 from xops.k3s.state.topology import Topology
 
 _NO_VOTERS = {
@@ -38,9 +42,12 @@ class ClusterVerification:
         endpoint: how the API answered at its address from this machine.
         kubeconfig: where the cluster's kubeconfig is kept.
         unmet: rules of the hardening profile that do not hold, or that could not be seen.
-        ssh_requests: made of each host, for this look alone.
+        ssh_requests: made of each host, for this look alone; of a look at what has not changed,
+            with those of the plan that found it so.
         profile: of hardening, as the file says.
         left_out: agents that do not answer, of which nothing is known but their nodes' state.
+        out_of_scope: hosts of which nothing was asked.
+        effects: what was seen at work: versions, the network of pods, CoreDNS, the VIP.
     """
 
     nodes: tuple[NodeFacts, ...]
@@ -50,6 +57,8 @@ class ClusterVerification:
     ssh_requests: Mapping[str, int] | None = None
     profile: str = "cis"
     left_out: tuple[str, ...] = ()
+    out_of_scope: tuple[str, ...] = ()
+    effects: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def _hardened(self) -> str:
@@ -61,6 +70,8 @@ class ClusterVerification:
         return {
             **{f"node {node.name}": describe_node(node) for node in self.nodes},
             **dict.fromkeys((f"left out {name}" for name in self.left_out), "does not answer"),
+            **dict.fromkeys((f"out of scope {name}" for name in self.out_of_scope), "not asked"),
+            **self.effects,
             "endpoint": f"{self.endpoint.url} {self.endpoint.status}",
             "kubeconfig": self.kubeconfig,
             "hardening": "; ".join(unmet) or self._hardened,
@@ -76,24 +87,54 @@ def describe_node(node: NodeFacts) -> str:
     return f"{state}{voter}; {roles}; {node.version}; {node.address or 'no address'}"
 
 
-async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> ClusterVerification:
-    """Look at the nodes, the API at its address and the hardening; write the kubeconfig.
+async def verify_and_keep_kubeconfig(
+    cluster: Cluster,
+    connector: Connector,
+    patience: Patience,
+    report: Callable[[str], None] = lambda _: None,
+    scope: Scope = ALL_HOSTS,
+    *,
+    observed: Observation | None = None,
+) -> ClusterVerification:
+    """Look at the nodes, what runs on them, the API at its address and the hardening; write the
+    kubeconfig.
+
+    Args:
+        cluster: its file.
+        connector: the way to its hosts.
+        patience: how long what comes up after the nodes is waited for.
+        report: is told what is looked at.
+        scope: hosts of which something is asked for; of the others nothing is.
+        observed: what was seen a moment ago, and nothing was done since; else facts are read.
 
     Raises:
         UnsteadyClusterError: a node is missing, not Ready, no voter, of another version, or has
-            other labels or taints than the file gives it.
+            other labels or taints than the file gives it; or something has not taken effect, as
+            `xops.k3s.state.effects` says.
+        UnreachableError: a host that answered a moment ago does not any more.
     """
     async with connect_hosts(cluster, connector) as hosts:
-        observed = await collect_facts(cluster, hosts, probe_disk=False, peers=False)
+        before = observed.ssh_requests if observed else {}
+        if observed is None:
+            observed = await collect_facts(cluster, hosts, probe_disk=False, peers=False)
+        for error in (error for name, error in hosts.failed.items() if name in observed.facts):
+            raise error
         formation = topology.read(cluster, observed.facts)
-        silent = preflight.left_out(cluster, observed.failed)
-        _refuse_unsteady(cluster, formation, observed, silent)
+        outside = scope.outside(cluster)
+        failed = scope.left_out(cluster, observed.failed)
+        silent = tuple(name for name in failed if name not in outside)
+        unasked = {*silent, *outside}
+        facts = {name: seen for name, seen in observed.facts.items() if name not in unasked}
+        _refuse_unsteady(cluster, formation, facts, unasked)
         file = await kubeconfig.keep(cluster, hosts, formation)
         if formation.cluster_id:
             tokens.pin_cluster(cluster.secrets_folder, formation.cluster_id)
-        requests = hosts.ssh_requests()
+        seen = await ask_cluster(cluster, hosts, formation, list(facts), patience, report)
+        _refuse_ineffective(cluster, formation, facts, seen)
+        now = hosts.ssh_requests()
+        requests = {name: now.get(name, 0) + before.get(name, 0) for name in {**before, **now}}
     answer = await kubeconfig.ask(cluster.endpoint_url(), file)
-    controls = report(cluster, observed.facts)
+    controls = report_hardening(cluster, facts)
     return ClusterVerification(
         nodes=formation.nodes or (),
         endpoint=answer,
@@ -102,15 +143,33 @@ async def verify_and_keep_kubeconfig(cluster: Cluster, connector: Connector) -> 
         ssh_requests=requests,
         profile=cluster.hardening.profile,
         left_out=silent,
+        out_of_scope=outside,
+        effects=effects.rows(cluster, formation, facts, seen),
     )
 
 
-def _refuse_unsteady(
-    cluster: Cluster, formation: Topology, observed: Observation, silent: tuple[str, ...]
+def _refuse_ineffective(
+    cluster: Cluster, formation: Topology, facts: Mapping[str, HostFacts], seen: Effects
 ) -> None:
-    tunnels = _wrong_tunnels(cluster, formation, observed)
-    marks = _wrong_marks(cluster, formation, observed)
-    wrong = [*_unsteady(cluster, formation, silent), *tunnels, *marks]
+    for error in seen.failed.values():
+        raise error
+    if wrong := effects.ineffective(cluster, formation, facts, seen):
+        raise UnsteadyClusterError(
+            f"verifying {cluster.subject}",
+            "; ".join(each.found for each in wrong),
+            " ".join(dict.fromkeys(each.remedy for each in wrong)),
+        )
+
+
+def _refuse_unsteady(
+    cluster: Cluster,
+    formation: Topology,
+    facts: Mapping[str, HostFacts],
+    unasked: Collection[str],
+) -> None:
+    """Raise what is wrong with nodes, but for hosts of which nothing is asked."""
+    marks = _wrong_marks(cluster, formation, facts)
+    wrong = [*_unsteady(cluster, formation, unasked), *marks]
     if wrong:
         raise UnsteadyClusterError(
             f"verifying {cluster.subject}",
@@ -119,14 +178,14 @@ def _refuse_unsteady(
         )
 
 
-def _unsteady(cluster: Cluster, formation: Topology, silent: tuple[str, ...]) -> Iterator[str]:
+def _unsteady(cluster: Cluster, formation: Topology, unasked: Collection[str]) -> Iterator[str]:
     if formation.nodes is None:
         yield "no server's API answers"
         return
     for member in formation.orphans:
         yield f"etcd has a member without a node: {member}"
     for host in cluster.hosts:
-        if host.name in silent:
+        if host.name in unasked:
             continue
         if wrong := _wrong_with_node(cluster, host, formation.node(host)):
             yield f"{host.name} {wrong}"
@@ -144,21 +203,11 @@ def _wrong_with_node(cluster: Cluster, host: Host, node: NodeFacts | None) -> st
     return None
 
 
-def _wrong_marks(cluster: Cluster, formation: Topology, observed: Observation) -> Iterator[str]:
+def _wrong_marks(
+    cluster: Cluster, formation: Topology, facts: Mapping[str, HostFacts]
+) -> Iterator[str]:
     """Nodes without a label or a taint that the file gives them, or with an earlier one."""
     for host in cluster.hosts:
-        node, seen = formation.node(host), observed.facts.get(host.name)
+        node, seen = formation.node(host), facts.get(host.name)
         if node is not None and seen is not None:
             yield from (f"{host.name} {what}" for what in labels.missing(cluster, host, seen, node))
-
-
-def _wrong_tunnels(cluster: Cluster, formation: Topology, observed: Observation) -> Iterator[str]:
-    """Hosts whose packets of pods leave by another interface than that of their address."""
-    for host in cluster.hosts if not cluster.spans_sites else ():
-        node, seen = formation.node(host), observed.facts.get(host.name)
-        if node is None or node.tunnel_address is None or seen is None:
-            continue
-        own = seen.interfaces.get(host.internal_address)
-        taken = seen.interfaces.get(node.tunnel_address)
-        if own and taken and own != taken:
-            yield f"{host.name} sends packets of pods by {taken} ({node.tunnel_address}), not {own}"

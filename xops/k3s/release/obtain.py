@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xops.k3s.cluster_file.choices import FolderArtifacts, MirrorArtifacts
 from xops.k3s.cluster_file.cluster import Cluster
-from xops.k3s.release.bundle import Bundle
 from xops.k3s.release.file_checks import Progress
 from xops.k3s.release.lock import Architecture, Artifact, Kind, Lock
-from xops.k3s.release.sources import Folder, Release, Source, fetch
+
+# What fetches and unpacks is imported where it is used: most runs find that hosts lack nothing, and
+# to import an HTTP client takes longer than to look at them.
+if TYPE_CHECKING:
+    from xops.k3s.release.sources import Source
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,9 @@ class ReleaseFiles:
 
 def source_of(cluster: Cluster, environ: Mapping[str, str]) -> Source:
     """Where the files of the cluster's release come from, as its file says."""
+    from xops.k3s.release.bundle import Bundle
+    from xops.k3s.release.sources import Folder, Release
+
     if cluster.air_gap:
         return Bundle(cluster.air_gap.bundle)
     if isinstance(cluster.artifacts, FolderArtifacts):
@@ -52,6 +59,7 @@ async def obtain_files(
     Raises:
         NotLockedError, MismatchError, MissingFileError, TemporaryError: as `fetch`.
     """
+    from xops.k3s.release.sources import fetch
 
     async def fetch_all(kind: Kind, archs: Iterable[Architecture]) -> dict[Architecture, Path]:
         return {

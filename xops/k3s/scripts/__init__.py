@@ -10,10 +10,14 @@ from importlib import resources
 
 def script(name: str, values: Mapping[str, str]) -> str:
     """The script of that name with its variables set; the first line says what it is for."""
-    text = resources.files(__name__).joinpath(f"{name}.sh").read_text(encoding="utf-8")
-    first, _, rest = text.partition("\n")
+    first, _, rest = text(name).partition("\n")
     assigned = "\n".join(f"{key}={shlex.quote(value)}" for key, value in values.items())
     return f"{first}\n{assigned}\n{rest}"
+
+
+def text(name: str) -> str:
+    """The script of that name as its file has it, for another one that runs it."""
+    return resources.files(__name__).joinpath(f"{name}.sh").read_text(encoding="utf-8")
 
 
 def script_hashes() -> dict[str, str]:

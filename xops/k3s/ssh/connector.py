@@ -208,7 +208,7 @@ class SshConnector:
                 **_ALWAYS,
                 keepalive_interval=self._keepalive_seconds,
                 tunnel=tunnel,
-                known_hosts=keys,
+                known_hosts=keys.pins,
                 server_host_key_algs=keys.algorithms,
                 client_factory=lambda: recorder,
                 connect_timeout=self._ssh.connect_timeout,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,39 @@ class ShownKey:
     line: str
 
 
-class PinnedKeys(asyncssh.SSHKnownHosts):
-    """The pinned keys of one file, and those of one machine among them.
+class _Pins(asyncssh.SSHKnownHosts):
+    """All pinned keys of a file.
 
     Names are matched and not the addresses they resolve to: else a name server could put another
     pinned machine in a host's place.
+    """
+
+    def match(self, host: str, addr: str, port: int | None) -> Any:
+        """As the base class does, by name alone."""
+        return super().match(host, "", port)
+
+
+# A file has a line for each host: understood anew for every one of a thousand, it would take
+# minutes. It is read each time, since what is revoked in the meantime must count.
+@lru_cache(maxsize=8)
+def _understood(file: Path, text: str) -> _Pins:
+    pins = _Pins()
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            pins.load(line)
+        # Its words would be shown, and this may be any file: a line's number is enough.
+        except (ValueError, RecursionError, OverflowError) as error:
+            finding = Finding(str(file), "", "is no pinned key: name type key", number)
+            raise InputError(_READING_PINS, [finding]) from error
+    return pins
+
+
+class PinnedKeys:
+    """The pinned keys of one file, and those of one machine among them.
 
     Attributes:
+        file: where they are pinned.
+        pins: all of the file, as asyncssh asks for them.
         keys: the machine's own.
         authorities: those that may sign its keys.
         pinned: both.
@@ -80,18 +107,11 @@ class PinnedKeys(asyncssh.SSHKnownHosts):
 
     def __init__(self, file: Path, hop: Hop) -> None:
         self.file = file.expanduser()
-        super().__init__()
-        for number, line in enumerate(read_pins(self.file).splitlines(), 1):
-            try:
-                self.load(line)
-            # Its words would be shown, and this may be any file: a line's number is enough.
-            except (ValueError, RecursionError, OverflowError) as error:
-                finding = Finding(str(self.file), "", "is no pinned key: name type key", number)
-                raise InputError(_READING_PINS, [finding]) from error
+        self.pins = _understood(self.file, read_pins(self.file))
         port = None if hop.port == SSH_PORT else hop.port
-        keys, authorities, *_ = self.match(hop.known_as, "", port)
-        # Unlike in `match`, a key of the same address without the port is that of another machine.
-        own, own_authorities, revoked, *_ = self.match(hop.pinned_as, "", None)
+        keys, authorities, *_ = self.pins.match(hop.known_as, "", port)
+        # Here a key of the same address without the port is that of another machine.
+        own, own_authorities, revoked, *_ = self.pins.match(hop.pinned_as, "", None)
         self.keys: Sequence[asyncssh.SSHKey] = own
         self.authorities: Sequence[asyncssh.SSHKey] = own_authorities
         self.pinned = (*own, *own_authorities)
@@ -101,10 +121,6 @@ class PinnedKeys(asyncssh.SSHKnownHosts):
         plain = [algorithm for key in keys for algorithm in key.sig_algorithms]
         wanted = [*signed, *plain, *_PREFERRED, *get_default_public_key_algs()]
         self.algorithms = [name.decode() for name in dict.fromkeys(wanted)]
-
-    def match(self, host: str, addr: str, port: int | None) -> Any:
-        """As the base class does, by name alone."""
-        return super().match(host, "", port)
 
 
 class HostKeyRecorder(asyncssh.SSHClient):

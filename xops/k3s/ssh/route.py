@@ -15,7 +15,7 @@ import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -271,17 +271,25 @@ class _Identity:
 
     asyncssh is given contents and never a path that a cluster file has chosen: it would read
     whatever is there, and whatever is called like it beside it.
+
+    Attributes:
+        key: the key itself; None if it is locked by a passphrase.
     """
 
     content: bytes
-    is_locked: bool
+    key: asyncssh.SSHKey | None
     public: asyncssh.SSHKey | None
     certificate: asyncssh.SSHCertificate | None
 
     @property
-    def argument(self) -> tuple[bytes, asyncssh.SSHCertificate | None]:
+    def is_locked(self) -> bool:
+        """Whether a passphrase locks it."""
+        return self.key is None
+
+    @property
+    def argument(self) -> tuple[asyncssh.SSHKey | bytes, asyncssh.SSHCertificate | None]:
         """As asyncssh takes a key with its certificate. Of a pair it reads no further file."""
-        return self.content, self.certificate
+        return self.key or self.content, self.certificate
 
 
 def _read_identity(file: Path) -> _Identity:
@@ -290,22 +298,31 @@ def _read_identity(file: Path) -> _Identity:
     Raises:
         AuthenticationError: it cannot be read, or is no private key.
     """
-    is_locked = False
     try:
         content = read_bytes(file, LARGEST_KEY)
     except UnusableTextError as error:
         raise _unreadable(file, error.problem) from None
+    beside = (_beside(file, f"{file.name}.pub"), _beside(file, f"{file.name}-cert.pub"))
     try:
-        asyncssh.import_private_key(content)
+        return _understood(content, *beside)
     except (ValueError, RecursionError, OverflowError) as error:
-        is_locked = isinstance(error, asyncssh.KeyEncryptionError) or "assphrase" in str(error)
-        if not is_locked:
-            # What the file holds instead is nobody's business.
-            raise _unreadable(file, "it is no private key that can be read") from error
-    beside = (_beside(file, f"{file.name}.pub"), content)
-    public = (_imported(asyncssh.import_public_key, text) for text in beside)
-    certificate = _imported(asyncssh.import_certificate, _beside(file, f"{file.name}-cert.pub"))
-    return _Identity(content, is_locked, next(filter(None, public), None), certificate)
+        # What the file holds instead is nobody's business.
+        raise _unreadable(file, "it is no private key that can be read") from error
+
+
+# The hosts of a cluster are entered with one key: to check the numbers of an RSA key takes as long
+# as to connect. Files are read each time, and what they hold is understood once.
+@lru_cache(maxsize=32)
+def _understood(content: bytes, beside: bytes, signed: bytes) -> _Identity:
+    try:
+        key = asyncssh.import_private_key(content)
+    except (ValueError, RecursionError, OverflowError) as error:
+        if not (isinstance(error, asyncssh.KeyEncryptionError) or "assphrase" in str(error)):
+            raise
+        key = None
+    public = (_imported(asyncssh.import_public_key, text) for text in (beside, content))
+    certificate = _imported(asyncssh.import_certificate, signed)
+    return _Identity(content, key, next(filter(None, public), None), certificate)
 
 
 def _beside(file: Path, name: str) -> bytes:

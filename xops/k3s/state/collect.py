@@ -47,7 +47,7 @@ async def connect_hosts(cluster: Cluster, connector: Connector) -> AsyncIterator
             strict=True,
         )
     )
-    failed, transports = _split_errors(answers)
+    failed, transports = split_errors(answers)
     try:
         for error in failed.values():
             if isinstance(error, InputError):
@@ -57,7 +57,7 @@ async def connect_hosts(cluster: Cluster, connector: Connector) -> AsyncIterator
         await asyncio.gather(*(transport.close() for transport in transports.values()))
 
 
-def _split_errors[Answer](
+def split_errors[Answer](
     answers: Mapping[str, Answer | BaseException],
 ) -> tuple[dict[str, XopsError], dict[str, Answer]]:
     """Errors of ours and answers, by host; any other error is raised."""
@@ -82,7 +82,7 @@ async def collect_facts(
         _collect_host(cluster, host, hosts.transports[host.name], probe_disk) for host in present
     ]
     answers = await asyncio.gather(*looks, return_exceptions=True)
-    failed, seen = _split_errors(dict(zip((h.name for h in present), answers, strict=True)))
+    failed, seen = split_errors(dict(zip((h.name for h in present), answers, strict=True)))
     found = {name: facts for name, (facts, _) in seen.items()}
     left = [host for host in present if host.name in found and peers]
     silent = {
@@ -93,12 +93,13 @@ async def collect_facts(
     }
     tries = [_try_peer_ports(cluster, host, hosts, found, silent) for host in left]
     tried = await asyncio.gather(*tries, return_exceptions=True)
-    gone, reached = _split_errors(dict(zip((host.name for host in left), tried, strict=True)))
+    gone, reached = split_errors(dict(zip((host.name for host in left), tried, strict=True)))
     return Observation(
         facts={name: facts for name, facts in found.items() if name not in gone},
         offsets={name: offset for name, (_, offset) in seen.items() if name not in gone},
         reached=reached,
         failed={**hosts.failed, **failed, **gone},
+        ssh_requests=hosts.ssh_requests(),
     )
 
 

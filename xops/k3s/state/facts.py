@@ -31,6 +31,7 @@ from xops.k3s.state.api_answers import (
     parse_nodes,
 )
 from xops.k3s.state.network_facts import Route
+from xops.k3s.state.sections import split_sections
 
 __all__ = [
     "BACKEND_MODULES", "ETCD_IS_VOTER", "FSYNC_WRITES", "MEMBER_ADDRESS", "MEMBER_NAME", "MODULES",
@@ -74,7 +75,6 @@ _LATEST = 253402300800.0
 """The year 10000, in seconds since the epoch."""
 
 _FSYNC_MARGIN = 99  # of 100
-_SECTION = re.compile(r"^@@([a-z_]+)$")
 _COPIED = re.compile(r"copied, ([\d.eE+-]+) s", re.ASCII)
 _TENTHS = re.compile(r"[0-9]+(\.[0-9])?")
 _SELINUX = ("enforcing", "permissive", "disabled")
@@ -241,7 +241,7 @@ def parse(host: str, output: str) -> HostFacts:
     Raises:
         PermanentError: the output is not whole, or says something that cannot be read.
     """
-    sections = _sections(output)
+    sections = split_sections(output)
     if "end" not in sections:
         raise _unreadable(host, f"its answer ends after {list(sections)[-1:] or 'nothing'}")
     try:
@@ -271,20 +271,6 @@ def _unreadable(host: str, found: str) -> PermanentError:
         "The host needs a POSIX shell, awk, and coreutils or busybox; look at what it prints"
         " there: `uname -a; df -Pk /; cat /proc/net/route`.",
     )
-
-
-def _sections(output: str) -> dict[str, list[str]]:
-    sections: dict[str, list[str]] = {}
-    lines: list[str] = []
-    for line in output.splitlines():
-        if found := _SECTION.match(line):
-            lines = sections.setdefault(found[1], [])
-        elif line or lines:
-            lines.append(line)
-    for rows in sections.values():
-        while rows and not rows[-1]:
-            rows.pop()
-    return sections
 
 
 def _facts(sections: Mapping[str, list[str]]) -> HostFacts:
@@ -437,7 +423,7 @@ def _contents(text: str) -> dict[str, str]:
 
 def parse_live_view(output: str) -> tuple[tuple[EtcdMember, ...], tuple[NodeFacts, ...]] | None:
     """Members and nodes in the output of scripts/members.sh; None if that is no live answer."""
-    sections = _sections(output)
+    sections = split_sections(output)
     try:
         members = parse_members("\n".join(sections.get("members", [])))
         nodes = parse_nodes("\n".join(sections.get("nodes", [])))

@@ -50,9 +50,11 @@ class Observation:
         offsets: each host's clock against this machine's, in seconds.
         reached: how each host's peers answered, by host, then by address and port.
         failed: why a host could not be looked at; it is in none of the others.
+        ssh_requests: made of each host for it.
     """
 
     facts: Mapping[str, HostFacts]
     offsets: Mapping[str, float]
     reached: Mapping[str, Mapping[tuple[str, int], str]]
     failed: Mapping[str, XopsError] = field(default_factory=dict)
+    ssh_requests: Mapping[str, int] = field(default_factory=dict)

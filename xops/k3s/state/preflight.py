@@ -9,6 +9,7 @@ import statistics
 import textwrap
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from xops.core.errors import PermanentError, TemporaryError, UnreachableError, XopsError
@@ -22,11 +23,12 @@ from xops.k3s.state import topology
 from xops.k3s.state.facts import REMOVAL_NODE, HostFacts, NodeFacts
 from xops.k3s.state.finding import Observation, PreflightFinding, Severity
 from xops.k3s.state.host_rules import AGENT_PORTS, HOST_RULES, SERVER_PORTS
+from xops.k3s.state.scope import ALL_HOSTS, Scope
 from xops.k3s.state.topology import Topology
 
 __all__ = [
     "HostsUnreachableError", "Observation", "PreflightError", "PreflightFinding", "Severity",
-    "findings", "left_out", "ports_to_try", "refuse",
+    "findings", "ports_to_try", "refuse",
 ]  # fmt: skip
 
 _FAR_OFF = 3600.0
@@ -67,27 +69,42 @@ def _listed(findings: list[PreflightFinding]) -> str:
 
 
 def findings(
-    cluster: Cluster, observed: Observation, brought: Mapping[Architecture, Collection[str]] = {}
+    cluster: Cluster,
+    observed: Observation,
+    brought: Mapping[Architecture, Collection[str]] = {},
+    scope: Scope = ALL_HOSTS,
 ) -> list[PreflightFinding]:
     """Everything that is wrong, errors first, in the file's order.
+
+    What is wrong with a host that is out of scope stops nothing: it is a warning.
 
     Args:
         cluster: what its file says.
         observed: what the hosts say.
         brought: images that an apply brings besides K3S's own, in full.
+        scope: the hosts that may be touched.
     """
-    found = [finding for host in cluster.hosts for finding in _of_host(cluster, host, observed)]
+    found = [
+        finding for host in cluster.hosts for finding in _of_host(cluster, host, observed, scope)
+    ]
     rules = (_clocks, _unique, _one_cluster, _one_etcd, _members_gone)
     found += [finding for rule in rules for finding in rule(cluster, observed)]
     found += _vip_image(cluster, observed, brought)
-    if set(observed.failed) <= set(left_out(cluster, observed.failed)):
+    if not any(host.name in observed.failed for host in cluster.servers):
         found += [*_agents_of_nobody(cluster, observed), *_vip_free(cluster, observed)]
+    outside = set(scope.outside(cluster))
+    found = [
+        replace(finding, severity=Severity.WARNING) if finding.host in outside else finding
+        for finding in found
+    ]
     return sorted(found, key=lambda finding: finding.severity is not Severity.ERROR)
 
 
-def _of_host(cluster: Cluster, host: Host, observed: Observation) -> Iterator[PreflightFinding]:
+def _of_host(
+    cluster: Cluster, host: Host, observed: Observation, scope: Scope
+) -> Iterator[PreflightFinding]:
     if error := observed.failed.get(host.name):
-        yield _not_looked_at(cluster, host, error)
+        yield _not_looked_at(cluster, host, error, scope)
         return
     seen = observed.facts[host.name]
     for rule in HOST_RULES:
@@ -95,16 +112,11 @@ def _of_host(cluster: Cluster, host: Host, observed: Observation) -> Iterator[Pr
     yield from _peers(cluster, host, observed)
 
 
-def left_out(cluster: Cluster, failed: Mapping[str, XopsError]) -> tuple[str, ...]:
-    """The agents that do not answer: the cluster does not wait for them, as it does for servers."""
-    agents = {host.name for host in cluster.hosts if not host.is_server}
-    unreachable = (name for name, error in failed.items() if isinstance(error, UnreachableError))
-    return tuple(name for name in unreachable if name in agents)
-
-
-def _not_looked_at(cluster: Cluster, host: Host, error: XopsError) -> PreflightFinding:
+def _not_looked_at(
+    cluster: Cluster, host: Host, error: XopsError, scope: Scope
+) -> PreflightFinding:
     found, remedy = f"{error.attempted}: {error.found}", error.remedy
-    if left_out(cluster, {host.name: error}):
+    if scope.left_out(cluster, {host.name: error}):
         remedy = f"The others go on without it. {remedy}"
         return PreflightFinding(
             host.name, "ssh", f"left out: {found}", remedy, Severity.WARNING, temporary=True

@@ -563,6 +563,43 @@ def test_what_was_refused_after_an_earlier_stage_is_a_failed_apply() -> None:
     assert steps.records(RecordKind.REFUSED) == []
 
 
+class RefusedError(PermanentError):
+    is_refusal: ClassVar[bool] = True
+
+
+def no_quorum() -> RefusedError:
+    return RefusedError("planning", "too few are up", "Bring them back.")
+
+
+def test_an_apply_that_no_plan_can_bring_about_is_on_record() -> None:
+    steps = Recorder(fails={"plan": [no_quorum()]})
+    with pytest.raises(RefusedError):
+        steps.carried_out()
+
+    (record,) = steps.records()
+    assert (record.kind, record.digest, record.body["status"]) == ("refused", "", "refused")
+    assert record.body["error"]["found"] == "too few are up"
+    assert steps.asked == []
+    with pytest.raises(RefusedError):
+        Recorder(fails={"plan": [no_quorum()]}).carried_out(apply=False)
+
+
+def test_a_refusal_after_an_attempt_that_changed_something_is_a_failed_apply() -> None:
+    lost = TemporaryError("copying", "the connection was lost", "Run it again.", retry_after=5)
+    steps = Recorder(fails={"apply": [lost]})
+
+    def refuse_from_now_on() -> None:
+        steps.fails["plan"] = [no_quorum()]
+
+    steps.on_apply = refuse_from_now_on
+    with pytest.raises(RefusedError):
+        steps.carried_out()
+
+    assert steps.records(RecordKind.REFUSED) == []
+    said = [record.body["error"]["found"] for record in steps.records(RecordKind.APPLY)]
+    assert said == ["the connection was lost", "too few are up"]
+
+
 def test_before_anything_was_touched_there_is_nothing_to_record() -> None:
     steps = Recorder(fails={"plan": [broken()]})
     with pytest.raises(PermanentError):

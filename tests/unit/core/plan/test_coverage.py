@@ -351,3 +351,59 @@ def test_an_attribute_that_would_go_is_none_that_would_be_set() -> None:
     assert why(left(changed(UPDATE, before={"cpu": 1}, after={}))) != []
     assert why(left(changed(UPDATE, before={}, after={"cpu": 2}))) != []
     assert why(left(changed(DELETE, before={"id": "d"}))) != []
+
+
+# Order
+
+
+TURNS = Plan(
+    subject="k3s/prod",
+    target="hosts",
+    changes=tuple(
+        CREATE.model_copy(update={"target": target, "stage": stage, "turn": turn})
+        for target, stage, turn in (
+            ("a", "servers", 1), ("b", "servers", 2), ("c", "servers", 2), ("d", "agents", 1),
+        )
+    ),
+)  # fmt: skip
+
+
+def in_turns(*places: tuple[int, int]) -> Plan:
+    """Changes of `TURNS` by their index, each in that turn."""
+    rows = (TURNS.changes[index].model_copy(update={"turn": turn}) for index, turn in places)
+    return TURNS.model_copy(update={"changes": tuple(rows)})
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ((0, 1), (1, 2), (2, 2), (3, 1)),
+        ((1, 1), (2, 1), (3, 1)),
+        ((0, 1), (2, 2)),
+        ((3, 1),),
+        ((0, 1), (2, 2), (1, 3)),  # fewer at the same time than were approved
+    ],
+)
+def test_turns_that_are_left_are_counted_anew(places: tuple[tuple[int, int], ...]) -> None:
+    assert why(in_turns(*places), TURNS) == []
+
+
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        (((1, 1), (0, 2)), "a: was approved to be done before others, and comes later"),
+        (((0, 1), (1, 1)), "b: was approved to be done after others, and comes sooner"),
+        (((3, 1), (0, 1)), "a: was approved to be done before others, and comes later"),
+    ],
+)
+def test_another_order_asks_again(places: tuple[tuple[int, int], ...], said: str) -> None:
+    assert why(in_turns(*places), TURNS) == [said]
+
+
+def test_the_order_and_what_is_done_together_are_in_the_digest() -> None:
+    same = in_turns((0, 1), (1, 2), (2, 2), (3, 1))
+    others = [in_turns((1, 2), (0, 1), (2, 2), (3, 1)), in_turns((0, 1), (1, 2), (2, 3), (3, 1))]
+
+    assert same.digest == TURNS.digest
+    assert TURNS.digest not in {each.digest for each in others}
+    assert len({each.digest for each in others}) == 2

@@ -656,3 +656,31 @@ def test_what_a_form_would_cut_off_goes_on_in_the_next_line() -> None:
     form = markdown(Plan(subject="s", target="t", changes=(change,)), 50)
     fenced = form.split("```diff\n")[1].split("\n```")[0]
     assert max(map(len, fenced.splitlines())) <= 50
+
+
+def test_what_has_turns_is_shown_in_the_order_of_the_work() -> None:
+    def row(target: str, action: Action, stage: str, turn: int, effect: str) -> Change:
+        before, after = (None, {"a": 1}) if action is Action.CREATE else ({"a": 1}, {"a": 2})
+        return Change(
+            action=action, target=target, before=before, after=after,
+            stage=stage, turn=turn, effect=effect,
+        )  # fmt: skip
+
+    plan = Plan(
+        subject="k3s/unit",
+        target="hosts",
+        changes=(
+            row("b: k3s", Action.CREATE, "servers", 1, "join"),
+            row("a: k3s", Action.UPDATE, "servers", 2, "restart"),
+            *(row(f"c{number}: k3s", Action.UPDATE, "agents", 1, "restart") for number in range(5)),
+            row("d: k3s", Action.UPDATE, "agents", 2, ""),
+        ),
+    )
+    shown = [str(line) for line in terminal_lines(plan)]
+
+    assert [line for line in shown if line[0] in "~+"] == [
+        "+ b: k3s [servers 1: join]",
+        "~ a: k3s [servers 2: restart]",
+        "~ 5 that are alike [agents 1: restart]",
+        "~ d: k3s [agents 2]",
+    ]

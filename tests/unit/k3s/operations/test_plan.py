@@ -32,16 +32,15 @@ from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.k3s_keys import KEYS
 from xops.k3s.node.managed_file import SecretContent, SecretFiles
-from xops.k3s.operations.plan import (
+from xops.k3s.operations.compare import (
     Desired,
-    HostPlan,
-    K3sPlan,
+    HostDifference,
     Membership,
-    ServiceStep,
-    Stage,
     images_path,
-    plan_cluster,
 )
+from xops.k3s.operations.host_operations import staged_path
+from xops.k3s.operations.operation import ServiceStep, Stage
+from xops.k3s.operations.plan import K3sPlan, plan_cluster
 from xops.k3s.release.lock import Kind
 from xops.k3s.state.facts import FileFacts, HostFacts
 
@@ -53,6 +52,7 @@ ONCE_JOINED = (
     f" server: in place ({KEYS['server'].reason})"
 )
 WHOLE = installed(OF)
+STAGED = staged_path(artifacts(Kind.BINARY)["amd64"])
 WHOLE_CIS = installed(CIS)
 
 
@@ -62,14 +62,27 @@ def planned(
     return plan_cluster(of, seen, wanted or desired())
 
 
-def part(seen: Mapping[str, HostFacts], name: str, wanted: Desired | None = None) -> HostPlan:
+def part(seen: Mapping[str, HostFacts], name: str, wanted: Desired | None = None) -> HostDifference:
     return planned(seen, wanted=wanted).of(OF.host(name))
+
+
+def rows(made: K3sPlan, host: str) -> list[Change]:
+    """The rows of one host."""
+    return [each for each in made.plan.changes if each.target.startswith(f"{host}: ")]
+
+
+def touched(made: K3sPlan) -> list[str]:
+    """Hosts that operations are about."""
+    found = (each.host.name for each in made.operations() if each.host)
+    return list(dict.fromkeys(found))
 
 
 def lines(made: K3sPlan, host: str) -> list[tuple[str, str, str]]:
     """What a person reads of one host, without the host's name."""
-    mine = [change for change in made.plan.changes if change.target.startswith(f"{host}: ")]
-    return [(row.action.value, row.target.removeprefix(f"{host}: "), row.reason) for row in mine]
+    return [
+        (row.action.value, row.target.removeprefix(f"{host}: "), row.reason)
+        for row in rows(made, host)
+    ]
 
 
 def with_node(seen: Mapping[str, HostFacts], host_name: str, **values: Any) -> dict[str, HostFacts]:
@@ -95,7 +108,7 @@ def test_a_cluster_as_it_should_be_is_left_alone() -> None:
     made = planned(WHOLE)
 
     assert made.plan.is_empty
-    assert all(each.is_empty for each in made.hosts)
+    assert made.turns == ()
 
 
 def test_what_the_plan_does_not_look_at_does_not_change_its_digest() -> None:
@@ -114,11 +127,12 @@ def test_all_that_bare_hosts_get() -> None:
     made = planned(all_bare(OF))
 
     assert lines(made, "server-1") == [
-        ("create", "/usr/local/bin/k3s", "k3s of the lock file"),
+        ("create", STAGED, "brought beside the one that runs"),
         ("create", "/etc/rancher/k3s/config.yaml", "missing"),
         ("create", "/etc/systemd/system/k3s.service", "missing"),
         ("create", "/etc/rancher/k3s/token", "a token, whose content is not shown"),
         ("create", "/etc/rancher/k3s/agent-token", "a token, whose content is not shown"),
+        ("create", "/usr/local/bin/k3s", "k3s of the lock file"),
         ("create", "k3s", "starts: initialises the cluster"),
         ("create", "node", "is waited for"),
         ("update", "/etc/rancher/k3s/config.yaml", ONCE_JOINED),
@@ -199,8 +213,9 @@ def test_a_note_of_images_is_not_begun_with_a_release_that_takes_their_pins_off(
 def test_a_person_reads_all_that_an_apply_writes_and_removes() -> None:
     of = cluster(1, hardening={"profile": "none"}, air_gap={"bundle": Path("b.tar")})
     seen = with_file(bare(of.host("server-1")), paths.SYSCTL, "old")
-    (mine,) = planned({"server-1": seen}, of, desired(images=artifacts(Kind.IMAGES))).hosts
-    read = {row.target.removeprefix("server-1: "): row.after for row in mine.changes}
+    made = planned({"server-1": seen}, of, desired(images=artifacts(Kind.IMAGES)))
+    (mine,) = made.hosts
+    read = {row.target.removeprefix("server-1: "): row.after for row in made.plan.changes}
 
     for file in mine.files:
         assert read.pop(file.path) == {
@@ -212,6 +227,7 @@ def test_a_person_reads_all_that_an_apply_writes_and_removes() -> None:
         assert read.pop(path) == {"content": KEY.hide(token), "mode": "0600", "owner": "root:root"}
     assert mine.binary is not None
     assert mine.images is not None
+    assert read.pop(staged_path(mine.binary)) == {"sha256": mine.binary.sha256, "mode": "0755"}
     assert read.pop(paths.BINARY) == {
         "version": of.k3s.version,
         "sha256": mine.binary.sha256,
@@ -269,9 +285,8 @@ def stopped(name: str) -> HostFacts:
 
 def stage_of(made: K3sPlan, name: str) -> Stage:
     """The stage of the host, which is that of all its changes."""
-    mine = made.of(OF.host(name))
-    assert {row.stage for row in mine.changes} == {mine.stage}
-    return mine.stage
+    (stage,) = {row.stage for row in rows(made, name)}
+    return Stage(stage)
 
 
 def test_a_host_has_its_turn_in_one_stage() -> None:
@@ -296,10 +311,10 @@ def test_images_come_before_all_else_whatever_else_is_done() -> None:
     made = planned(all_bare(of), of, desired(images=artifacts(Kind.IMAGES)))
     first, *others = made.plan.changes
 
-    assert (first.stage, first.reason) == (Stage.IMAGES, "staged before K3S")
+    assert (first.stage, first.turn) == (Stage.IMAGES, 1)
+    assert first.reason == "brought before K3S changes anywhere"
     assert first.target.startswith("server-1: /var/lib/rancher/k3s/agent/images/xops-")
     assert {row.stage for row in others} == {Stage.SERVERS}
-    assert made.hosts[0].stage is Stage.SERVERS
 
 
 # What differs
@@ -339,7 +354,7 @@ def test_a_configuration_that_was_changed_by_hand_is_put_back(
     assert (row.after, row.reason) == ({"content": mine.files[0].content}, f"differs; {why}")
     assert [file.path for file in mine.files] == [paths.CONFIG]
     assert (mine.restarts, mine.starts, mine.joins) == (restarts, False, False)
-    assert [each.host.name for each in planned(seen).hosts if not each.is_empty] == [host]
+    assert touched(planned(seen)) == [host]
 
 
 @pytest.mark.parametrize(
@@ -352,17 +367,18 @@ def test_another_binary_is_replaced_and_read(wrong: FileFacts) -> None:
     made = planned(seen)
 
     assert lines(made, "server-3") == [
+        ("create", STAGED, "brought beside the one that runs"),
         ("update", "/usr/local/bin/k3s", "k3s of the lock file"),
         ("update", "k3s", "restarts: reads the new binary"),
         ("create", "node", "is waited for"),
     ]
-    (binary, service, _) = made.plan.changes
+    (_, binary, service, _) = made.plan.changes
     assert binary.before == {"version": "v1.36.0+k3s1", "sha256": wrong.sha256}
     assert binary.after["version"] == "v1.36.4+k3s1"
     assert service.before == {"state": "active"}
     assert service.after == {"state": "active, started anew"}
     unsaid = planned({**seen, "server-3": replace(seen["server-3"], version=None)})
-    assert unsaid.plan.changes[0].before["version"] == "unknown"
+    assert unsaid.plan.changes[1].before["version"] == "unknown"
 
 
 def test_a_mode_or_an_owner_is_put_right() -> None:
@@ -407,7 +423,8 @@ def test_what_is_no_longer_wanted_is_removed(path: str, restarts: bool) -> None:
 
     assert mine.removed == (path,)
     assert mine.restarts is restarts
-    assert lines(made, "server-1")[0] == ("delete", path, "no longer wanted")
+    (action, target, reason), *_ = lines(made, "server-1")
+    assert (action, target, reason.partition(":")[0]) == ("delete", path, "no longer wanted")
 
 
 def test_a_removal_is_a_destroy_and_waits_for_a_person() -> None:
@@ -500,7 +517,7 @@ def test_a_node_that_is_not_as_it_should_be_is_waited_for(
     expected = [("create", "node", "is waited for")] if waits else []
     assert lines(made, name) == expected
     voter = {"voter": True} if name.startswith("server") else {}
-    assert [row.after for row in mine.changes] == [{"ready": True, **voter}] * waits
+    assert [row.after for row in rows(made, name)] == [{"ready": True, **voter}] * waits
 
 
 # Tokens
@@ -622,12 +639,14 @@ def test_an_earlier_life_of_a_host_is_forgotten_first(name: str) -> None:
 
     assert (mine.joins, mine.rejoins) == (True, True)
     assert made.topology.initialising_server is None
-    assert lines(made, name)[0] == (
+    staged, forgotten, *_ = lines(made, name)
+    assert staged[1] == STAGED  # before anything is taken away
+    assert forgotten == (
         "delete",
         "node",
         "its disk was lost: the cluster must forget its earlier member before it joins anew",
     )
-    assert mine.changes[0].before == {"name": name}
+    assert rows(made, name)[1].before == {"name": name}
     assert [each.host.name for each in made.hosts if each.rejoins] == [name]
 
 
@@ -847,7 +866,7 @@ def test_a_member_of_no_host_is_a_destroy_of_its_own() -> None:
     stranger = member(OF.hosts[2], 7, name="gone-0000", peer_urls=("https://10.0.0.99:2380",))
     made = planned(with_members(WHOLE, *map(member, OF.servers), stranger))
 
-    assert all(each.is_empty for each in made.hosts)
+    assert touched(made) == []
     (line,) = made.plan.changes
     assert (line.action, line.target) == (Action.DELETE, "gone: etcd member gone-0000")
     assert "no server of the file has its data" in line.reason

@@ -13,7 +13,8 @@ from xops.core.plan.model import Action, Change
 from xops.k3s import paths
 from xops.k3s.cluster_file.cluster import Cluster
 from xops.k3s.k3s_keys import KEYS
-from xops.k3s.operations.plan import K3sPlan, ServiceStep, Stage, plan_cluster
+from xops.k3s.operations.operation import ServiceStep, Stage
+from xops.k3s.operations.plan import K3sPlan, plan_cluster
 from xops.k3s.state.facts import HostFacts
 
 

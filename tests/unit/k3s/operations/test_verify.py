@@ -1,59 +1,53 @@
 """What is looked at after an apply, and how it is told."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+import asyncio
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from tests.k3s_hosts import cluster, formed, node, row
-from xops.k3s.cluster_file.cluster import Cluster
+from xops.core.errors import UnreachableError
+from xops.k3s.cluster_file.cluster import Host
 from xops.k3s.operations import kubeconfig, verify
 from xops.k3s.operations.verify import ClusterVerification, UnsteadyClusterError
+from xops.k3s.ssh.transport_protocol import Transport
 from xops.k3s.state import topology
-from xops.k3s.state.facts import HostFacts
+from xops.k3s.state.ask import Patience
 from xops.k3s.state.finding import Observation
 
 OF = cluster(1, agents=1)
-TWO = {"10.0.0.21": "eth1", "192.0.2.7": "eth0", "10.0.0.99": "eth1"}
 
 
-def with_tunnel(of: Cluster, address: str | None, interfaces: Mapping[str, str]) -> Observation:
-    """A whole cluster; the agent's flannel has taken this address."""
-    seen: dict[str, HostFacts] = formed(of)
-    nodes = tuple(
-        replace(each, tunnel_address=address) if each.name == "agent-1" else each
-        for each in seen["server-1"].nodes or ()
-    )
-    seen["server-1"] = replace(seen["server-1"], nodes=nodes)
-    seen["agent-1"] = replace(seen["agent-1"], interfaces=interfaces)
-    return Observation(seen, {}, {})
+@dataclass
+class Silent:
+    """A way to hosts on which none answers; it notes who was called."""
+
+    called: list[str] = field(default_factory=list)
+
+    async def connect(self, host: Host) -> Transport:
+        self.called.append(host.name)
+        raise UnreachableError(f"connecting to {host.name}", "no answer", "See that it is up.")
 
 
-@pytest.mark.parametrize(
-    ("address", "interfaces", "wrong"),
-    [
-        ("192.0.2.7", TWO, ["agent-1 sends packets of pods by eth0 (192.0.2.7), not eth1"]),
-        ("10.0.0.21", TWO, []),
-        ("10.0.0.99", TWO, []),  # another address of the same interface
-        (None, TWO, []),
-        ("192.0.2.7", {}, []),  # nobody knows
-        ("198.51.100.1", TWO, []),  # an address that a router gives it
-    ],
-)
-def test_packets_of_pods_by_the_wrong_interface_are_told(
-    address: str | None, interfaces: Mapping[str, str], wrong: list[str]
-) -> None:
-    observed = with_tunnel(OF, address, interfaces)
-
-    assert list(verify._wrong_tunnels(OF, topology.read(OF, observed.facts), observed)) == wrong
+NO_PATIENCE = Patience(0)
 
 
-def test_they_are_no_success() -> None:
-    observed = with_tunnel(OF, "192.0.2.7", TWO)
+def test_a_host_that_answered_a_moment_ago_and_does_not_now_is_no_success() -> None:
+    of, silent = cluster(3, agents=2), Silent()
+    seen = Observation(formed(of), {}, {}, {}, dict.fromkeys((host.name for host in of.hosts), 1))
 
-    with pytest.raises(UnsteadyClusterError, match=r"agent-1 sends packets of pods by eth0"):
-        verify._refuse_unsteady(OF, topology.read(OF, observed.facts), observed, ())
+    with pytest.raises(UnreachableError, match="no answer"):
+        asyncio.run(verify.verify_and_keep_kubeconfig(of, silent, NO_PATIENCE, observed=seen))
+    assert silent.called == [host.name for host in of.hosts]
+
+
+def test_without_it_all_hosts_are_looked_at() -> None:
+    of, silent = cluster(3, agents=2), Silent()
+
+    with pytest.raises(UnsteadyClusterError, match="no server's API answers"):
+        asyncio.run(verify.verify_and_keep_kubeconfig(of, silent, NO_PATIENCE))
+    assert silent.called == [host.name for host in of.hosts]
 
 
 def test_a_node_without_its_labels_or_taints_is_no_success() -> None:
@@ -63,8 +57,7 @@ def test_a_node_without_its_labels_or_taints_is_no_success() -> None:
     ]
     of = cluster(1, hosts=hosts)
     seen = formed(of)
-    whole = Observation(seen, {}, {})
-    verify._refuse_unsteady(of, topology.read(of, seen), whole, ())
+    verify._refuse_unsteady(of, topology.read(of, seen), seen, ())
 
     nodes = tuple(
         replace(each, labels={"theirs": "x"}, taints=frozenset({"t=0:NoExecute"}))
@@ -74,7 +67,7 @@ def test_a_node_without_its_labels_or_taints_is_no_success() -> None:
     )
     lacking = {**seen, "server-1": replace(seen["server-1"], nodes=nodes)}
     with pytest.raises(UnsteadyClusterError) as caught:
-        verify._refuse_unsteady(of, topology.read(of, lacking), Observation(lacking, {}, {}), ())
+        verify._refuse_unsteady(of, topology.read(of, lacking), lacking, ())
 
     assert caught.value.found == (
         "agent-1 has not the label a=1; agent-1 has not the taint t=1:NoExecute"

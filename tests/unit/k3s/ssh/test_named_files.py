@@ -50,7 +50,17 @@ def test_what_lies_beside_a_key_is_not_read_if_it_is_a_device(tmp_path: Path) ->
     for beside in ("key.pub", "key-cert.pub"):
         tmp_path.joinpath(beside).symlink_to("/dev/zero")
     offered = hop(identity_file=key).arguments["client_keys"]
-    assert offered == [(key.read_bytes(), None)]
+    assert offered == [(asyncssh.read_private_key(key), None)]
+
+
+def test_a_key_that_was_put_in_place_of_another_is_offered(tmp_path: Path) -> None:
+    file, offered = tmp_path / "key", []
+    for _ in range(2):
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        file.write_bytes(key.export_private_key())
+        offered += hop(identity_file=file).arguments["client_keys"]
+        assert offered[-1] == (key, None)
+    assert offered[0] != offered[1]
 
 
 def test_a_key_s_certificate_goes_with_it(tmp_path: Path) -> None:
@@ -143,6 +153,20 @@ def test_a_line_that_is_no_pinned_key_is_told_by_its_number(tmp_path: Path) -> N
         PinnedKeys(file, hop())
     assert [found.line for found in caught.value.findings] == [2]
     assert "hunter2" not in str(caught.value)
+
+
+def test_what_is_revoked_between_two_connections_counts(tmp_path: Path) -> None:
+    """What the file holds is understood once for all hosts, and looked at for each."""
+    key = asyncssh.generate_private_key("ssh-ed25519").export_public_key("openssh").decode()
+    file = tmp_path / "pins"
+    file.write_text(f"10.0.0.1 {key}")
+    first, second = PinnedKeys(file, hop()), PinnedKeys(file, hop())
+    file.write_text(f"@revoked 10.0.0.1 {key}")
+    third = PinnedKeys(file, hop())
+
+    assert first.pins is second.pins
+    assert (len(first.accepted), len(first.revoked)) == (1, 0)
+    assert (len(third.accepted), len(third.revoked)) == (0, 1)
 
 
 @given(st.text() | st.builds(lambda a, b: f"{a} ssh-ed25519 {b}", st.text(), st.text()))
