@@ -267,9 +267,16 @@ def test_pods_live_on_while_k3s_is_restarted(cluster: TestCluster, eventually: E
     before = _containers(cluster)
     for host, unit in zip(cluster.rig.hosts, ("k3s", "k3s-agent"), strict=True):
         host.exec(["systemctl", "restart", unit])
+    # A node is still called Ready while its new kubelet has yet to find out what runs there.
+    eventually(lambda: all(_can_be_entered(cluster, pod) for pod in _pods(cluster, "web").values()))
     eventually(lambda: _all_ready(cluster))
     assert _containers(cluster) == before
     test_a_service_is_found_by_its_name_and_reached_at_its_address(cluster)
+
+
+def _can_be_entered(cluster: TestCluster, pod: dict[str, Any]) -> bool:
+    words = ("exec", "--namespace", NAMESPACE, pod["metadata"]["name"], "--", "id")
+    return not cluster.try_kubectl(*words).returncode
 
 
 def _all_ready(cluster: TestCluster) -> bool:
