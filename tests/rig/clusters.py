@@ -147,6 +147,10 @@ class TestCluster:
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def try_kubectl(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """As `kubectl`; its answer, a refusal included."""
+        return self._kubectl(*words)
+
     def apply(self, *objects: Mapping[str, Any]) -> None:
         """`kubectl apply` of some objects."""
         listed = {"apiVersion": "v1", "kind": "List", "items": objects}

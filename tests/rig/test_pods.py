@@ -44,7 +44,8 @@ def cluster(
 ) -> TestCluster:
     rig = make_shared_rig(servers=1, agents=1, pods="real")
     found = make_cluster(rig, registries=_registries(rig.servers[0]))
-    secret = found.folder / "pull-password"
+    secret = found.home / "secrets" / "pull-password"
+    secret.parent.mkdir(parents=True, exist_ok=True)
     secret.touch(mode=0o600)
     secret.write_text(f"{registry.PASSWORD}\n")
     registry.start(rig.servers[0])
@@ -63,7 +64,7 @@ def cluster(
 def _registries(host: Host) -> dict[str, Any]:
     """Images of xops.test come from the registry on this host."""
     where = registry.address(host)
-    login = {"username": registry.USER, "password": {"file": "pull-password"}}
+    login = {"username": registry.USER, "password": {"file": "home/secrets/pull-password"}}
     return {
         "mirrors": {"xops.test": {"endpoint": [f"http://{where}"]}},
         "configs": {where: {"auth": login}},
@@ -266,9 +267,16 @@ def test_pods_live_on_while_k3s_is_restarted(cluster: TestCluster, eventually: E
     before = _containers(cluster)
     for host, unit in zip(cluster.rig.hosts, ("k3s", "k3s-agent"), strict=True):
         host.exec(["systemctl", "restart", unit])
+    # A node is still called Ready while its new kubelet has yet to find out what runs there.
+    eventually(lambda: all(_can_be_entered(cluster, pod) for pod in _pods(cluster, "web").values()))
     eventually(lambda: _all_ready(cluster))
     assert _containers(cluster) == before
     test_a_service_is_found_by_its_name_and_reached_at_its_address(cluster)
+
+
+def _can_be_entered(cluster: TestCluster, pod: dict[str, Any]) -> bool:
+    words = ("exec", "--namespace", NAMESPACE, pod["metadata"]["name"], "--", "id")
+    return not cluster.try_kubectl(*words).returncode
 
 
 def _all_ready(cluster: TestCluster) -> bool:
