@@ -67,11 +67,14 @@ section sockets
   }
 ' "$@"
 section sysctls
+set --
 for key in $SYSCTLS; do
   file=$key
   while case $file in *.*) true ;; *) false ;; esac; do file=${file%%.*}/${file#*.}; done
-  line "/proc/sys/$file"; printf '%s=%s\n' "$key" "$found"
+  if [ -r "/proc/sys/$file" ]; then set -- "$@" "/proc/sys/$file"; else printf '%s=\n' "$key"; fi
 done
+# Not by a shell's `read`: it asks for one character at a time, and the kernel gives of a number the first.
+[ $# -eq 0 ] || awk 'FNR == 1 { key = substr(FILENAME, 11); gsub("/", ".", key); print key "=" $0 }' "$@"
 section version; [ ! -x "$BINARY" ] || { said=$(timeout 10 "$BINARY" --version 2>/dev/null); printf '%s\n' "${said%%"$end"*}"; }
 section service; service "$SERVICE"
 section other_service; service "$OTHER"
