@@ -206,6 +206,11 @@ class World:
             found[transport.host] += transport.ssh_requests
         return found
 
+    @property
+    def listed(self) -> set[str]:
+        """Hosts that the file names now."""
+        return {host.name for host in self.cluster.hosts}
+
     def forget_events(self) -> None:
         """Begin to count anew."""
         for kept in (self.events, self.scripts, self.uploads, self.transports):

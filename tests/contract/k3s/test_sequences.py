@@ -48,6 +48,8 @@ class Life:
     data: dict[str, str]
     """Ids of the members whose data hosts have, by host."""
     nodes: set[str]
+    listed: set[str]
+    """Hosts that the file names."""
     joined: set[str]
     """Hosts that know the cluster: their disks are whole."""
 
@@ -58,6 +60,7 @@ class Life:
             etcd=dict(world.etcd),
             data={name: each.member for name, each in machines if each.has_etcd},
             nodes=set(world.nodes),
+            listed=world.listed,
             joined={name for name, each in machines if each.knows_ca},
         )
 
@@ -70,7 +73,9 @@ class Life:
         """
         for id_ in self.etcd.keys() - now.etcd.keys():
             name = self.etcd[id_]
-            if self.data.get(name) == id_ and id_ in began.etcd:
+            # A person approves that a member goes which is no node and of no host of the file.
+            is_someone = name in self.listed or name in self.nodes
+            if self.data.get(name) == id_ and id_ in began.etcd and is_someone:
                 yield f"the member of {name}, whose data is whole"
         for name in self.data.keys() - now.data.keys():
             if self.data[name] in self.etcd:
@@ -111,7 +116,7 @@ class Audit:
         others = [each for each in world.voters if each != name]
         runs = world.machines[name].active == "active" and name in world.voters
         is_restart = runs and (request.what, request.about) == ("start", "restart")
-        if is_restart and len(world.members) > 1 and 2 * len(others) <= len(world.members):
+        if is_restart and world.has_quorum and 2 * len(others) <= len(world.members) > 1:
             yield f"the quorum while {name} restarts: {others} of {world.members} are up"
 
 
@@ -129,6 +134,10 @@ class Fault:
                 machine.active = "inactive"
             case "crash" if machine.active == "active":
                 machine.active = "failed"
+            case "late" if machine.active == "active" and self.name in world.listed:
+                # Nobody has noticed yet: its node counts as Ready for a while.
+                machine.active = "failed"
+                world.node_is_late.add(self.name)
             case "power":
                 world.unreachable.add(self.name)
                 if machine.active:
@@ -142,7 +151,7 @@ class Fault:
 
 
 FAULT = st.builds(
-    Fault, st.sampled_from(["stop", "crash", "power", "disk", "unready", "kubelet"]), HOST
+    Fault, st.sampled_from(["stop", "crash", "late", "power", "disk", "unready", "kubelet"]), HOST
 )
 
 
@@ -164,6 +173,7 @@ def hosts(servers: int, agents: int) -> list[dict[str, object]]:
 def heal(world: World) -> None:
     """All that can come back by itself does: power, services, nodes; nothing breaks any more."""
     world.unreachable.clear()
+    world.node_is_late.clear()
     world.refuses_removal = world.refuses_labels = False
     for name, machine in world.machines.items():
         machine.breaks = machine.kubelet_breaks = None
@@ -242,8 +252,12 @@ class Sequences(RuleBasedStateMachine):
     @rule(
         killed_at=st.none() | st.integers(1, 60),
         faults=st.dictionaries(st.integers(1, 60), FAULT, max_size=1),
+        only=st.frozensets(HOST, max_size=2),
     )
-    def apply(self, killed_at: int | None, faults: dict[int, Fault]) -> None:
+    def apply(
+        self, killed_at: int | None, faults: dict[int, Fault], only: frozenset[str] = frozenset()
+    ) -> None:
+        """One apply; with names, on these hosts only."""
         world = self.world
         had_quorum, members, dead = world.has_quorum, len(world.members), dead_members(world)
         audit = Audit.of(world)
@@ -251,7 +265,7 @@ class Sequences(RuleBasedStateMachine):
         world.forget_events()
         world.on_event, world.kill_at = audit.look, killed_at
         try:
-            ended = str(self.lab.apply().status)
+            ended = str(self.lab.apply(*(only & world.listed)).status)
         except XopsError as error:
             ended = type(error).__name__
             note(str(error))
@@ -281,13 +295,19 @@ class Sequences(RuleBasedStateMachine):
         self.lab.change(hosts=hosts(servers, 1))
         self.apply(None, {})
 
-    @rule(unready=SERVER, servers=st.sampled_from([1, 3]))
-    def setting_changes_while_one_is_not_ready(self, unready: str, servers: int) -> None:
+    @rule(
+        fault=st.builds(Fault, st.sampled_from(["unready", "crash", "late"]), SERVER),
+        servers=st.sampled_from([1, 3]),
+        only=st.frozensets(SERVER, max_size=1),
+    )
+    def setting_changes_while_one_is_down(
+        self, fault: Fault, servers: int, only: frozenset[str]
+    ) -> None:
         """Whoever the file names must restart; the others are members all the same."""
-        Fault("unready", unready).happens(self.world)
+        fault.happens(self.world)
         self.lab.change(hosts=hosts(servers, 1))
         self.setting_changes()
-        self.apply(None, {})
+        self.apply(None, {}, only)
 
     def teardown(self) -> None:
         """What can be mended is mended by running it again, or it is said why not."""
