@@ -416,7 +416,8 @@ def _members(world: World, machine: Machine, values: dict[str, str]) -> Answer:
 def _node(world: World, name: str) -> dict[str, Any]:
     machine = world.machines[name]
     roles = ("control-plane", "etcd") if machine.host.is_server else ()
-    is_late = name in world.node_is_late
+    # Of a host that the file does not name nobody can see more than its node: it is told in time.
+    is_late = name in world.node_is_late & world.listed
     is_ready = is_late or (world.nodes[name] and machine.active == "active")
     conditions = {"Ready": str(is_ready)}
     if roles:
